@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * kmod_paging - a device whose mappings are backed on demand or in advance
+ *
+ * A shared mapping of /dev/paging gets zeroed pages of its own. With
+ * demand_paging=1 a page is allocated when it is first touched; with
+ * demand_paging=0 all pages are allocated and mapped before mmap() returns.
+ *
+ * The pages belong to a tracker, which every VMA that stems from one mmap()
+ * call shares: fork, mremap, and the pieces left by a partial munmap or an
+ * mprotect each hold a reference to it. The last one to go frees the pages.
+ * The VMAs are VM_PFNMAP: the core neither counts references to the pages nor
+ * hands them out to get_user_pages(), so no one can hold a page longer than
+ * the tracker does. The core has removed all page-table entries of a VMA when
+ * it calls its close operation.
+ *
+ * Private mappings are refused: copying on write would back them with pages
+ * that the tracker does not know of.
+ */
+#include <linux/atomic.h>
+#include <linux/device.h>
+#include <linux/fs.h>
+#include <linux/gfp.h>
+#include <linux/kernel.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/refcount.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/sysfs.h>
+
+#include "paging.h"
+
+static bool demand_paging = true;
+module_param(demand_paging, bool, 0444);
+MODULE_PARM_DESC(demand_paging, "allocate a page when it is first touched (1, the default) or all in mmap() (0)");
+
+static bool log_faults;
+module_param(log_faults, bool, 0644);
+MODULE_PARM_DESC(log_faults, "write a line to the kernel log for each fault (default 0)");
+
+static atomic_long_t pages_allocated;
+static atomic_long_t pages_freed;
+static atomic_long_t faults;
+
+/**
+ * struct paging_tracker - the pages of one mmap() call
+ * @refs: number of VMAs that share the pages
+ * @lock: held while an element of @pages is read or set by a fault
+ * @first: file offset, in pages, at which the mapping began
+ * @nr_pages: number of elements of @pages
+ * @pages: the page at each offset from @first, NULL where not yet allocated
+ */
+struct paging_tracker {
+	refcount_t refs;
+	struct mutex lock;	/* over pages[], against concurrent faults */
+	unsigned long first;
+	unsigned long nr_pages;
+	struct page *pages[];
+};
+
+static struct page *paging_alloc_page(void)
+{
+	struct page *page = alloc_page(GFP_HIGHUSER | __GFP_ZERO | __GFP_ACCOUNT);
+
+	if (page)
+		atomic_long_inc(&pages_allocated);
+	return page;
+}
+
+static struct paging_tracker *paging_tracker_create(unsigned long first, unsigned long nr_pages)
+{
+	struct paging_tracker *tracker;
+
+	tracker = kvzalloc(struct_size(tracker, pages, nr_pages), GFP_KERNEL_ACCOUNT);
+	if (!tracker)
+		return NULL;
+
+	refcount_set(&tracker->refs, 1);
+	mutex_init(&tracker->lock);
+	tracker->first = first;
+	tracker->nr_pages = nr_pages;
+	return tracker;
+}
+
+static void paging_tracker_put(struct paging_tracker *tracker)
+{
+	unsigned long i;
+
+	if (!refcount_dec_and_test(&tracker->refs))
+		return;
+
+	for (i = 0; i < tracker->nr_pages; i++) {
+		if (!tracker->pages[i])
+			continue;
+		__free_page(tracker->pages[i]);
+		atomic_long_inc(&pages_freed);
+	}
+	mutex_destroy(&tracker->lock);
+	kvfree(tracker);
+}
+
+static void paging_vma_open(struct vm_area_struct *vma)
+{
+	struct paging_tracker *tracker = vma->vm_private_data;
+
+	refcount_inc(&tracker->refs);
+}
+
+static void paging_vma_close(struct vm_area_struct *vma)
+{
+	pr_info("%s() invoked\n", __func__);
+	paging_tracker_put(vma->vm_private_data);
+}
+
+static vm_fault_t paging_vma_fault(struct vm_fault *vmf)
+{
+	struct paging_tracker *tracker = vmf->vma->vm_private_data;
+	unsigned long index = vmf->pgoff - tracker->first;
+	struct page *page;
+
+	atomic_long_inc(&faults);
+	if (log_faults)
+		pr_info("%s() invoked: took a page fault at VA 0x%lx\n", __func__, vmf->address);
+
+	if (index >= tracker->nr_pages)
+		return VM_FAULT_SIGBUS;
+
+	mutex_lock(&tracker->lock);
+	page = tracker->pages[index];
+	if (!page) {
+		page = paging_alloc_page();
+		tracker->pages[index] = page;
+	}
+	mutex_unlock(&tracker->lock);
+	if (!page)
+		return VM_FAULT_OOM;
+
+	/*
+	 * Not remap_pfn_range(): it changes vm_flags, for which the fault does
+	 * not hold the lock, and it must not meet an entry that another thread
+	 * has just put there. This leaves such an entry as it is.
+	 */
+	return vmf_insert_pfn(vmf->vma, vmf->address, page_to_pfn(page));
+}
+
+static const struct vm_operations_struct paging_vm_ops = {
+	.open = paging_vma_open,
+	.close = paging_vma_close,
+	.fault = paging_vma_fault,
+};
+
+/* Allocates all pages of a new mapping and maps them; undone by the caller's put. */
+static int paging_populate(struct vm_area_struct *vma, struct paging_tracker *tracker)
+{
+	unsigned long i;
+	int err;
+
+	for (i = 0; i < tracker->nr_pages; i++) {
+		tracker->pages[i] = paging_alloc_page();
+		if (!tracker->pages[i])
+			return -ENOMEM;
+	}
+
+	for (i = 0; i < tracker->nr_pages; i++) {
+		err = remap_pfn_range(vma, vma->vm_start + i * PAGE_SIZE,
+				      page_to_pfn(tracker->pages[i]), PAGE_SIZE,
+				      vma->vm_page_prot);
+		if (err) {
+			/* Other threads must not reach the pages once they are freed. */
+			zap_vma_ptes(vma, vma->vm_start, vma->vm_end - vma->vm_start);
+			return err;
+		}
+	}
+	return 0;
+}
+
+static void paging_set_vm_flags(struct vm_area_struct *vma)
+{
+	/* Pages that are not the core's; never grown by mremap, never in a core dump. */
+	const vm_flags_t flags = VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP;
+
+#ifdef HAVE_VM_FLAGS_SET
+	vm_flags_set(vma, flags);
+#else
+	vma->vm_flags |= flags;
+#endif
+}
+
+static int paging_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct paging_tracker *tracker;
+	int err;
+
+	pr_info("%s() invoked: new VMA for pid %d from VA 0x%lx to 0x%lx\n",
+		__func__, task_pid_nr(current), vma->vm_start, vma->vm_end);
+
+	if (!(vma->vm_flags & VM_SHARED))
+		return -EINVAL;
+
+	tracker = paging_tracker_create(vma->vm_pgoff, vma_pages(vma));
+	if (!tracker)
+		return -ENOMEM;
+
+	paging_set_vm_flags(vma);
+	if (!demand_paging) {
+		err = paging_populate(vma, tracker);
+		if (err) {
+			paging_tracker_put(tracker);
+			return err;
+		}
+	}
+
+	vma->vm_private_data = tracker;
+	vma->vm_ops = &paging_vm_ops;
+	return 0;
+}
+
+static const struct file_operations paging_fops = {
+	.owner = THIS_MODULE,
+	.mmap = paging_mmap,
+};
+
+static ssize_t pages_allocated_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%ld\n", atomic_long_read(&pages_allocated));
+}
+static DEVICE_ATTR_RO(pages_allocated);
+
+static ssize_t pages_freed_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%ld\n", atomic_long_read(&pages_freed));
+}
+static DEVICE_ATTR_RO(pages_freed);
+
+static ssize_t faults_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%ld\n", atomic_long_read(&faults));
+}
+static DEVICE_ATTR_RO(faults);
+
+static struct attribute *paging_attrs[] = {
+	&dev_attr_pages_allocated.attr,
+	&dev_attr_pages_freed.attr,
+	&dev_attr_faults.attr,
+	NULL
+};
+ATTRIBUTE_GROUPS(paging);
+
+static struct miscdevice paging_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = PAGING_DEVICE_NAME,
+	.fops = &paging_fops,
+	.groups = paging_groups,
+	.mode = 0666,
+};
+
+static int __init paging_init(void)
+{
+	int err = misc_register(&paging_device);
+
+	if (err)
+		return err;
+
+	pr_info("Loaded kmod_paging module\n");
+	return 0;
+}
+
+static void __exit paging_exit(void)
+{
+	misc_deregister(&paging_device);
+	pr_info("allocate_page_counter:%ld free_page_counter:%ld\n",
+		atomic_long_read(&pages_allocated), atomic_long_read(&pages_freed));
+	pr_info("Unloaded kmod_paging module\n");
+}
+
+module_init(paging_init);
+module_exit(paging_exit);
+
+MODULE_DESCRIPTION("Device memory paged on demand or in advance");
+MODULE_AUTHOR("The pibed developers");
+MODULE_LICENSE("GPL");

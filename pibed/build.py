@@ -1,0 +1,338 @@
+"""The steps that make the images: kernel, device tree, BusyBox, module, workload, initramfs.
+
+`build` is the default builder: sources and cross compiler come from the distribution's packages.
+Each step is keyed by what goes into it (see `pibed.store`); what a step made is used by the next
+through its key, so that a change rebuilds exactly what depends on it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pibed import kconfig
+from pibed.apt import Archive, Downloads
+from pibed.config import Experiment, Machine, checkout
+from pibed.errors import BuildError, UsageError
+from pibed.initramfs import CharDevice, Entry, File, Folder, Link, write_archive
+from pibed.process import capture, run_logged
+from pibed.store import Output, Step, Store, digest_files, digest_text
+
+# Fixed, so that the same sources give the same bytes wherever and whenever they are built.
+REPRODUCIBLE = {
+    "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 1970",
+    "KBUILD_BUILD_USER": "pibed",
+    "KBUILD_BUILD_HOST": "pibed",
+    "KBUILD_BUILD_VERSION": "1",
+    "SOURCE_DATE_EPOCH": "0",
+    "KCONFIG_NOTIMESTAMP": "1",
+    "LOCALVERSION": "",
+}
+
+
+@dataclass(frozen=True)
+class Images:
+    """What a guest is booted from, and the tool that packs a plan for it."""
+
+    kernel: Path
+    device_tree: Path
+    initramfs: Path
+    gen_init_cpio: Path
+    sources: dict[str, str]
+    """Package name to version of what was built from."""
+    tools: dict[str, str]
+    """Tool to the line in which it states its version."""
+    steps: tuple[Output, ...]
+
+
+class Progress(Protocol):
+    """Who is told how the build goes."""
+
+    def step(self, name: str, expected_s: float, log: Path) -> AbstractContextManager[Callable[[str], None]]:
+        """Surrounds a step that runs; the callable gets each line of its output."""
+
+    def waiting(self, name: str) -> None:
+        """Another process is making this step's output."""
+
+    def done(self, output: Output) -> None:
+        """A step's output is there."""
+
+
+@dataclass(frozen=True)
+class _Builder:
+    machine: Machine
+    store: Store
+    progress: Progress
+    tools: dict[str, str]
+
+    def run(self, step: Step, make: Callable[[Path, Path, Callable[[str], None]], None]) -> Output:
+        def logged(folder: Path, log: Path) -> None:
+            with self.progress.step(step.name, step.expected_s, log) as on_line:
+                make(folder, log, on_line)
+
+        output = self.store.produce(step, logged, lambda: self.progress.waiting(step.name))
+        self.progress.done(output)
+        return output
+
+    @property
+    def variables(self) -> list[str]:
+        return [f"ARCH={self.machine.arch}", f"CROSS_COMPILE={self.machine.cross_compile}"]
+
+
+def build(
+    machine: Machine, experiment: Experiment, root: Path, progress: Progress, refresh: bool = False
+) -> Images:
+    """Makes the images for a machine and an experiment in the cache folder `root`.
+
+    Raises HostError for a missing tool, BuildError for a failed step with its log, UsageError for
+    files that the configuration names and that are not there.
+    """
+    downloads = Downloads(root, refresh)
+    linux = downloads.fetch(f"linux-source-{machine.kernel.version}", "binary")
+    busybox = downloads.fetch("busybox", "source")
+    tools = {
+        name: capture([name, "--version"]).splitlines()[0]
+        for name in ("gcc", f"{machine.cross_compile}gcc", f"{machine.cross_compile}ld")
+    }
+    builder = _Builder(machine, Store(root / "steps"), progress, tools)
+
+    linux_source = _unpack_linux(builder, linux)
+    kernel = _kernel(builder, linux_source)
+    device_tree = _device_tree(builder, kernel)
+    busybox_binary = _busybox(builder, _unpack_busybox(builder, busybox))
+    module = _module(builder, experiment, linux_source, kernel)
+    workload = _workload(builder, experiment)
+    initramfs = _initramfs(builder, experiment, kernel, busybox_binary, module, workload)
+    return Images(
+        kernel=kernel.path / "arch" / machine.arch / "boot" / "zImage",
+        device_tree=device_tree.path / "board.dtb",
+        initramfs=initramfs.path / "initramfs.cpio",
+        gen_init_cpio=kernel.path / "usr" / "gen_init_cpio",
+        sources={archive.package: archive.version for archive in (linux, busybox)},
+        tools=tools,
+        steps=(linux_source, kernel, device_tree, busybox_binary, module, workload, initramfs),
+    )
+
+
+def _unpack_linux(builder: _Builder, archive: Archive) -> Output:
+    def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
+        package = folder / "package"
+        run_logged(["dpkg-deb", "--extract", str(archive.path(".deb")), str(package)], log)
+        (tarball,) = package.glob("usr/src/linux-source-*.tar.xz")
+        run_logged(
+            ["tar", "--extract", f"--file={tarball}", f"--directory={folder}", "--strip-components=1"],
+            log,
+            env={"XZ_DEFAULTS": "--threads=0"},
+        )
+        shutil.rmtree(package)
+
+    return builder.run(Step("linux-source", {"archive": archive.digest}, expected_s=25), make)
+
+
+def _unpack_busybox(builder: _Builder, archive: Archive) -> Output:
+    def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
+        # dpkg-source wants to make its folder itself.
+        folder.rmdir()
+        run_logged(["dpkg-source", "--no-check", "-x", str(archive.path(".dsc")), str(folder)], log)
+
+    return builder.run(Step("busybox-source", {"archive": archive.digest}, expected_s=2), make)
+
+
+def _kernel(builder: _Builder, source: Output) -> Output:
+    machine = builder.machine
+    fragments = [
+        checkout() / "kernel" / "fragments" / f"{name}.config" for name in machine.kernel.fragments
+    ]
+    requests = kconfig.read_fragments(fragments)
+    dtb = f"{machine.kernel.device_tree}.dtb"
+    text = "".join(f"{request}\n" for request in requests.values())
+
+    def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
+        base = ["make", f"O={folder}", f"-j{_cores()}", *builder.variables]
+        wanted = folder / "wanted.config"
+        wanted.write_text(text, encoding="utf-8")
+        run_logged([*base, f"KCONFIG_ALLCONFIG={wanted}", "allnoconfig"], log, cwd=source.path, env=REPRODUCIBLE)
+        kconfig.check(folder / ".config", requests)
+        run_logged([*base, "zImage", dtb, "modules"], log, cwd=source.path, env=REPRODUCIBLE, on_line=on_line)
+
+    inputs = {
+        "source": source.step.key,
+        "config": digest_text(text),
+        "variables": " ".join(builder.variables),
+        "device tree": dtb,
+        "tools": str(builder.tools),
+    }
+    return builder.run(Step("kernel", inputs, expected_s=140), make)
+
+
+def _device_tree(builder: _Builder, kernel: Output) -> Output:
+    machine = builder.machine
+    folder_of_overlays = checkout() / "kernel" / "dts"
+    overlays = [folder_of_overlays / f"{name}.dtso" for name in machine.kernel.overlays]
+    _require_files(overlays, f"configs/machines/{machine.name}.yaml: kernel.overlays")
+
+    def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
+        tools = kernel.path / "scripts" / "dtc"
+        current = next((kernel.path / "arch" / machine.arch / "boot" / "dts").rglob(f"{machine.kernel.device_tree}.dtb"))
+        for number, overlay in enumerate(overlays):
+            compiled = folder / f"{number}.dtbo"
+            merged = folder / f"{number}.dtb"
+            run_logged([str(tools / "dtc"), "-q", "-@", "-O", "dtb", "-o", str(compiled), str(overlay)], log)
+            run_logged([str(tools / "fdtoverlay"), "-i", str(current), "-o", str(merged), str(compiled)], log)
+            current = merged
+        shutil.copyfile(current, folder / "board.dtb")
+
+    inputs = {
+        "kernel": kernel.step.key,
+        "overlays": digest_files(folder_of_overlays, overlays),
+        "order": " ".join(machine.kernel.overlays),
+    }
+    return builder.run(Step("device-tree", inputs, expected_s=1), make)
+
+
+def _busybox(builder: _Builder, source: Output) -> Output:
+    fragment = checkout() / builder.machine.board_folder / "busybox.config"
+    requests = kconfig.read_fragments([fragment])
+
+    def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
+        objects = folder / "objects"
+        objects.mkdir()
+        base = ["make", f"O={objects}", f"-j{_cores()}", *builder.variables]
+
+        def run(*arguments: str, stdin: str | None = None) -> None:
+            run_logged([*base, *arguments], log, cwd=source.path, env=REPRODUCIBLE, stdin=stdin, on_line=on_line)
+
+        run("allnoconfig")
+        kconfig.merge(objects / ".config", requests)
+        # oldconfig asks for what the fragment leaves open; an empty line takes the default.
+        run("oldconfig", stdin="\n" * 2000)
+        kconfig.check(objects / ".config", requests)
+        run("busybox")
+        run(f"CONFIG_PREFIX={folder / 'root'}", "install")
+        shutil.rmtree(objects)
+
+    inputs = {
+        "source": source.step.key,
+        "config": "".join(f"{request}\n" for request in requests.values()),
+        "variables": " ".join(builder.variables),
+        "tools": str(builder.tools),
+    }
+    return builder.run(Step("busybox", inputs, expected_s=20), make)
+
+
+def _module(builder: _Builder, experiment: Experiment, source: Output, kernel: Output) -> Output:
+    origin = checkout() / experiment.module.folder
+    files = [path for path in sorted(origin.glob("*")) if path.is_file()]
+    _require_files([origin / "Kbuild"], f"configs/experiments/{experiment.name}.yaml: module.folder")
+    name = f"{experiment.module.name}.ko"
+
+    def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
+        for path in files:
+            shutil.copyfile(path, folder / path.name)
+        run_logged(
+            [
+                "make",
+                f"O={kernel.path}",
+                f"M={folder}",
+                f"-j{_cores()}",
+                *builder.variables,
+                # No path of the host in the module, whatever it prints with __FILE__.
+                f"KCFLAGS=-ffile-prefix-map={folder}=module",
+                "modules",
+            ],
+            log,
+            cwd=source.path,
+            env=REPRODUCIBLE,
+            on_line=on_line,
+        )
+        if not (folder / name).is_file():
+            raise BuildError(f"{origin / 'Kbuild'}: it makes no {name}", log=log)
+
+    inputs = {"kernel": kernel.step.key, "files": digest_files(origin, files), "name": name}
+    return builder.run(Step("module", inputs, expected_s=3), make)
+
+
+def _workload(builder: _Builder, experiment: Experiment) -> Output:
+    source = checkout() / experiment.workload.source
+    _require_files([source], f"configs/experiments/{experiment.name}.yaml: workload.source")
+    headers = [*(checkout() / experiment.module.folder).glob("*.h"), *source.parent.glob("*.h")]
+    compiler = f"{builder.machine.cross_compile}gcc"
+
+    def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
+        flags = ["-Wall", "-Wextra", "-static", *experiment.workload.cflags]
+        # Compiled in its folder by its bare name, so that no path of the host gets in.
+        run_logged(
+            [compiler, *flags, "-o", str(folder / source.stem), source.name], log, cwd=source.parent
+        )
+
+    inputs = {
+        "files": digest_files(checkout(), [source, *headers]),
+        "cflags": " ".join(experiment.workload.cflags),
+        "tools": str(builder.tools),
+    }
+    return builder.run(Step("workload", inputs, expected_s=1), make)
+
+
+def _initramfs(
+    builder: _Builder,
+    experiment: Experiment,
+    kernel: Output,
+    busybox: Output,
+    module: Output,
+    workload: Output,
+) -> Output:
+    overlay = checkout() / builder.machine.board_folder / "overlay"
+    files = [path for path in sorted(overlay.rglob("*")) if path.is_file()]
+    program = Path(experiment.workload.source).stem
+
+    def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
+        staging = folder / "files"
+        shutil.copytree(overlay, staging)
+        shutil.copytree(busybox.path / "root", staging, symlinks=True, dirs_exist_ok=True)
+        (staging / "lib" / "modules").mkdir(parents=True)
+        shutil.copy(module.path / f"{experiment.module.name}.ko", staging / "lib" / "modules")
+        shutil.copy(workload.path / program, staging / "usr" / "bin")
+        entries = [*_system_entries(), *_staged_entries(staging)]
+        tool = kernel.path / "usr" / "gen_init_cpio"
+        write_archive(tool, staging, entries, folder / "initramfs.cpio")
+        shutil.rmtree(staging)
+
+    inputs = {
+        "overlay": digest_files(overlay, files),
+        "kernel": kernel.step.key,
+        "busybox": busybox.step.key,
+        "module": module.step.key,
+        "workload": workload.step.key,
+    }
+    return builder.run(Step("initramfs", inputs, expected_s=1), make)
+
+
+def _system_entries() -> list[Entry]:
+    """Mount points, and the console that the kernel opens for init before /dev is mounted."""
+    folders = [Folder(f"/{name}") for name in ("dev", "proc", "sys", "tmp", "root")]
+    return [*folders, CharDevice("/dev/console", 5, 1)]
+
+
+def _staged_entries(staging: Path) -> Iterator[Entry]:
+    for path in sorted(staging.rglob("*")):
+        name = path.relative_to(staging).as_posix()
+        if path.is_symlink():
+            yield Link(f"/{name}", os.readlink(path))
+        elif path.is_file():
+            # Only whether it can be executed is taken over: the rest is the umask's.
+            yield File(f"/{name}", name, 0o755 if path.stat().st_mode & 0o100 else 0o644)
+
+
+def _require_files(paths: list[Path], where: str) -> None:
+    for path in paths:
+        if not path.is_file():
+            raise UsageError(f"{where}: there is no file {path}")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))

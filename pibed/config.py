@@ -1,0 +1,340 @@
+"""Configuration: machines and experiments, read from YAML and checked.
+
+`configs/machines/*.yaml` describe what is emulated, `configs/experiments/*.yaml` what is
+measured. Every record is immutable and refuses unknown keys; an override from the command line
+replaces one key before the check, so that it meets the same rules as the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pibed.errors import HostError, UsageError
+
+Clock = Literal["virtual", "host"]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+def _inside_checkout(path: str) -> str:
+    if not path or path.startswith("/") or ".." in path.split("/"):
+        raise ValueError(f"expected a path inside the checkout, not {path!r}")
+    return path
+
+
+RelativePath = Annotated[str, AfterValidator(_inside_checkout)]
+
+
+class Record(BaseModel):
+    """Base of all configuration: immutable, strict about types, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class Kernel(Record):
+    """The guest's kernel."""
+
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+$")]
+    """Series, such as "6.1": the package `linux-source-<version>` is built."""
+    fragments: Annotated[list[Name], Field(min_length=1)]
+    """Files of kernel/fragments/ without `.config`, in order; a later line wins."""
+    device_tree: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    """The board's device tree in the kernel's sources, without `.dtb`."""
+    overlays: list[Name] = []
+    """Files of kernel/dts/ without `.dtso`, applied to the device tree in order."""
+
+
+class ClockMode(Record):
+    """How QEMU and the kernel are started for one kind of clock."""
+
+    jobs: Literal["cores", "one"]
+    """How many rounds run side by side unless `--jobs` says otherwise."""
+    qemu_args: list[str]
+    """Added to QEMU's command line."""
+    kernel_args: list[str]
+    """Added to the kernel's command line."""
+
+
+class Qemu(Record):
+    """The emulator."""
+
+    binary: str = "qemu-system-arm"
+    """Name of the program, looked up in PATH, or an absolute path."""
+    minimum_version: Annotated[str, Field(pattern=r"^\d+\.\d+$")]
+    """Older ones are refused."""
+    args: list[str] = []
+    """Added to QEMU's command line with every clock."""
+
+
+class Machine(Record):
+    """An emulated board with its kernel and user space."""
+
+    schema_version: Literal[1]
+    name: Name
+    board: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    """QEMU's machine type."""
+    cpus: Annotated[int, Field(ge=1, le=64)]
+    """CPUs of the board (QEMU's -smp)."""
+    memory_mib: Annotated[int, Field(ge=16, le=65536)]
+    """Memory of the board in MiB."""
+    arch: Annotated[str, Field(pattern=r"^[a-z0-9]+$")]
+    """The kernel's name of the architecture."""
+    cross_compile: Annotated[str, Field(pattern=r"^[\w.-]*$")]
+    """Prefix of the cross compiler's programs."""
+    kernel: Kernel
+    board_folder: RelativePath
+    """Folder with `overlay/` (files of the root file system) and `busybox.config`."""
+    kernel_args: list[str]
+    """The kernel's command line, with every clock."""
+    qemu: Qemu
+    clock: Clock
+    """The clock that is used unless `--clock` says otherwise."""
+    clocks: dict[Clock, ClockMode]
+    boot_timeout_s: Annotated[float, Field(gt=0)]
+    """Host seconds until the agent's first marker must have come."""
+
+    @model_validator(mode="after")
+    def _clock_is_described(self) -> Machine:
+        if self.clock not in self.clocks:
+            raise ValueError(f"clock: {self.clock} is not described in clocks")
+        return self
+
+
+class Module(Record):
+    """The kernel module under study."""
+
+    folder: RelativePath
+    """Folder with its Kbuild file."""
+    name: Identifier
+    """Name of the module, without `.ko`."""
+    parameters: dict[Identifier, str | int] = {}
+    """Given to insmod; `{name}` stands for the value of an experiment's parameter."""
+
+
+class Workload(Record):
+    """The program that is measured."""
+
+    source: RelativePath
+    """C source, compiled statically into /usr/bin under its own name."""
+    cflags: list[str] = []
+    """Options for the compiler."""
+    command: str
+    """Command line in the guest; `{name}` stands for the value of a parameter."""
+    timeout_s: Annotated[float, Field(gt=0)]
+    """Guest seconds after which a run is killed and counts as `timeout`."""
+    idle_us_max: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    """Before each run the guest idles for a random time of up to this many µs."""
+
+
+class Metric(Record):
+    """A number taken from each run: from what it printed, or from a counter of the kernel."""
+
+    pattern: str | None = None
+    """Regular expression over the output; its one group is the number."""
+    counter: Annotated[str, Field(pattern=r"^/\S+$")] | None = None
+    """File in the guest; the metric is by how much its number grew during the run."""
+    unit: str
+    """Unit of the number, such as µs or pages."""
+    title: str
+    """Name for people."""
+    table: bool = False
+    """Whether the table at the end of a sweep shows it."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Metric:
+        if (self.pattern is None) == (self.counter is None):
+            raise ValueError("give either pattern or counter")
+        if self.pattern is not None:
+            try:
+                groups = re.compile(self.pattern).groups
+            except re.error as error:
+                raise ValueError(f"pattern: {error}") from error
+            if groups != 1:
+                raise ValueError("pattern: exactly one group (…) must hold the number")
+        return self
+
+
+class Parameter(Record):
+    """One dimension of the experiment."""
+
+    values: Annotated[list[int], Field(min_length=1)]
+    """The values that are measured."""
+    minimum: int
+    maximum: int
+    title: str
+    """Name for people."""
+    labels: dict[int, str] = {}
+    """Names for single values."""
+
+    @model_validator(mode="after")
+    def _values_are_meant(self) -> Parameter:
+        for value in self.values:
+            if not self.minimum <= value <= self.maximum:
+                raise ValueError(
+                    f"values: {value} is not from {self.minimum} to {self.maximum}"
+                )
+        for value in self.values:
+            if self.values.count(value) > 1:
+                raise ValueError(f"values: {value} is there more than once")
+        return self
+
+
+class Experiment(Record):
+    """What is measured: every combination of the parameters' values is a cell."""
+
+    schema_version: Literal[1]
+    name: Name
+    title: str
+    module: Module
+    workload: Workload
+    parameters: Annotated[dict[Identifier, Parameter], Field(min_length=1)]
+    metrics: Annotated[dict[Identifier, Metric], Field(min_length=1)]
+    rounds: Annotated[int, Field(ge=1, le=10_000)]
+    """Samples of each cell; each round is a boot of its own."""
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
+    """Everything random in the experiment follows from it."""
+
+    @model_validator(mode="after")
+    def _placeholders_are_parameters(self) -> Experiment:
+        reserved = {"experiment", "round", "order", "status"}
+        if clash := reserved & (self.parameters.keys() | self.metrics.keys()):
+            raise ValueError(f"{min(clash)!r} is the name of a fixed column of samples.csv")
+        if clash := self.parameters.keys() & self.metrics.keys():
+            raise ValueError(f"{min(clash)!r} is both a parameter and a metric")
+        texts = {"workload.command": self.workload.command} | {
+            f"module.parameters.{key}": str(value) for key, value in self.module.parameters.items()
+        }
+        for key, text in texts.items():
+            for name in re.findall(r"\{(.*?)\}", text):
+                if name not in self.parameters:
+                    raise ValueError(f"{key}: {{{name}}} is not a parameter of the experiment")
+        return self
+
+
+_R = TypeVar("_R", Machine, Experiment)
+
+
+def checkout() -> Path:
+    """The folder of the checkout, in which tasks.py lies."""
+    return Path(__file__).resolve().parent.parent
+
+
+def load_machine(name: str, overrides: Mapping[str, Any] | None = None) -> Machine:
+    """Reads `configs/machines/<name>.yaml`; `overrides` maps dotted keys to new values.
+
+    Raises UsageError with file, key and what was expected.
+    """
+    return _load(Machine, "machine", name, overrides or {})
+
+
+def load_experiment(name: str, overrides: Mapping[str, Any] | None = None) -> Experiment:
+    """Reads `configs/experiments/<name>.yaml`; see `load_machine`."""
+    return _load(Experiment, "experiment", name, overrides or {})
+
+
+def parse_numbers(option: str, text: str) -> list[int]:
+    """The numbers of a list such as `64,128,256`.
+
+    Raises UsageError that names the option and the part that is not a number.
+    """
+    numbers = []
+    for part in text.split(","):
+        if not re.fullmatch(r"\s*-?\d{1,18}\s*", part, re.ASCII):
+            what = f"{part.strip()!r} is not a whole number" if part.strip() else "a number is missing"
+            raise UsageError(
+                f"{option} {text}: {what}", fix=f"separate numbers by commas: {option} 64,128,256"
+            )
+        numbers.append(int(part))
+    return numbers
+
+
+def json_schema(kind: type[Record]) -> dict[str, Any]:
+    """The JSON Schema of a kind of configuration file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | kind.model_json_schema()
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Refuses a mapping that has a key twice, of which YAML would keep the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is there twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _load(kind: type[_R], noun: str, name: str, overrides: Mapping[str, Any]) -> _R:
+    folder = checkout() / "configs" / f"{noun}s"
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in known:
+        raise UsageError(
+            f"there is no {noun} {name!r}",
+            fix=f"choose one of: {', '.join(known)} (files of {folder})",
+        )
+    path = folder / f"{name}.yaml"
+    data = _read_yaml(path)
+    for key, value in overrides.items():
+        _override(data, key, value)
+    try:
+        record = kind.model_validate(data)
+    except ValidationError as error:
+        raise UsageError(_explain(path, error, overrides)) from None
+    if (stated := data["name"]) != name:
+        raise UsageError(f"{path}: name: expected {name}, as the file is called, not {stated}")
+    return record
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        # PyYAML's C parser is faster, but cannot be subclassed for the check of double keys.
+        data = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)  # noqa: S506
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        hint = " (indent with spaces; YAML allows no tabs)" if "\\t" in str(error.problem) else ""
+        raise UsageError(f"{where}: not valid YAML: {error.problem}{hint}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not valid YAML: {error}") from None
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror}") from None
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: expected a mapping of keys to values")
+    return data
+
+
+def _override(data: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split(".")
+    for key in parents:
+        data = data.setdefault(key, {})
+        if not isinstance(data, dict):
+            raise UsageError(f"{dotted}: {key} is not a mapping")
+    data[last] = value
+
+
+def _explain(path: Path, error: ValidationError, overrides: Mapping[str, Any]) -> str:
+    """One line a problem: file (or command line), key, what was expected, what was found."""
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"] if part != "[key]")
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = "unknown key"
+        elif problem["type"] not in ("value_error", "missing"):
+            message += f", not {problem['input']!r}"
+        overridden = any(key == name or key.startswith(f"{name}.") for name in overrides) or any(
+            name.startswith(f"{key}.") and problem["type"] == "value_error" for name in overrides
+        )
+        where = "command line" if overridden else str(path)
+        lines.append(f"{where}: {key}: {message}" if key else f"{where}: {message}")
+    return "\n".join(lines)

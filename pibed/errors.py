@@ -1,0 +1,70 @@
+"""What can go wrong, each kind with the exit status that the command line gives it.
+
+Logic raises these and never exits; `pibed.cli` turns them into a message and a status.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class PibedError(Exception):
+    """Base of all errors that are explained to the user rather than traced.
+
+    `fix` says what to do about it, `log` names the file with the details, `context` holds the
+    last lines of that file where they help.
+    """
+
+    status = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        fix: str | None = None,
+        log: Path | None = None,
+        context: list[str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+        self.log = log
+        self.context = context or []
+
+
+class UsageError(PibedError):
+    """An option or a configuration file says something that cannot be meant."""
+
+    status = 2
+
+
+class HostError(PibedError):
+    """The host lacks a tool, a permission or space."""
+
+    status = 3
+
+
+class BuildError(PibedError):
+    """A source could not be had, or a build step failed."""
+
+    status = 4
+
+
+class GuestError(PibedError):
+    """The emulated machine did not do what it was asked to; see `pibed.guest` for the kinds."""
+
+    status = 5
+
+
+class IncompleteError(PibedError):
+    """A sweep came to its end, but some of its samples are not `ok`."""
+
+    status = 6
+
+
+class Interrupted(PibedError):  # noqa: N818 - the user's wish, not an error
+    """The user or the system asked pibed to stop; the status is 128 plus the signal's number."""
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
+        self.status = 128 + signum

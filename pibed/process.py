@@ -1,0 +1,133 @@
+"""Programs of the host: run with their output in a log, or for their output.
+
+A program gets a process group of its own, which is killed with whatever ends pibed: by the
+kernel, should pibed be killed, and by `run_logged` when an exception passes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from pibed.errors import BuildError, HostError
+
+# Makes the kernel kill the program when the thread that started it is gone.
+DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for build tools: only what they need, so that nothing else decides.
+
+    Locale and time zone are fixed; variables such as ARCH, CFLAGS or MAKEFLAGS of the caller do
+    not pass.
+    """
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if key in ("PATH", "HOME", "TMPDIR", "http_proxy", "https_proxy", "no_proxy")
+    }
+    return kept | {"LC_ALL": "C", "TZ": "UTC0"} | dict(extra or {})
+
+
+def run_logged(
+    argv: Sequence[str],
+    log: Path,
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+    on_line: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Runs a program to its end and appends what it prints to `log`.
+
+    `on_line` gets each line. Raises BuildError with the last error lines when it fails, HostError
+    when it cannot be started.
+    """
+    last: deque[str] = deque(maxlen=400)
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"$ {' '.join(argv)}\n")
+        file.flush()
+        try:
+            process = subprocess.Popen(
+                [*DIE_WITH_PARENT, *argv],
+                cwd=cwd,
+                env=clean_environment(env),
+                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+                text=True,
+                errors="replace",
+            )
+        except FileNotFoundError as error:
+            raise HostError(f"{error.filename} is not installed", fix="./inv setup") from error
+        try:
+            if stdin is not None and process.stdin is not None:
+                process.stdin.write(stdin)
+                process.stdin.close()
+            assert process.stdout is not None
+            for line in process.stdout:
+                file.write(line)
+                last.append(line.rstrip("\n"))
+                on_line(line)
+            status = process.wait()
+        except BrokenPipeError:
+            status = process.wait()
+        finally:
+            kill_group(process)
+            if process.stdout is not None:
+                process.stdout.close()
+    if status != 0:
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        raise BuildError(f"{argv[0]} {how}", log=log, context=_telling_lines(list(last)))
+
+
+def capture(argv: Sequence[str], *, cwd: Path | None = None) -> str:
+    """Standard output of a short program.
+
+    Raises HostError when it is missing, BuildError with what it printed when it fails.
+    """
+    try:
+        result = subprocess.run(
+            argv,
+            cwd=cwd,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise HostError(f"{argv[0]} is not installed", fix="./inv setup") from error
+    if result.returncode != 0:
+        raise BuildError(
+            f"{' '.join(argv)} ended with status {result.returncode}",
+            context=result.stderr.splitlines()[-20:],
+        )
+    return result.stdout
+
+
+def kill_group(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
+    """Kills a program and all that it started, and reaps it."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    except PermissionError:  # macOS and some sandboxes: the group is a zombie
+        process.kill()
+    process.wait()
+
+
+def _telling_lines(lines: list[str]) -> list[str]:
+    """The lines that name an error with a few after each; without any, the last lines."""
+    marks = ("error", "Error", "fatal", "undefined reference", "No space left", "No such file")
+    hits = [number for number, line in enumerate(lines) if any(mark in line for mark in marks)]
+    if not hits:
+        return lines[-15:]
+    first = hits[0]
+    return lines[first : first + 15]

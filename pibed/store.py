@@ -1,0 +1,176 @@
+"""The store of what was built, keyed by content.
+
+A step's key is the digest of all that goes into it. Its output is a folder, made under a
+temporary name and renamed into place when it is whole, so that an interrupted build leaves nothing
+that looks finished. A lock per output lets builds run side by side: the second one waits for the
+first and then finds the output there.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pibed.errors import HostError
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a build, before it is known whether it has to run.
+
+    `inputs` names all that goes in and maps it to a digest or to the value itself; a change of
+    any of them, or of `version`, gives another output. `expected_s` is how long it takes on two
+    cores, for the person who waits.
+    """
+
+    name: str
+    inputs: Mapping[str, str]
+    expected_s: float
+    version: int = 1
+
+    @property
+    def key(self) -> str:
+        """Hexadecimal SHA-256 of the step's name, version and inputs."""
+        text = json.dumps([self.name, self.version, dict(sorted(self.inputs.items()))])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Output:
+    """The folder a step has made, whether it was there already, and how long it took (seconds)."""
+
+    step: Step
+    path: Path
+    cached: bool
+    seconds: float
+
+
+class Store:
+    """Outputs of steps under `root`, one folder each: `<root>/<step>/<start of the key>`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def place(self, step: Step) -> Path:
+        """Where the output of `step` is or will be."""
+        return self.root / step.name / step.key[:16]
+
+    def log(self, step: Step) -> Path:
+        """The log of the last time `step` ran, kept when it failed as well."""
+        return self.root / "logs" / f"{step.name}-{step.key[:16]}.log"
+
+    def produce(
+        self,
+        step: Step,
+        make: Callable[[Path, Path], None],
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> Output:
+        """Returns the output of `step`, calling `make(folder, log)` if it is not there yet.
+
+        `on_wait` is called when another process is making the same output. Raises HostError when
+        the store cannot be written, and whatever `make` raises.
+        """
+        place = self.place(step)
+        if place.is_dir():
+            return Output(step, place, cached=True, seconds=0.0)
+        start = time.monotonic()
+        try:
+            with self._lock(place, on_wait):
+                if place.is_dir():
+                    return Output(step, place, cached=True, seconds=time.monotonic() - start)
+                unfinished = place.with_name(f"{place.name}.unfinished")
+                _remove(unfinished)
+                unfinished.mkdir(parents=True)
+                log = self.log(step)
+                log.parent.mkdir(parents=True, exist_ok=True)
+                log.unlink(missing_ok=True)
+                make(unfinished, log)
+                unfinished.rename(place)
+        except OSError as error:
+            raise _explain(error, self.root) from error
+        return Output(step, place, cached=False, seconds=time.monotonic() - start)
+
+    def clean(self) -> int:
+        """Removes all outputs and logs; returns how many bytes were freed."""
+        if not self.root.is_dir():
+            return 0
+        size = sum(
+            path.lstat().st_blocks * 512 for path in self.root.rglob("*") if not path.is_dir()
+        )
+        _remove(self.root)
+        return size
+
+    @contextmanager
+    def _lock(self, place: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.with_name(f"{place.name}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_wait()
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def cache_folder() -> Path:
+    """Where pibed keeps what is slow to make: $PIBED_CACHE, or `pibed` in the user's cache folder.
+
+    Raises HostError for a path that the kernel's build cannot work in (it splits at spaces and
+    colons).
+    """
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    folder = Path(os.environ.get("PIBED_CACHE") or Path(base) / "pibed").absolute()
+    if set(str(folder)) & set(" :\t\n"):
+        raise HostError(
+            f"the cache folder {str(folder)!r} has a space or a colon in its path, "
+            "where the kernel cannot be built",
+            fix="set PIBED_CACHE to another folder",
+        )
+    return folder
+
+
+def digest_text(text: str) -> str:
+    """Hexadecimal SHA-256 of `text` in UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_files(root: Path, paths: Iterable[Path]) -> str:
+    """One digest of several files: their names below `root`, execute permission and bytes."""
+    parts = sorted(
+        f"{path.relative_to(root)} {path.stat().st_mode & 0o100:o} {digest_file(path)}"
+        for path in paths
+    )
+    return digest_text("\n".join(parts))
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _explain(error: OSError, root: Path) -> HostError:
+    where = error.filename or root
+    if error.errno == errno.ENOSPC:
+        return HostError(
+            f"{where}: no space left on the device",
+            fix=f"free some space (a build needs 3 GB below {root}), or set PIBED_CACHE",
+        )
+    return HostError(
+        f"{where}: {error.strerror or error}",
+        fix="make the folder writable, or set PIBED_CACHE to another one",
+    )
