@@ -1,0 +1,132 @@
+"""The agent's line: the protocol that the script in the guest speaks (see its head comment)."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pexpect
+from pexpect.socket_pexpect import SocketSpawn
+
+from pibed.errors import GuestError
+
+# More than the agent lets through in one line.
+_LONGEST_LINE = 1 << 20
+# Seconds between two looks at whether QEMU and the kernel are alive.
+_CHECK_INTERVAL_S = 0.5
+
+
+class ProtocolError(GuestError):
+    """The agent's line carried what the agent does not say."""
+
+    sample_status = "lost"
+
+
+class LineTimeout(GuestError):
+    """The agent said nothing until the deadline."""
+
+    sample_status = "timeout"
+
+
+class LineClosed(GuestError):
+    """The line is closed: QEMU has ended."""
+
+    sample_status = "lost"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One line for the agent: run `line` in a shell for at most `seconds` of guest time."""
+
+    id: str
+    seconds: float
+    line: str
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.seconds:g} {self.line}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended: exit status and output, each line of it without its end."""
+
+    id: str
+    status: int
+    timed_out: bool
+    truncated: bool
+    output: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The output as one text."""
+        return "\n".join(self.output)
+
+
+class Agent:
+    """Follows the agent's markers.
+
+    `check` is called while waiting, and raises when there is no point in waiting any longer. All
+    deadlines are times of `time.monotonic`.
+    """
+
+    def __init__(self, line: socket.socket, check: Callable[[], None]) -> None:
+        self._spawn = SocketSpawn(line, maxread=65536)
+        self._check = check
+
+    def send(self, text: str) -> None:
+        """Types one line."""
+        self._spawn.sendline(text)
+
+    def expect_ready(self, deadline: float) -> None:
+        """Waits until commands can be taken."""
+        self._marker("ready", deadline)
+
+    def expect_done(self, deadline: float) -> None:
+        """Waits for the agent's last word."""
+        self._marker("done", deadline)
+
+    def expect_begin(self, command: Command, deadline: float) -> None:
+        """Waits until a command begins; raises ProtocolError when another one does."""
+        self._marker(f"begin {command.id}", deadline)
+
+    def expect_end(self, command: Command, deadline: float) -> Result:
+        """Waits until a command has ended and returns its result."""
+        output: list[str] = []
+        while True:
+            line = self._next(deadline)
+            if line.startswith("| "):
+                output.append(line[2:])
+            elif match := re.fullmatch(r"@@pibed end (\S+) (\d+)( timeout)?( truncated)?", line):
+                if match[1] != command.id:
+                    raise ProtocolError(f"the agent ended {match[1]} instead of {command.id}")
+                return Result(
+                    command.id, int(match[2]), bool(match[3]), bool(match[4]), tuple(output)
+                )
+            elif line:
+                raise ProtocolError(f"unexpected in the output of {command.id}: {line[:200]!r}")
+
+    def _marker(self, wanted: str, deadline: float) -> None:
+        while True:
+            line = self._next(deadline)
+            if line == f"@@pibed {wanted}":
+                return
+            # The driver of the AUX UART emits stray bytes when it starts: no marker, no matter.
+            if line.startswith("@@pibed "):
+                raise ProtocolError(f"expected {wanted!r} of the agent, not {line[:200]!r}")
+
+    def _next(self, deadline: float) -> str:
+        while True:
+            self._check()
+            wait = min(_CHECK_INTERVAL_S, deadline - time.monotonic())
+            if wait <= 0:
+                raise LineTimeout("the agent said nothing until the deadline")
+            index = self._spawn.expect([rb"\r?\n", pexpect.TIMEOUT, pexpect.EOF], timeout=wait)
+            if index == 0:
+                return bytes(self._spawn.before).decode(errors="replace")
+            if index == 2:
+                raise LineClosed("QEMU closed the agent's line")
+            if len(self._spawn.buffer) > _LONGEST_LINE:
+                raise ProtocolError("the agent's line carries no line ends")

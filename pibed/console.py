@@ -1,0 +1,94 @@
+"""The kernel's console: read to its end, and watched for the words of a dying kernel."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["panic", "oops", "warning", "hang"]
+
+# The first line that matches names the kind: an oops ends in a panic, and is still an oops.
+# See arch/arm/kernel/traps.c, kernel/panic.c, kernel/watchdog.c, kernel/hung_task.c of Linux.
+_PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
+    ("hang", re.compile(r"BUG: soft lockup|INFO: task .* blocked for more than|rcu.*INFO: .*stall")),
+    ("oops", re.compile(r"Internal error: |Unable to handle kernel |kernel BUG at |\bBUG: ")),
+    ("warning", re.compile(r"\bWARNING: ")),
+    ("panic", re.compile(r"Kernel panic - not syncing")),
+)
+# A line of the kernel's log has a time stamp; what else is on the line cannot kill.
+_STAMP = re.compile(r"^\[ *\d+\.\d+\] ")
+
+_LONGEST_LINE = 4096
+_LINES_KEPT = 60
+
+
+@dataclass(frozen=True)
+class Death:
+    """Why the kernel cannot be trusted any more, and the line that said so."""
+
+    kind: Kind
+    line: str
+
+
+def diagnose(line: str) -> Death | None:
+    """What one line of the console says about the kernel's end, if anything."""
+    if not _STAMP.match(line):
+        return None
+    for kind, pattern in _PATTERNS:
+        if pattern.search(line):
+            return Death(kind, _STAMP.sub("", line))
+    return None
+
+
+class Console:
+    """Follows the console in a thread of its own until QEMU closes the line.
+
+    `death` is set as soon as a line tells of it; reading goes on, so that the whole trace is
+    there. Memory is bounded however much is printed: QEMU keeps the log.
+    """
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._last: deque[str] = deque(maxlen=_LINES_KEPT)
+        self.death: Death | None = None
+        self._thread = threading.Thread(target=self._follow, name="console", daemon=True)
+        self._thread.start()
+
+    def last_lines(self) -> list[str]:
+        """The console's last lines; with a death, from the line that told of it."""
+        lines = list(self._last)
+        if self.death is not None:
+            for number, line in enumerate(lines):
+                if line.endswith(self.death.line):
+                    return lines[number : number + 30]
+        return lines[-15:]
+
+    def join(self, timeout_s: float) -> None:
+        """Waits until all that was printed has been read."""
+        self._thread.join(timeout_s)
+
+    def _follow(self) -> None:
+        rest = b""
+        while chunk := self._receive():
+            *lines, rest = (rest + chunk).split(b"\n")
+            rest = rest[-_LONGEST_LINE:]
+            for line in lines:
+                self._take(line)
+        self._take(rest)
+
+    def _receive(self) -> bytes:
+        try:
+            return self._line.recv(65536)
+        except OSError:  # closed by us
+            return b""
+
+    def _take(self, raw: bytes) -> None:
+        line = raw[:_LONGEST_LINE].decode(errors="replace").rstrip("\r")
+        if line:
+            self._last.append(line)
+            if self.death is None:
+                self.death = diagnose(line)

@@ -1,0 +1,226 @@
+"""A booted guest: QEMU, the kernel's console and the agent's line, watched together.
+
+Whatever is waited for, the wait ends at once when the kernel panics, oopses or warns, when QEMU
+ends or is stopped, and at the deadline, each with an error of its own.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, NoReturn, Self, TypeVar
+
+from pibed import qemu
+from pibed.agent import Agent, Command, LineClosed, LineTimeout, Result
+from pibed.build import Images
+from pibed.config import Clock, Machine
+from pibed.console import Console
+from pibed.errors import GuestError
+from pibed.initramfs import File, write_archive
+
+# A kernel that has said its last word resets the board, which ends QEMU; it gets this long.
+_LAST_WORDS_S = 5.0
+# A QEMU that is stopped for longer than this will not come back by itself.
+_STOPPED_S = 5.0
+# Host seconds per guest second that a loaded host may need, and what a slow start may add.
+_SLOWNESS: dict[Clock, float] = {"virtual": 5.0, "host": 1.5}
+_SLACK_S = 30.0
+
+
+class KernelPanic(GuestError):
+    """The kernel panicked."""
+
+    sample_status = "panic"
+
+
+class KernelOops(GuestError):
+    """The kernel met a bug of its own (oops, BUG) and was stopped."""
+
+    sample_status = "oops"
+
+
+class KernelWarning(KernelOops):
+    """The kernel warned of a state that must not be (WARN) and was stopped."""
+
+
+class KernelHang(GuestError):
+    """The kernel found that something in it does not move any more."""
+
+    sample_status = "timeout"
+
+
+class GuestTimeout(GuestError):
+    """Nothing came from the guest until the deadline."""
+
+    sample_status = "timeout"
+
+
+class QemuLost(GuestError):
+    """QEMU ended, or was stopped, before its work was done."""
+
+    sample_status = "lost"
+
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """All that determines a boot: the machine and its images, the clock, and the seed."""
+
+    machine: Machine
+    images: Images
+    clock: Clock
+    seed: int
+
+
+class Guest:
+    """One boot of the machine; a context manager that leaves no QEMU behind.
+
+    With the virtual clock the commands are packed into the initramfs before the start (`plan`),
+    with the host clock they are typed as they come; either way `run` takes them in order.
+    `stop_requested` is asked while waiting and may raise.
+    """
+
+    _DEATHS: ClassVar[dict[str, type[GuestError]]] = {
+        "panic": KernelPanic,
+        "oops": KernelOops,
+        "warning": KernelWarning,
+        "hang": KernelHang,
+    }
+
+    def __init__(
+        self,
+        launch: Launch,
+        logs: qemu.Logs,
+        plan: Sequence[Command],
+        stop_requested: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._launch = launch
+        self._typed = launch.clock == "host"
+        self._stop_requested = stop_requested
+        with tempfile.TemporaryDirectory(prefix="pibed-") as folder:
+            initramfs = launch.images.initramfs
+            if not self._typed:
+                initramfs = pack_plan(launch.images, plan, Path(folder))
+            argv = qemu.arguments(
+                launch.machine,
+                launch.clock,
+                launch.images,
+                initramfs=initramfs,
+                kernel_args=[f"PIBED_FEED={'type' if self._typed else 'plan'}", f"PIBED_SEED={launch.seed}"],
+                seed=launch.seed,
+            )
+            self._qemu = qemu.Qemu(argv, logs)
+            try:
+                self._console = Console(self._qemu.console)
+                self._agent = Agent(self._qemu.agent, self._check)
+                # QEMU has read the initramfs once the guest speaks; then the folder may go.
+                self._watched(self._agent.expect_ready, launch.machine.boot_timeout_s, "to boot")
+            except BaseException:
+                self._qemu.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._qemu.close()
+        self._console.join(_LAST_WORDS_S)
+
+    def run(self, command: Command, on_begin: Callable[[], None] = lambda: None) -> Result:
+        """Runs the next command of the plan and returns its result.
+
+        Raises the GuestError of what ended the guest instead.
+        """
+        if self._typed:
+            self._agent.send(str(command))
+        host_s = command.seconds * _SLOWNESS[self._launch.clock] + _SLACK_S
+        self._watched(lambda deadline: self._agent.expect_begin(command, deadline), host_s, f"to begin {command.id}")
+        on_begin()
+        return self._watched(lambda deadline: self._agent.expect_end(command, deadline), host_s, f"to end {command.id}")
+
+    def finish(self) -> None:
+        """Waits for the agent's end marker and for power-off; raises if it ends otherwise."""
+        if self._typed:
+            self._agent.send("done 0 -")
+        self._watched(self._agent.expect_done, _SLACK_S, "to finish")
+        status = self._qemu.wait(_SLACK_S)
+        self._console.join(_LAST_WORDS_S)
+        if self._console.death is not None:
+            self._raise_death()
+        if status is None:
+            raise GuestTimeout("the guest did not power off", log=self._qemu.logs.console)
+        if status != 0 or self._qemu.shutdown_reason() != "guest-shutdown":
+            self._raise_lost(status)
+
+    def _watched(self, wait: Callable[[float], _T], timeout_s: float, what: str) -> _T:
+        try:
+            return wait(time.monotonic() + timeout_s)
+        except LineTimeout:
+            self._check()
+            raise GuestTimeout(
+                f"the guest did not come {what} within {timeout_s:.0f} s",
+                log=self._qemu.logs.console,
+                context=self._console.last_lines(),
+            ) from None
+        except LineClosed:
+            status = self._qemu.wait(_LAST_WORDS_S)
+            self._console.join(_LAST_WORDS_S)
+            self._check()
+            self._raise_lost(status)
+
+    def _check(self) -> None:
+        """Raises if there is no point in waiting any longer."""
+        self._stop_requested()
+        if self._console.death is not None:
+            self._qemu.wait(_LAST_WORDS_S)
+            self._console.join(_LAST_WORDS_S)
+            self._raise_death()
+        if self._qemu.stopped_for() > _STOPPED_S:
+            raise QemuLost(f"QEMU was stopped (SIGSTOP) for more than {_STOPPED_S:.0f} s")
+
+    def _raise_death(self) -> NoReturn:
+        death = self._console.death
+        assert death is not None
+        raise self._DEATHS[death.kind](
+            f"the kernel died: {death.line}",
+            log=self._qemu.logs.console,
+            context=self._console.last_lines(),
+        )
+
+    def _raise_lost(self, status: int | None) -> NoReturn:
+        reason = self._qemu.shutdown_reason() if status is not None else None
+        if status is not None and status < 0:
+            message = f"QEMU was killed by signal {-status}"
+        elif reason == "guest-reset":
+            message = "the guest rebooted"
+        elif reason == "guest-shutdown":
+            message = "the guest powered off before its work was done"
+        else:
+            message = f"QEMU ended with status {status}"
+        raise QemuLost(message, log=self._qemu.logs.qemu, context=self._qemu.errors())
+
+
+def pack_plan(images: Images, plan: Iterable[Command], folder: Path) -> Path:
+    """An initramfs with the plan as /plan in an archive behind the images' own.
+
+    The kernel unpacks concatenated archives one after the other, see
+    Documentation/driver-api/early-userspace/buffer-format.rst of Linux.
+    """
+    (folder / "plan").write_text("".join(f"{command}\n" for command in plan), encoding="utf-8")
+    write_archive(images.gen_init_cpio, folder, [File("/plan", "plan")], folder / "plan.cpio")
+    target = folder / "initramfs.cpio"
+    with target.open("wb") as file:
+        for part in (images.initramfs, folder / "plan.cpio"):
+            file.write(part.read_bytes())
+    return target
