@@ -49,3 +49,53 @@ def build(
     from pibed import actions
 
     actions.build(machine, experiment, refresh)
+
+
+@task(
+    help={
+        "sizes": "sizes of the matrices, such as 64,128,256,512",
+        "modes": "1 for demand paging, 0 for pre-paging, or 1,0",
+        "runs": "samples of each cell (default 10); each is a boot of its own",
+        "clock": "virtual (exact, the default) or host (real time, four CPUs)",
+        "jobs": "boots side by side (default: all cores, one with the host clock)",
+        "seed": "everything random follows from it (default 1)",
+        "experiment": "configuration in configs/experiments/ (default paging)",
+        "machine": "configuration in configs/machines/ (default pi2)",
+        "name": "name of the results folder behind its date (default: the experiment)",
+        "results": "folder for the results (default results/ in the checkout)",
+    }
+)
+@command
+def sweep(
+    context: Context,
+    sizes: str | None = None,
+    modes: str | None = None,
+    runs: str | None = None,
+    clock: str | None = None,
+    jobs: str | None = None,
+    seed: str | None = None,
+    experiment: str = "paging",
+    machine: str = "pi2",
+    name: str | None = None,
+    results: str | None = None,
+) -> None:
+    """Measure the experiment: every cell once a round, and a table of all.
+
+    Example: invoke sweep --sizes 64,128,256,512
+    """
+    from pibed import actions
+
+    actions.sweep(
+        actions.SweepOptions(
+            machine=machine,
+            experiment=experiment,
+            sizes=sizes,
+            modes=modes,
+            runs=runs,
+            seed=seed,
+            clock=clock,
+            jobs=jobs,
+            name=name,
+            results=results,
+        )
+    )

@@ -23,7 +23,8 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
 _STAMP = re.compile(r"^\[ *\d+\.\d+\] ")
 
 _LONGEST_LINE = 4096
-_LINES_KEPT = 60
+_LINES_BEFORE = 15
+_LINES_OF_TRACE = 30
 
 
 @dataclass(frozen=True)
@@ -53,19 +54,15 @@ class Console:
 
     def __init__(self, line: socket.socket) -> None:
         self._line = line
-        self._last: deque[str] = deque(maxlen=_LINES_KEPT)
+        self._last: deque[str] = deque(maxlen=_LINES_BEFORE)
+        self._trace: list[str] = []
         self.death: Death | None = None
         self._thread = threading.Thread(target=self._follow, name="console", daemon=True)
         self._thread.start()
 
     def last_lines(self) -> list[str]:
-        """The console's last lines; with a death, from the line that told of it."""
-        lines = list(self._last)
-        if self.death is not None:
-            for number, line in enumerate(lines):
-                if line.endswith(self.death.line):
-                    return lines[number : number + 30]
-        return lines[-15:]
+        """The console's last lines; with a death, the trace from the line that told of it."""
+        return list(self._trace or self._last)
 
     def join(self, timeout_s: float) -> None:
         """Waits until all that was printed has been read."""
@@ -88,7 +85,10 @@ class Console:
 
     def _take(self, raw: bytes) -> None:
         line = raw[:_LONGEST_LINE].decode(errors="replace").rstrip("\r")
-        if line:
-            self._last.append(line)
-            if self.death is None:
-                self.death = diagnose(line)
+        if not line:
+            return
+        self._last.append(line)
+        if self.death is None:
+            self.death = diagnose(line)
+        if self.death is not None and len(self._trace) < _LINES_OF_TRACE:
+            self._trace.append(line)

@@ -86,7 +86,7 @@ int main(int argc, char **argv)
 	mapped = now_us();
 
 	/*
-	 * Numbers whose products are inexact in a double, as measured data is.
+	 * The pages of c come zeroed. Numbers whose products are inexact in a double, as measured data is.
 	 * (An emulator computes those in hardware, and small integers in software.)
 	 */
 	for (i = 0; i < n * n; i++) {
@@ -96,11 +96,8 @@ int main(int argc, char **argv)
 
 	for (i = 0; i < n; i++) {
 		for (j = 0; j < n; j++) {
-			double sum = 0;
-
 			for (k = 0; k < n; k++)
-				sum += a[i * n + k] * b[k * n + j];
-			c[i * n + j] = sum;
+				c[i * n + j] += a[i * n + k] * b[k * n + j];
 		}
 	}
 	finished = now_us();

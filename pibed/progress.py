@@ -1,0 +1,178 @@
+"""How a sweep goes, told to a person: a live display on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pibed.config import Clock, Experiment
+from pibed.errors import GuestError
+from pibed.plan import Cell, Visit, cells
+from pibed.samples import Sample
+from pibed.ui import duration
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+
+class Durations:
+    """How many host seconds each cell took in earlier sweeps, kept in a file of the cache folder.
+
+    Only an estimate for people: a missing or broken file is an empty one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            data = {}
+        self._seconds: dict[str, float] = data if isinstance(data, dict) else {}
+
+    def get(self, experiment: Experiment, clock: Clock, cell: Cell) -> float | None:
+        """The seconds a visit to the cell takes, if known."""
+        return self._seconds.get(self._key(experiment, clock, cell))
+
+    def learn(self, experiment: Experiment, clock: Clock, cell: Cell, seconds: float) -> None:
+        """Takes in the seconds that a visit took."""
+        self._seconds[self._key(experiment, clock, cell)] = round(seconds, 3)
+
+    def save(self) -> None:
+        """Writes the file; not being able to is no error."""
+        try:
+            unfinished = self._path.with_suffix(".unfinished")
+            unfinished.write_text(json.dumps(self._seconds, indent=0), encoding="utf-8")
+            unfinished.rename(self._path)
+        except OSError:
+            pass
+
+    @staticmethod
+    def _key(experiment: Experiment, clock: Clock, cell: Cell) -> str:
+        return f"{experiment.name} {clock} {cell}"
+
+
+class SweepProgress:
+    """Reports a sweep (see `pibed.sweep.Observer`): samples and rounds done, and the time left."""
+
+    # What a boot takes beside its cells, in seconds: measured with the virtual clock.
+    _BOOT_S = 1.2
+
+    def __init__(
+        self,
+        console: Console,
+        experiment: Experiment,
+        clock: Clock,
+        jobs: int,
+        durations: Durations,
+    ) -> None:
+        self._console = console
+        self._experiment = experiment
+        self._clock: Clock = clock
+        self._jobs = jobs
+        self._durations = durations
+        self._cells = cells(experiment)
+        self._total = len(self._cells) * experiment.rounds
+        self._taken = 0
+        self._bad = 0
+        self._left_of_round = dict.fromkeys(range(1, experiment.rounds + 1), len(self._cells))
+        self._began: dict[int, float] = {}
+        self._lock = threading.Lock()
+        self._live: tuple[Progress, TaskID] | None = None
+
+    def expected_s(self) -> float | None:
+        """How long the whole sweep may take, if every cell was measured before."""
+        known = [self._durations.get(self._experiment, self._clock, cell) for cell in self._cells]
+        if any(seconds is None for seconds in known):
+            return None
+        round_s = sum(seconds or 0.0 for seconds in known) + self._BOOT_S
+        return round_s * -(-self._experiment.rounds // self._jobs)
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Announces the sweep, and shows it as long as the context lasts."""
+        expected = self.expected_s()
+        about = f"about {duration(expected)}" if expected else "time left known after the first round"
+        self._console.print(
+            f"sweep: {self._experiment.rounds} rounds of {len(self._cells)} cells, "
+            f"{self._clock} clock, {self._jobs} side by side; {about}",
+            markup=False,
+        )
+        if not self._console.is_terminal:
+            yield
+            return
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
+        with Progress(
+            TextColumn("samples"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[now]}", style="dim"),
+            console=self._console,
+            transient=True,
+        ) as progress:
+            self._live = (progress, progress.add_task("", total=self._total, left="", now=""))
+            try:
+                yield
+            finally:
+                self._live = None
+
+    def began(self, number: int, visit: Visit) -> None:
+        """A visit of a round has begun."""
+        with self._lock:
+            self._began[number] = time.monotonic()
+            if self._live is not None:
+                progress, task = self._live
+                progress.update(task, now=f"round {number}: {visit.cell}")
+
+    def took(self, sample: Sample) -> None:
+        """A sample is there."""
+        with self._lock:
+            cell = Cell(tuple(sample.parameters.items()))
+            began = self._began.get(sample.round)
+            if began is not None and sample.status == "ok":
+                seconds = time.monotonic() - began
+                self._durations.learn(self._experiment, self._clock, cell, seconds)
+            self._taken += 1
+            self._left_of_round[sample.round] -= 1
+            if sample.status != "ok":
+                self._bad += 1
+                self._say(f"round {sample.round}: {cell}: {sample.status}: {sample.message}")
+            if self._live is not None:
+                progress, task = self._live
+                progress.update(task, completed=self._taken, left=self._time_left())
+            elif self._left_of_round[sample.round] == 0:
+                finished = sum(1 for left in self._left_of_round.values() if left == 0)
+                self._say(
+                    f"round {sample.round} done; {finished} of {self._experiment.rounds} rounds, "
+                    f"{self._taken} of {self._total} samples{self._time_left(', ')}"
+                )
+
+    def rebooted(self, number: int, error: GuestError) -> None:
+        """A round lost its guest and goes on in a new boot."""
+        with self._lock:
+            self._say(f"round {number}: {error.message}; going on in a new boot (log: {error.log})")
+
+    def _time_left(self, separator: str = "") -> str:
+        known = [self._durations.get(self._experiment, self._clock, cell) for cell in self._cells]
+        if any(seconds is None for seconds in known):
+            return ""
+        mean = sum(seconds or 0.0 for seconds in known) / len(known) + self._BOOT_S / len(known)
+        left = (self._total - self._taken) * mean / self._jobs
+        return f"{separator}about {duration(left)} left"
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False)

@@ -1,0 +1,102 @@
+"""Samples: one run of the workload in a cell, from what the guest returned to a row of a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from pibed.agent import Result
+from pibed.config import Experiment
+
+Status = Literal["ok", "failed", "timeout", "panic", "oops", "lost"]
+Number = int | float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run: where it stands in the experiment, how it ended, and its metrics if it is `ok`.
+
+    `message` says what went wrong otherwise. Nothing in it depends on the host.
+    """
+
+    experiment: str
+    round: int
+    order: int
+    status: Status
+    parameters: dict[str, int]
+    metrics: dict[str, Number]
+    message: str = ""
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> Sample:
+        """The sample of such a line; raises ValueError or TypeError for anything else."""
+        data: dict[str, Any] = json.loads(line)
+        return cls(**data)
+
+
+def take_metrics(
+    experiment: Experiment, run: Result, counters: tuple[Result, Result] | None
+) -> dict[str, Number]:
+    """The metrics of a run: by pattern from its output, by difference from the counters.
+
+    Raises ValueError that says which metric is missing and why.
+    """
+    grown: dict[str, Number] = {}
+    if counters is not None:
+        readings = [_numbers(result) for result in counters]
+        names = [name for name, metric in experiment.metrics.items() if metric.counter]
+        if any(len(reading) != len(names) for reading in readings):
+            raise ValueError("the counters of the module could not be read")
+        grown = {
+            name: after - before for name, before, after in zip(names, *readings, strict=True)
+        }
+    metrics: dict[str, Number] = {}
+    for name, metric in experiment.metrics.items():
+        if metric.pattern is None:
+            metrics[name] = grown[name]
+            continue
+        found = re.findall(metric.pattern, run.text)
+        if len(found) != 1:
+            raise ValueError(
+                f"{name}: the pattern matches the output {len(found)} times instead of once"
+            )
+        metrics[name] = _number(found[0])
+    return metrics
+
+
+def to_csv(experiment: Experiment, samples: Iterable[Sample]) -> str:
+    """The content of samples.csv: a header, and one row a sample sorted by round and order."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    parameters, metrics = list(experiment.parameters), list(experiment.metrics)
+    writer.writerow(["experiment", "round", "order", "status", *parameters, *metrics])
+    for sample in sorted(samples, key=lambda each: (each.round, each.order)):
+        writer.writerow(
+            [
+                sample.experiment,
+                sample.round,
+                sample.order,
+                sample.status,
+                *(sample.parameters[name] for name in parameters),
+                *(sample.metrics.get(name, "") for name in metrics),
+            ]
+        )
+    return text.getvalue()
+
+
+def _numbers(result: Result) -> Sequence[Number]:
+    return [_number(line) for line in result.output]
+
+
+def _number(text: str) -> Number:
+    number = float(text)
+    return int(text) if re.fullmatch(r"\s*[+-]?\d+\s*", text) else number

@@ -1,0 +1,222 @@
+"""The sweep: all rounds of an experiment, several side by side, each a boot of its own.
+
+A round that loses its guest goes on behind the cell that killed it, in a new boot.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pibed import plan, qemu
+from pibed.agent import Command, Result
+from pibed.config import Clock, Experiment, Machine
+from pibed.build import Images
+from pibed.errors import GuestError, PibedError
+from pibed.guest import Guest, Launch
+from pibed.plan import Round, Steps, Visit
+from pibed.results import Run, SampleLog
+from pibed.samples import Sample, Status, take_metrics
+
+# A guest that fails to boot this many times in a row is given up, and the sweep with it.
+_BOOT_ATTEMPTS = 3
+
+
+class Cancelled(PibedError):
+    """The sweep was asked to stop; what was measured stays."""
+
+
+class Observer(Protocol):
+    """Who is told how the sweep goes; called from several threads."""
+
+    def began(self, number: int, visit: Visit) -> None:
+        """A visit of a round has begun."""
+
+    def took(self, sample: Sample) -> None:
+        """A sample is there."""
+
+    def rebooted(self, number: int, error: GuestError) -> None:
+        """A round lost its guest and goes on in a new boot."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all rounds of a sweep share."""
+
+    machine: Machine
+    images: Images
+    experiment: Experiment
+    clock: Clock
+
+
+def sweep(
+    setup: Setup, run: Run, jobs: int, observer: Observer, taken: list[Sample]
+) -> None:
+    """Runs all rounds, `jobs` at a time, and appends their samples to `taken` as they come.
+
+    Raises the GuestError of a guest that does not boot, or the HostError of a host that cannot
+    hold the results; `taken` then has what was measured before. Whatever it raises, no QEMU is
+    left when it returns.
+    """
+    cancel = threading.Event()
+    pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="round")
+    futures: list[Future[None]] = [
+        pool.submit(_Round(setup, run, each, observer, taken, cancel).run)
+        for each in plan.rounds(setup.experiment)
+    ]
+    try:
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+    finally:
+        cancel.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+    for future in done:
+        future.result()
+
+
+class _Round:
+    """One round: its boots, and the samples they give."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        run: Run,
+        round_: Round,
+        observer: Observer,
+        taken: list[Sample],
+        cancel: threading.Event,
+    ) -> None:
+        self._setup = setup
+        self._run = run
+        self._round = round_
+        self._observer = observer
+        self._taken = taken
+        self._cancel = cancel
+
+    def run(self) -> None:
+        """Boots until every cell of the round has its sample."""
+        left = list(self._round.visits)
+        attempt = 0
+        fruitless = 0
+        while left:
+            self._stop_requested()
+            attempt += 1
+            before = len(left)
+            error = self._boot(attempt, left)
+            if error is None:
+                return
+            fruitless = fruitless + 1 if len(left) == before else 0
+            if fruitless == _BOOT_ATTEMPTS:
+                error.message = f"the guest does not boot: {error.message}"
+                raise error
+            if left:
+                self._observer.rebooted(self._round.number, error)
+
+    def _boot(self, attempt: int, left: list[Visit]) -> GuestError | None:
+        """One boot; takes from `left` the visits that got their sample. Returns why it ended early."""
+        experiment = self._setup.experiment
+        folder = self._run.boot_folder(self._round.number, attempt)
+        steps = plan.steps(experiment, left)
+        last = plan.last_command(experiment)
+        commands = [*(command for each in steps for command in each), last]
+        (folder / "plan").write_text(
+            "".join(f"{command}\n" for command in commands), encoding="utf-8"
+        )
+        launch = Launch(self._setup.machine, self._setup.images, self._setup.clock, self._round.seed)
+        log = SampleLog(folder / "samples.jsonl")
+        try:
+            with Guest(launch, qemu.Logs.below(folder), commands, self._stop_requested) as guest:
+                for each in steps:
+                    self._take(self._visit(guest, each), log, left)
+                guest.run(last)
+                guest.finish()
+        except _CellLost as lost:
+            self._take(lost.sample, log, left)
+            return lost.error
+        except GuestError as error:
+            return error
+        finally:
+            log.close()
+        return None
+
+    def _visit(self, guest: Guest, steps: Steps) -> Sample:
+        """Runs one visit's commands; raises _CellLost when the guest is lost over them."""
+        visit = steps.visit
+        self._observer.began(self._round.number, visit)
+        try:
+            for command in steps.before:
+                result = guest.run(command)
+                if result.status != 0 or result.timed_out:
+                    self._skip(guest, steps, command)
+                    return self._failure(visit, command, result)
+            counters = []
+            if steps.counters is not None:
+                counters.append(guest.run(steps.counters[0]))
+            run = guest.run(steps.run)
+            if steps.counters is not None:
+                counters.append(guest.run(steps.counters[1]))
+        except GuestError as error:
+            status: Status = getattr(error, "sample_status", "lost")
+            raise _CellLost(self._sample(visit, status, error.message), error) from None
+        if run.status != 0 or run.timed_out:
+            return self._failure(visit, steps.run, run)
+        try:
+            pair = (counters[0], counters[1]) if counters else None
+            metrics = take_metrics(self._setup.experiment, run, pair)
+        except ValueError as error:
+            return self._sample(visit, "failed", str(error))
+        return Sample(
+            experiment=self._setup.experiment.name,
+            round=self._round.number,
+            order=visit.order,
+            status="ok",
+            parameters=visit.cell.as_dict(),
+            metrics=metrics,
+        )
+
+    def _skip(self, guest: Guest, steps: Steps, failed: Command) -> None:
+        """Lets the rest of a visit's planned commands pass: a plan cannot be changed any more."""
+        commands = list(steps)
+        for command in commands[commands.index(failed) + 1 :]:
+            guest.run(command)
+
+    def _failure(self, visit: Visit, command: Command, result: Result) -> Sample:
+        words = "; ".join(result.output[-3:])[:200]
+        if result.timed_out:
+            what = f"`{command.line}` was killed after {command.seconds:g} s"
+            return self._sample(visit, "timeout", f"{what}: {words}" if words else what)
+        what = f"`{command.line}` ended with status {result.status}"
+        return self._sample(visit, "failed", f"{what}: {words}" if words else what)
+
+    def _sample(self, visit: Visit, status: Status, message: str) -> Sample:
+        return Sample(
+            experiment=self._setup.experiment.name,
+            round=self._round.number,
+            order=visit.order,
+            status=status,
+            parameters=visit.cell.as_dict(),
+            metrics={},
+            message=message,
+        )
+
+    def _take(self, sample: Sample, log: SampleLog, left: list[Visit]) -> None:
+        log.append(sample)
+        self._taken.append(sample)
+        left.pop(0)
+        self._observer.took(sample)
+
+    def _stop_requested(self) -> None:
+        if self._cancel.is_set():
+            raise Cancelled("the sweep was cancelled")
+
+
+class _CellLost(Exception):  # noqa: N818 - carries a sample out of a lost boot
+    """The guest was lost over a cell, which gets this sample."""
+
+    def __init__(self, sample: Sample, error: GuestError) -> None:
+        super().__init__(error.message)
+        self.sample = sample
+        self.error = error

@@ -1,0 +1,49 @@
+"""The table at the end of a sweep, in the form of the study: a row a cell and timing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pibed.config import Experiment
+from pibed.summary import Summary
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def table(experiment: Experiment, summaries: Sequence[Summary], title: str) -> Table:
+    """Min, max, mean, median and SD of the metrics that the experiment wants shown."""
+    from rich import box
+    from rich.table import Table
+
+    result = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for parameter in experiment.parameters.values():
+        result.add_column(parameter.title, justify="left" if parameter.labels else "right")
+    result.add_column("timing")
+    for heading in ("n", "min", "max", "mean", "median", "SD"):
+        result.add_column(heading, justify="right")
+    previous: object = None
+    for each in summaries:
+        metric = experiment.metrics[each.metric]
+        if not metric.table:
+            continue
+        group = each.cell.values[0]
+        if previous not in (None, group):
+            result.add_section()
+        previous = group
+        labels = [
+            experiment.parameters[name].labels.get(value, str(value))
+            for name, value in each.cell.values
+        ]
+        result.add_row(
+            *labels,
+            f"{metric.title} [{metric.unit}]".replace("[", r"\["),
+            str(each.n),
+            f"{each.min:g}" if isinstance(each.min, float) else str(each.min),
+            f"{each.max:g}" if isinstance(each.max, float) else str(each.max),
+            f"{each.mean:.1f}",
+            f"{each.median:.1f}",
+            "" if each.sd is None else f"{each.sd:.2f}",
+        )
+    return result
