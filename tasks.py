@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from invoke import Context, task
+from invoke import Context, Exit, task
 
 from pibed.cli import command
 
@@ -99,3 +99,72 @@ def sweep(
             results=results,
         )
     )
+
+
+@task(
+    help={
+        "demand-paging": "load the module first: 1 for demand paging, 0 for pre-paging",
+        "cmd": "run this command, print its output, and exit with its status",
+        "clock": "virtual (default with --cmd) or host (default for a shell)",
+        "timeout": "guest seconds after which the command is killed (default 600)",
+        "seed": "seed of the guest's random numbers (default 1)",
+        "experiment": "whose module and workload the guest has (default paging)",
+        "machine": "configuration in configs/machines/ (default pi2)",
+    }
+)
+@command
+def boot(
+    context: Context,
+    demand_paging: str | None = None,
+    cmd: str | None = None,
+    clock: str | None = None,
+    timeout: str | None = None,
+    seed: str | None = None,
+    experiment: str = "paging",
+    machine: str = "pi2",
+) -> None:
+    """Boot to a shell you can type in, or run one command.
+
+    Leave the shell with exit, or kill the guest with Ctrl-].
+
+    Example: invoke boot --demand-paging 0 --cmd 'dense_mm 64'
+    """
+    from pibed import actions
+
+    status = actions.boot(
+        actions.BootOptions(
+            machine=machine,
+            experiment=experiment,
+            demand_paging=demand_paging,
+            cmd=cmd,
+            clock=clock,
+            seed=seed,
+            timeout=timeout,
+        )
+    )
+    if status:
+        raise Exit(code=status)
+
+
+@task(help={"everything": "also the downloaded sources and all logs"})
+@command
+def clean(context: Context, everything: bool = False) -> None:
+    """Remove what the build made from the cache folder.
+
+    Example: invoke clean
+    """
+    from pibed import actions
+
+    actions.clean(everything)
+
+
+@task(help={"live": "run the live tests too, which boot the guest (the default)"})
+@command
+def test(context: Context, live: bool = True) -> None:
+    """Run every check and test: style, types, unit tests, and live ones that boot the guest.
+
+    Example: invoke test --no-live
+    """
+    from pibed import actions
+
+    actions.test(live)

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import datetime
 import os
+import shutil
 import sys
-from collections.abc import Mapping
+import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pibed import config, host, ui
 from pibed.build import Images
 from pibed.build import build as build_images
 from pibed.config import Clock, Experiment, Machine
-from pibed.errors import HostError, IncompleteError, Interrupted, UsageError
-from pibed.store import cache_folder
+from pibed.errors import (
+    GuestError,
+    HostError,
+    IncompleteError,
+    Interrupted,
+    PibedError,
+    UsageError,
+)
+from pibed.store import Store, cache_folder
+
+if TYPE_CHECKING:
+    from pibed.guest import Launch
 
 
 def setup(machine_name: str) -> None:
@@ -51,7 +63,12 @@ def doctor(machine_name: str) -> None:
         fix = "" if finding.state == "found" else host.install_command([each])
         style = "" if finding.state == "found" else "bold red"
         table.add_row(
-            each.name, finding.state, finding.version or "", each.minimum or "any", each.purpose, fix,
+            each.name,
+            finding.state,
+            finding.version or "",
+            each.minimum or "any",
+            each.purpose,
+            fix,
             style=style,
         )
     Console(soft_wrap=True).print(table)
@@ -70,6 +87,112 @@ def build(machine_name: str, experiment_name: str, refresh: bool) -> None:
     print(f"kernel       {images.kernel}")
     print(f"device tree  {images.device_tree}")
     print(f"initramfs    {images.initramfs}")
+
+
+@dataclass(frozen=True)
+class BootOptions:
+    """The options of `invoke boot` as they were given; None where one was not."""
+
+    machine: str
+    experiment: str
+    demand_paging: str | None
+    cmd: str | None
+    clock: str | None
+    seed: str | None
+    timeout: str | None
+
+
+def boot(options: BootOptions) -> int:
+    """Boots to a shell for a person, or runs one command; returns the exit status.
+
+    A command's own status is passed on, 124 if it ran out of time; what pibed could not do gives
+    125 then, so that the two cannot be confused.
+    """
+    if options.cmd is None:
+        _boot_shell(options)
+        return 0
+    try:
+        return _boot_command(options, options.cmd)
+    except Interrupted:
+        raise
+    except PibedError as error:
+        error.status = 125
+        raise
+
+
+# Ctrl-], as telnet and many serial terminals have it.
+_LEAVE = "\x1d"
+
+
+def _boot_shell(options: BootOptions) -> None:
+    from pibed import guest
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            "boot needs a terminal for its shell", fix="run one command with --cmd instead"
+        )
+    launch, load = _launch(options, default_clock="host")
+    folder = _boot_folder()
+    print(f"The kernel's log goes to {folder / 'console.log'}")
+    print("`exit` or `poweroff -f` ends the guest, Ctrl-] kills it at once.", flush=True)
+    guest.interact(launch, load, folder / "console.log", _LEAVE)
+    print("\nThe guest has ended.")
+
+
+def _boot_command(options: BootOptions, text: str) -> int:
+    from pibed.agent import Command
+    from pibed.guest import Guest
+    from pibed.qemu import Logs
+
+    if "\n" in text or not text.strip():
+        raise UsageError("--cmd: expected one line with a command")
+    seconds = _number("--timeout", options.timeout or "600", 1, 10**6)
+    launch, load = _launch(options, default_clock=None)
+    commands = [Command("load", 20, line) for line in load]
+    commands.append(Command("cmd", seconds, text))
+    folder = _boot_folder()
+    with Guest(launch, Logs.below(folder), commands) as guest:
+        for command in commands:
+            result = guest.run(command)
+            if command.id == "load" and result.status != 0:
+                raise GuestError(
+                    f"the module could not be loaded: {'; '.join(result.output)}",
+                    log=folder / "console.log",
+                )
+        print(result.text, flush=True)
+        guest.finish()
+    shutil.rmtree(folder)
+    console = ui.stderr()
+    if result.truncated:
+        console.print("pibed: the output was longer than 64 KiB; the rest was dropped")
+    if result.timed_out:
+        console.print(f"pibed: the command was killed after {seconds} s of guest time")
+        return 124
+    return result.status
+
+
+def _launch(options: BootOptions, default_clock: Clock | None) -> tuple[Launch, list[str]]:
+    """What to boot, and the commands that load the module."""
+    from pibed import guest, plan
+
+    machine = config.load_machine(options.machine)
+    experiment = config.load_experiment(options.experiment)
+    clock = _clock(machine, options.clock or default_clock)
+    seed = _number("--seed", options.seed or "1", 0, 2**32 - 1)
+    load = []
+    if options.demand_paging is not None:
+        mode = _number("--demand-paging", options.demand_paging, 0, 1)
+        values = plan.cells(experiment)[0].as_dict() | {"demand_paging": mode}
+        load = [plan.insmod(experiment, values)]
+    host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
+    return guest.Launch(machine, make_images(machine, experiment), clock, seed), load
+
+
+def _boot_folder() -> Path:
+    """A new folder for a boot's logs, which stay there if it fails."""
+    parent = cache_folder() / "boots"
+    parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f"{time.strftime('%Y%m%dT%H%M%S')}-", dir=parent))
 
 
 @dataclass(frozen=True)
@@ -133,7 +256,9 @@ def sweep(options: SweepOptions) -> None:
             manifest(machine, experiment, clock, jobs, images, qemu_version, run, taken, finished)
         )
         if not finished:
-            console.print(f"sweep: {len(taken)} samples taken so far are in {run.folder}", markup=False)
+            console.print(
+                f"sweep: {len(taken)} samples taken so far are in {run.folder}", markup=False
+            )
 
     title = f"{experiment.title}: {experiment.rounds} runs a cell, {clock} clock"
     width = None if sys.stdout.isatty() else 110
@@ -180,7 +305,9 @@ def _number(option: str, text: str, low: int, high: int) -> int:
     try:
         (number,) = config.parse_numbers(option, text)
     except (ValueError, UsageError):
-        raise UsageError(f"{option} {text}: expected one whole number from {low} to {high}") from None
+        raise UsageError(
+            f"{option} {text}: expected one whole number from {low} to {high}"
+        ) from None
     if not low <= number <= high:
         raise UsageError(f"{option} {text}: expected a number from {low} to {high}")
     return number
@@ -201,6 +328,13 @@ def _name(given: str | None, experiment: Experiment) -> str:
     if not given or not all(c.isascii() and (c.isalnum() or c in "-_.") for c in given):
         raise UsageError(f"--name {given!r}: expected letters, digits, '-', '_' and '.' only")
     return given
+
+
+def clean(everything: bool) -> None:
+    """Removes what the build made, and with `everything` the downloads and logs as well."""
+    root = cache_folder()
+    freed = Store(root if everything else root / "steps").clean()
+    print(f"{freed / 1e6:.0f} MB freed in {root}")
 
 
 def make_images(

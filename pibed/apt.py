@@ -131,7 +131,8 @@ def _read(package: str, folder: Path) -> Archive:
     missing = [name for name in record["files"] if not (folder / name).is_file()]
     if missing:
         raise BuildError(
-            f"{folder / missing[0]}: the file is gone", fix="invoke build --refresh fetches it again"
+            f"{folder / missing[0]}: the file is gone",
+            fix="invoke build --refresh fetches it again",
         )
     return Archive(package, record["version"], folder, record["files"])
 
@@ -186,7 +187,9 @@ def _from_one_line(line: str, wanted: set[str]) -> str | None:
     if suite not in wanted:
         return None
     names = {"signed-by": "Signed-By", "trusted": "Trusted"}
-    stanza = f"Types: deb deb-src\nURIs: {uri}\nSuites: {suite}\nComponents: {' '.join(components)}\n"
+    stanza = (
+        f"Types: deb deb-src\nURIs: {uri}\nSuites: {suite}\nComponents: {' '.join(components)}\n"
+    )
     for option in options.split():
         key, _, value = option.partition("=")
         if key in names:

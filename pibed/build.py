@@ -53,7 +53,9 @@ class Images:
 class Progress(Protocol):
     """Who is told how the build goes."""
 
-    def step(self, name: str, expected_s: float, log: Path) -> AbstractContextManager[Callable[[str], None]]:
+    def step(
+        self, name: str, expected_s: float, log: Path
+    ) -> AbstractContextManager[Callable[[str], None]]:
         """Surrounds a step that runs; the callable gets each line of its output."""
 
     def waiting(self, name: str) -> None:
@@ -125,7 +127,13 @@ def _unpack_linux(builder: _Builder, archive: Archive) -> Output:
         run_logged(["dpkg-deb", "--extract", str(archive.path(".deb")), str(package)], log)
         (tarball,) = package.glob("usr/src/linux-source-*.tar.xz")
         run_logged(
-            ["tar", "--extract", f"--file={tarball}", f"--directory={folder}", "--strip-components=1"],
+            [
+                "tar",
+                "--extract",
+                f"--file={tarball}",
+                f"--directory={folder}",
+                "--strip-components=1",
+            ],
             log,
             env={"XZ_DEFAULTS": "--threads=0"},
         )
@@ -156,9 +164,20 @@ def _kernel(builder: _Builder, source: Output) -> Output:
         base = ["make", f"O={folder}", f"-j{_cores()}", *builder.variables]
         wanted = folder / "wanted.config"
         wanted.write_text(text, encoding="utf-8")
-        run_logged([*base, f"KCONFIG_ALLCONFIG={wanted}", "allnoconfig"], log, cwd=source.path, env=REPRODUCIBLE)
+        run_logged(
+            [*base, f"KCONFIG_ALLCONFIG={wanted}", "allnoconfig"],
+            log,
+            cwd=source.path,
+            env=REPRODUCIBLE,
+        )
         kconfig.check(folder / ".config", requests)
-        run_logged([*base, "zImage", dtb, "modules"], log, cwd=source.path, env=REPRODUCIBLE, on_line=on_line)
+        run_logged(
+            [*base, "zImage", dtb, "modules"],
+            log,
+            cwd=source.path,
+            env=REPRODUCIBLE,
+            on_line=on_line,
+        )
 
     inputs = {
         "source": source.step.key,
@@ -178,12 +197,22 @@ def _device_tree(builder: _Builder, kernel: Output) -> Output:
 
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
         tools = kernel.path / "scripts" / "dtc"
-        current = next((kernel.path / "arch" / machine.arch / "boot" / "dts").rglob(f"{machine.kernel.device_tree}.dtb"))
+        current = next(
+            (kernel.path / "arch" / machine.arch / "boot" / "dts").rglob(
+                f"{machine.kernel.device_tree}.dtb"
+            )
+        )
         for number, overlay in enumerate(overlays):
             compiled = folder / f"{number}.dtbo"
             merged = folder / f"{number}.dtb"
-            run_logged([str(tools / "dtc"), "-q", "-@", "-O", "dtb", "-o", str(compiled), str(overlay)], log)
-            run_logged([str(tools / "fdtoverlay"), "-i", str(current), "-o", str(merged), str(compiled)], log)
+            run_logged(
+                [str(tools / "dtc"), "-q", "-@", "-O", "dtb", "-o", str(compiled), str(overlay)],
+                log,
+            )
+            run_logged(
+                [str(tools / "fdtoverlay"), "-i", str(current), "-o", str(merged), str(compiled)],
+                log,
+            )
             current = merged
         shutil.copyfile(current, folder / "board.dtb")
 
@@ -205,7 +234,14 @@ def _busybox(builder: _Builder, source: Output) -> Output:
         base = ["make", f"O={objects}", f"-j{_cores()}", *builder.variables]
 
         def run(*arguments: str, stdin: str | None = None) -> None:
-            run_logged([*base, *arguments], log, cwd=source.path, env=REPRODUCIBLE, stdin=stdin, on_line=on_line)
+            run_logged(
+                [*base, *arguments],
+                log,
+                cwd=source.path,
+                env=REPRODUCIBLE,
+                stdin=stdin,
+                on_line=on_line,
+            )
 
         run("allnoconfig")
         kconfig.merge(objects / ".config", requests)
@@ -228,7 +264,9 @@ def _busybox(builder: _Builder, source: Output) -> Output:
 def _module(builder: _Builder, experiment: Experiment, source: Output, kernel: Output) -> Output:
     origin = checkout() / experiment.module.folder
     files = [path for path in sorted(origin.glob("*")) if path.is_file()]
-    _require_files([origin / "Kbuild"], f"configs/experiments/{experiment.name}.yaml: module.folder")
+    _require_files(
+        [origin / "Kbuild"], f"configs/experiments/{experiment.name}.yaml: module.folder"
+    )
     name = f"{experiment.module.name}.ko"
 
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
@@ -322,7 +360,7 @@ def _staged_entries(staging: Path) -> Iterator[Entry]:
     for path in sorted(staging.rglob("*")):
         name = path.relative_to(staging).as_posix()
         if path.is_symlink():
-            yield Link(f"/{name}", os.readlink(path))
+            yield Link(f"/{name}", str(path.readlink()))
         elif path.is_file():
             # Only whether it can be executed is taken over: the rest is the umask's.
             yield File(f"/{name}", name, 0o755 if path.stat().st_mode & 0o100 else 0o644)

@@ -34,7 +34,9 @@ RelativePath = Annotated[str, AfterValidator(_inside_checkout)]
 class Record(BaseModel):
     """Base of all configuration: immutable, strict about types, no unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
 
 
 class Kernel(Record):
@@ -176,9 +178,7 @@ class Parameter(Record):
     def _values_are_meant(self) -> Parameter:
         for value in self.values:
             if not self.minimum <= value <= self.maximum:
-                raise ValueError(
-                    f"values: {value} is not from {self.minimum} to {self.maximum}"
-                )
+                raise ValueError(f"values: {value} is not from {self.minimum} to {self.maximum}")
         for value in self.values:
             if self.values.count(value) > 1:
                 raise ValueError(f"values: {value} is there more than once")
@@ -246,7 +246,9 @@ def parse_numbers(option: str, text: str) -> list[int]:
     numbers = []
     for part in text.split(","):
         if not re.fullmatch(r"\s*-?\d{1,18}\s*", part, re.ASCII):
-            what = f"{part.strip()!r} is not a whole number" if part.strip() else "a number is missing"
+            what = (
+                f"{part.strip()!r} is not a whole number" if part.strip() else "a number is missing"
+            )
             raise UsageError(
                 f"{option} {text}: {what}", fix=f"separate numbers by commas: {option} 64,128,256"
             )
@@ -298,7 +300,7 @@ def _load(kind: type[_R], noun: str, name: str, overrides: Mapping[str, Any]) ->
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         # PyYAML's C parser is faster, but cannot be subclassed for the check of double keys.
-        data = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)  # noqa: S506
+        data = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)

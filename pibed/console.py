@@ -14,7 +14,10 @@ Kind = Literal["panic", "oops", "warning", "hang"]
 # The first line that matches names the kind: an oops ends in a panic, and is still an oops.
 # See arch/arm/kernel/traps.c, kernel/panic.c, kernel/watchdog.c, kernel/hung_task.c of Linux.
 _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
-    ("hang", re.compile(r"BUG: soft lockup|INFO: task .* blocked for more than|rcu.*INFO: .*stall")),
+    (
+        "hang",
+        re.compile(r"BUG: soft lockup|INFO: task .* blocked for more than|rcu.*INFO: .*stall"),
+    ),
     ("oops", re.compile(r"Internal error: |Unable to handle kernel |kernel BUG at |\bBUG: ")),
     ("warning", re.compile(r"\bWARNING: ")),
     ("panic", re.compile(r"Kernel panic - not syncing")),

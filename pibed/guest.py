@@ -6,21 +6,24 @@ ends or is stopped, and at the deadline, each with an error of its own.
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, NoReturn, Self, TypeVar
+from typing import Final, NoReturn, Self, TypeVar
 
 from pibed import qemu
 from pibed.agent import Agent, Command, LineClosed, LineTimeout, Result
 from pibed.build import Images
 from pibed.config import Clock, Machine
-from pibed.console import Console
-from pibed.errors import GuestError
+from pibed.console import Console, diagnose
+from pibed.errors import GuestError, HostError
 from pibed.initramfs import File, write_archive
+from pibed.process import DIE_WITH_PARENT
 
 # A kernel that has said its last word resets the board, which ends QEMU; it gets this long.
 _LAST_WORDS_S = 5.0
@@ -65,6 +68,12 @@ class QemuLost(GuestError):
     sample_status = "lost"
 
 
+DEATHS: Final[dict[str, type[GuestError]]] = {
+    "panic": KernelPanic,
+    "oops": KernelOops,
+    "warning": KernelWarning,
+    "hang": KernelHang,
+}
 _T = TypeVar("_T")
 
 
@@ -86,13 +95,6 @@ class Guest:
     `stop_requested` is asked while waiting and may raise.
     """
 
-    _DEATHS: ClassVar[dict[str, type[GuestError]]] = {
-        "panic": KernelPanic,
-        "oops": KernelOops,
-        "warning": KernelWarning,
-        "hang": KernelHang,
-    }
-
     def __init__(
         self,
         launch: Launch,
@@ -106,13 +108,17 @@ class Guest:
         with tempfile.TemporaryDirectory(prefix="pibed-") as folder:
             initramfs = launch.images.initramfs
             if not self._typed:
-                initramfs = pack_plan(launch.images, plan, Path(folder))
+                text = "".join(f"{command}\n" for command in plan)
+                initramfs = pack_plan(launch.images, text, Path(folder))
             argv = qemu.arguments(
                 launch.machine,
                 launch.clock,
                 launch.images,
                 initramfs=initramfs,
-                kernel_args=[f"PIBED_FEED={'type' if self._typed else 'plan'}", f"PIBED_SEED={launch.seed}"],
+                kernel_args=[
+                    f"PIBED_FEED={'type' if self._typed else 'plan'}",
+                    f"PIBED_SEED={launch.seed}",
+                ],
                 seed=launch.seed,
             )
             self._qemu = qemu.Qemu(argv, logs)
@@ -145,9 +151,17 @@ class Guest:
         if self._typed:
             self._agent.send(str(command))
         host_s = command.seconds * _SLOWNESS[self._launch.clock] + _SLACK_S
-        self._watched(lambda deadline: self._agent.expect_begin(command, deadline), host_s, f"to begin {command.id}")
+        self._watched(
+            lambda deadline: self._agent.expect_begin(command, deadline),
+            host_s,
+            f"to begin {command.id}",
+        )
         on_begin()
-        return self._watched(lambda deadline: self._agent.expect_end(command, deadline), host_s, f"to end {command.id}")
+        return self._watched(
+            lambda deadline: self._agent.expect_end(command, deadline),
+            host_s,
+            f"to end {command.id}",
+        )
 
     def finish(self) -> None:
         """Waits for the agent's end marker and for power-off; raises if it ends otherwise."""
@@ -192,7 +206,7 @@ class Guest:
     def _raise_death(self) -> NoReturn:
         death = self._console.death
         assert death is not None
-        raise self._DEATHS[death.kind](
+        raise DEATHS[death.kind](
             f"the kernel died: {death.line}",
             log=self._qemu.logs.console,
             context=self._console.last_lines(),
@@ -211,16 +225,57 @@ class Guest:
         raise QemuLost(message, log=self._qemu.logs.qemu, context=self._qemu.errors())
 
 
-def pack_plan(images: Images, plan: Iterable[Command], folder: Path) -> Path:
-    """An initramfs with the plan as /plan in an archive behind the images' own.
+def pack_plan(images: Images, plan: str, folder: Path) -> Path:
+    """An initramfs in `folder` with the text `plan` as /plan in an archive behind the images' own.
 
     The kernel unpacks concatenated archives one after the other, see
     Documentation/driver-api/early-userspace/buffer-format.rst of Linux.
     """
-    (folder / "plan").write_text("".join(f"{command}\n" for command in plan), encoding="utf-8")
+    (folder / "plan").write_text(plan, encoding="utf-8")
     write_archive(images.gen_init_cpio, folder, [File("/plan", "plan")], folder / "plan.cpio")
     target = folder / "initramfs.cpio"
     with target.open("wb") as file:
         for part in (images.initramfs, folder / "plan.cpio"):
             file.write(part.read_bytes())
     return target
+
+
+def interact(launch: Launch, commands: Sequence[str], console_log: Path, leave: str) -> None:
+    """Connects the terminal to a shell in the guest until it powers off or `leave` is typed.
+
+    `commands` run before the shell. Raises the GuestError of a kernel that died.
+    """
+    import pexpect
+
+    columns, rows = shutil.get_terminal_size()
+    with tempfile.TemporaryDirectory(prefix="pibed-") as folder:
+        text = "".join(f"{command}\n" for command in commands)
+        terminal = os.environ.get("TERM", "linux")
+        argv = [
+            *DIE_WITH_PARENT,
+            *qemu.arguments(
+                launch.machine,
+                launch.clock,
+                launch.images,
+                initramfs=pack_plan(launch.images, text, Path(folder)),
+                kernel_args=[
+                    "PIBED_FEED=shell",
+                    f"PIBED_ROWS={rows}",
+                    f"PIBED_COLUMNS={columns}",
+                    f"TERM={terminal}",
+                ],
+                seed=launch.seed,
+            ),
+            *qemu.interactive_lines(console_log),
+        ]
+        try:
+            child = pexpect.spawn(argv[0], argv[1:], timeout=None, dimensions=(rows, columns))
+        except pexpect.ExceptionPexpect as error:
+            raise HostError(str(error), fix="./inv setup") from None
+        try:
+            child.interact(escape_character=leave)
+        finally:
+            child.close(force=True)
+    for line in console_log.read_text(encoding="utf-8", errors="replace").splitlines():
+        if (death := diagnose(line)) is not None:
+            raise DEATHS[death.kind](f"the kernel died: {death.line}", log=console_log)

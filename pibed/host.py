@@ -54,7 +54,9 @@ def prerequisites(qemu: str, qemu_minimum: str, cross_compile: str) -> list[Prer
         Prerequisite("make", "make", "builds", "3.82"),
         Prerequisite("gcc", "gcc", "builds the kernel's own tools", "5.1"),
         Prerequisite(
-            "libc6-dev", "libc6-dev", "builds the kernel's own tools",
+            "libc6-dev",
+            "libc6-dev",
+            "builds the kernel's own tools",
             probe=("gcc", "-print-file-name=libc.a"),
         ),
         Prerequisite("bison", "bison", "builds the kernel's configuration", "2.0"),
@@ -63,7 +65,9 @@ def prerequisites(qemu: str, qemu_minimum: str, cross_compile: str) -> list[Prer
         Prerequisite("perl", "perl", "builds the kernel"),
         Prerequisite(cross, f"gcc-{triplet}", "compiles for the guest", "5.1"),
         Prerequisite(
-            "libc6-dev-armhf-cross", "libc6-dev-armhf-cross", "compiles programs for the guest",
+            "libc6-dev-armhf-cross",
+            "libc6-dev-armhf-cross",
+            "compiles programs for the guest",
             probe=(cross, "-print-file-name=libc.a"),
         ),
         Prerequisite(qemu, "qemu-system-arm", "emulates the board", qemu_minimum),
@@ -90,9 +94,7 @@ def find(prerequisite: Prerequisite) -> Finding:
 
 def require(needed: Sequence[Prerequisite]) -> None:
     """Raises HostError that names everything missing; versions are left to `invoke doctor`."""
-    missing = [
-        each for each in needed if each.probe is None and shutil.which(each.name) is None
-    ]
+    missing = [each for each in needed if each.probe is None and shutil.which(each.name) is None]
     if missing:
         raise HostError(
             "missing on this host: " + ", ".join(each.name for each in missing),
@@ -137,9 +139,10 @@ def install(missing: Sequence[Prerequisite], log: Path) -> None:
     sudo: tuple[str, ...] = ()
     if os.geteuid() != 0:
         sudo = ("sudo", "-n")
-        if shutil.which("sudo") is None or subprocess.run(
-            [*sudo, "true"], capture_output=True, check=False
-        ).returncode:
+        if (
+            shutil.which("sudo") is None
+            or subprocess.run([*sudo, "true"], capture_output=True, check=False).returncode
+        ):
             raise HostError("packages can only be installed by root", fix=install_command(missing))
     log.parent.mkdir(parents=True, exist_ok=True)
     noninteractive = ("env", "DEBIAN_FRONTEND=noninteractive")

@@ -77,7 +77,11 @@ def check(config: Path, requests: dict[str, Request]) -> None:
     values = read_config(config)
     lost = [
         f"{request.path}:{request.line}: {request} became "
-        + (f"{request.symbol}={got}" if (got := values.get(request.symbol, "n")) != "n" else "unset")
+        + (
+            f"{request.symbol}={got}"
+            if (got := values.get(request.symbol, "n")) != "n"
+            else "unset"
+        )
         for request in requests.values()
         if values.get(request.symbol, "n") != request.value
     ]

@@ -12,9 +12,9 @@ from pibed import __version__, plan, qemu
 from pibed.build import Images
 from pibed.config import Clock, Experiment, Machine, checkout
 from pibed.process import clean_environment
-from pibed.store import digest_file
 from pibed.results import Run
 from pibed.samples import Sample
+from pibed.store import digest_file
 
 SCHEMA_VERSION = 1
 

@@ -73,7 +73,7 @@ def rounds(experiment: Experiment) -> list[Round]:
     for number in range(1, experiment.rounds + 1):
         seed = round_seed(experiment.seed, number)
         # Only random() gives the same numbers in every version of Python, so it alone is used.
-        generator = random.Random(seed)  # noqa: S311
+        generator = random.Random(seed)
         shuffled = sorted(all_cells, key=lambda cell: generator.random())
         visits = tuple(
             Visit(order, cell, int(generator.random() * (experiment.workload.idle_us_max + 1)))

@@ -97,7 +97,9 @@ class SweepProgress:
     def shown(self) -> Iterator[None]:
         """Announces the sweep, and shows it as long as the context lasts."""
         expected = self.expected_s()
-        about = f"about {duration(expected)}" if expected else "time left known after the first round"
+        about = (
+            f"about {duration(expected)}" if expected else "time left known after the first round"
+        )
         self._console.print(
             f"sweep: {self._experiment.rounds} rounds of {len(self._cells)} cells, "
             f"{self._clock} clock, {self._jobs} side by side; {about}",

@@ -111,7 +111,9 @@ class Qemu:
     def stopped_for(self) -> float:
         """For how many seconds the process has been seen stopped (SIGSTOP); 0 if it runs."""
         try:
-            stat = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii", errors="replace")
+            stat = Path(f"/proc/{self.process.pid}/stat").read_text(
+                encoding="ascii", errors="replace"
+            )
         except OSError:
             return 0.0
         # The state follows the name in parentheses, which may hold anything; see proc(5).

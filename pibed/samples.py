@@ -56,9 +56,7 @@ def take_metrics(
         names = [name for name, metric in experiment.metrics.items() if metric.counter]
         if any(len(reading) != len(names) for reading in readings):
             raise ValueError("the counters of the module could not be read")
-        grown = {
-            name: after - before for name, before, after in zip(names, *readings, strict=True)
-        }
+        grown = {name: after - before for name, before, after in zip(names, *readings, strict=True)}
     metrics: dict[str, Number] = {}
     for name, metric in experiment.metrics.items():
         if metric.pattern is None:

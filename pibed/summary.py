@@ -37,7 +37,7 @@ class Summary:
 
 
 def summarise(experiment: Experiment, samples: Iterable[Sample]) -> list[Summary]:
-    """One summary a cell and metric, in the experiment's order; cells without samples are left out."""
+    """One summary a cell and metric, in the experiment's order; empty cells are left out."""
     by_cell: dict[Cell, list[Sample]] = {cell: [] for cell in cells(experiment)}
     for sample in samples:
         if sample.status == "ok":

@@ -6,16 +6,14 @@ A round that loses its guest goes on behind the cell that killed it, in a new bo
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from pibed import plan, qemu
 from pibed.agent import Command, Result
-from pibed.config import Clock, Experiment, Machine
 from pibed.build import Images
+from pibed.config import Clock, Experiment, Machine
 from pibed.errors import GuestError, PibedError
 from pibed.guest import Guest, Launch
 from pibed.plan import Round, Steps, Visit
@@ -53,9 +51,7 @@ class Setup:
     clock: Clock
 
 
-def sweep(
-    setup: Setup, run: Run, jobs: int, observer: Observer, taken: list[Sample]
-) -> None:
+def sweep(setup: Setup, run: Run, jobs: int, observer: Observer, taken: list[Sample]) -> None:
     """Runs all rounds, `jobs` at a time, and appends their samples to `taken` as they come.
 
     Raises the GuestError of a guest that does not boot, or the HostError of a host that cannot
@@ -116,7 +112,7 @@ class _Round:
                 self._observer.rebooted(self._round.number, error)
 
     def _boot(self, attempt: int, left: list[Visit]) -> GuestError | None:
-        """One boot; takes from `left` the visits that got their sample. Returns why it ended early."""
+        """One boot; takes visits with their sample from `left`. Returns why it ended early."""
         experiment = self._setup.experiment
         folder = self._run.boot_folder(self._round.number, attempt)
         steps = plan.steps(experiment, left)
@@ -125,7 +121,9 @@ class _Round:
         (folder / "plan").write_text(
             "".join(f"{command}\n" for command in commands), encoding="utf-8"
         )
-        launch = Launch(self._setup.machine, self._setup.images, self._setup.clock, self._round.seed)
+        launch = Launch(
+            self._setup.machine, self._setup.images, self._setup.clock, self._round.seed
+        )
         log = SampleLog(folder / "samples.jsonl")
         try:
             with Guest(launch, qemu.Logs.below(folder), commands, self._stop_requested) as guest:

@@ -41,7 +41,7 @@ def duration(seconds: float) -> str:
 
 
 class BuildProgress:
-    """Reports a build (see `pibed.build.Progress`); cached steps are shown only if `show_cached`."""
+    """Reports a build (see `pibed.build.Progress`); cached steps only if `show_cached`."""
 
     def __init__(self, console: Console, show_cached: bool) -> None:
         self._console = console
@@ -69,7 +69,9 @@ class BuildProgress:
                 def show(line: str) -> None:
                     elapsed = time.monotonic() - start
                     # The estimate may be short; the bar then waits at its end.
-                    progress.update(task, completed=min(elapsed, 0.99 * expected_s), line=line.strip()[:60])
+                    progress.update(
+                        task, completed=min(elapsed, 0.99 * expected_s), line=line.strip()[:60]
+                    )
 
                 yield show
             return
@@ -104,7 +106,7 @@ class BuildProgress:
 
 
 def print_error(message: str, fix: str | None, log: Path | None, context: list[str]) -> None:
-    """An error as people need it: what is wrong, the log's last words, where more is, what to do."""
+    """An error as people need it: the log's last words, what is wrong, where more is, what to do."""
     console = stderr()
     for line in context:
         console.print(f"  | {line}", style="dim", markup=False)
