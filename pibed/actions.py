@@ -17,6 +17,7 @@ from pibed.build import Images
 from pibed.build import build as build_images
 from pibed.config import Clock, Experiment, Machine
 from pibed.errors import (
+    ChecksFailed,
     GuestError,
     HostError,
     IncompleteError,
@@ -328,6 +329,22 @@ def _name(given: str | None, experiment: Experiment) -> str:
     if not given or not all(c.isascii() and (c.isalnum() or c in "-_.") for c in given):
         raise UsageError(f"--name {given!r}: expected letters, digits, '-', '_' and '.' only")
     return given
+
+
+def test(live: bool) -> None:
+    """Runs all checks and tests; raises ChecksFailed that names those which failed."""
+    from pibed import checks
+
+    images = make_images(config.load_machine("pi2"), config.load_experiment("paging"))
+    console = ui.stderr()
+    failed = []
+    for check in checks.checks(images, live=live):
+        console.print(f"test: {check.name}", style="bold")
+        if not check.run():
+            failed.append(check.name)
+    if failed:
+        raise ChecksFailed(f"failed: {', '.join(failed)}", fix="see above for each")
+    console.print("test: everything passed")
 
 
 def clean(everything: bool) -> None:

@@ -125,7 +125,9 @@ class Agent:
                 raise LineTimeout("the agent said nothing until the deadline")
             index = self._spawn.expect([rb"\r?\n", pexpect.TIMEOUT, pexpect.EOF], timeout=wait)
             if index == 0:
-                return bytes(self._spawn.before).decode(errors="replace")
+                before = self._spawn.before
+                assert isinstance(before, bytes)
+                return before.decode(errors="replace")
             if index == 2:
                 raise LineClosed("QEMU closed the agent's line")
             if len(self._spawn.buffer) > _LONGEST_LINE:

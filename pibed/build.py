@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +43,10 @@ class Images:
     device_tree: Path
     initramfs: Path
     gen_init_cpio: Path
+    kernel_source: Path
+    kernel_build: Path
+    variables: tuple[str, ...]
+    """Given to make for anything that is built against the kernel."""
     sources: dict[str, str]
     """Package name to version of what was built from."""
     tools: dict[str, str]
@@ -115,6 +119,9 @@ def build(
         device_tree=device_tree.path / "board.dtb",
         initramfs=initramfs.path / "initramfs.cpio",
         gen_init_cpio=kernel.path / "usr" / "gen_init_cpio",
+        kernel_source=linux_source.path,
+        kernel_build=kernel.path,
+        variables=tuple(builder.variables),
         sources={archive.package: archive.version for archive in (linux, busybox)},
         tools=tools,
         steps=(linux_source, kernel, device_tree, busybox_binary, module, workload, initramfs),
@@ -273,16 +280,7 @@ def _module(builder: _Builder, experiment: Experiment, source: Output, kernel: O
         for path in files:
             shutil.copyfile(path, folder / path.name)
         run_logged(
-            [
-                "make",
-                f"O={kernel.path}",
-                f"M={folder}",
-                f"-j{_cores()}",
-                *builder.variables,
-                # No path of the host in the module, whatever it prints with __FILE__.
-                f"KCFLAGS=-ffile-prefix-map={folder}=module",
-                "modules",
-            ],
+            module_make(kernel.path, builder.variables, folder),
             log,
             cwd=source.path,
             env=REPRODUCIBLE,
@@ -364,6 +362,20 @@ def _staged_entries(staging: Path) -> Iterator[Entry]:
         elif path.is_file():
             # Only whether it can be executed is taken over: the rest is the umask's.
             yield File(f"/{name}", name, 0o755 if path.stat().st_mode & 0o100 else 0o644)
+
+
+def module_make(kernel_build: Path, variables: Sequence[str], folder: Path) -> list[str]:
+    """The make command that builds the module in `folder`; to be run in the kernel's sources."""
+    return [
+        "make",
+        f"O={kernel_build}",
+        f"M={folder}",
+        f"-j{_cores()}",
+        *variables,
+        # No path of the host in the module, whatever it prints with __FILE__.
+        f"KCFLAGS=-ffile-prefix-map={folder}=module",
+        "modules",
+    ]
 
 
 def _require_files(paths: list[Path], where: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
-from invoke import Exit
+from invoke.exceptions import Exit
 
 from pibed.errors import HostError, Interrupted, PibedError
 

@@ -62,7 +62,13 @@ class IncompleteError(PibedError):
     status = 6
 
 
-class Interrupted(PibedError):  # noqa: N818 - the user's wish, not an error
+class ChecksFailed(PibedError):
+    """A check or test of pibed itself did not pass."""
+
+    status = 1
+
+
+class Interrupted(PibedError):
     """The user or the system asked pibed to stop; the status is 128 plus the signal's number."""
 
     def __init__(self, message: str, signum: int) -> None:

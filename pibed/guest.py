@@ -7,8 +7,9 @@ ends or is stopped, and at the deadline, each with an error of its own.
 from __future__ import annotations
 
 import os
-import shutil
+import sys
 import tempfile
+import termios
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -166,7 +167,7 @@ class Guest:
     def finish(self) -> None:
         """Waits for the agent's end marker and for power-off; raises if it ends otherwise."""
         if self._typed:
-            self._agent.send("done 0 -")
+            self._agent.send("end 0 -")
         self._watched(self._agent.expect_done, _SLACK_S, "to finish")
         status = self._qemu.wait(_SLACK_S)
         self._console.join(_LAST_WORDS_S)
@@ -247,7 +248,7 @@ def interact(launch: Launch, commands: Sequence[str], console_log: Path, leave: 
     """
     import pexpect
 
-    columns, rows = shutil.get_terminal_size()
+    columns, rows = os.get_terminal_size(sys.stdout.fileno())
     with tempfile.TemporaryDirectory(prefix="pibed-") as folder:
         text = "".join(f"{command}\n" for command in commands)
         terminal = os.environ.get("TERM", "linux")
@@ -273,6 +274,10 @@ def interact(launch: Launch, commands: Sequence[str], console_log: Path, leave: 
         except pexpect.ExceptionPexpect as error:
             raise HostError(str(error), fix="./inv setup") from None
         try:
+            # The guest's terminal ends lines with CR LF by itself.
+            settings = termios.tcgetattr(child.child_fd)
+            settings[1] &= ~termios.ONLCR
+            termios.tcsetattr(child.child_fd, termios.TCSANOW, settings)
             child.interact(escape_character=leave)
         finally:
             child.close(force=True)

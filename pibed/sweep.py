@@ -211,7 +211,7 @@ class _Round:
             raise Cancelled("the sweep was cancelled")
 
 
-class _CellLost(Exception):  # noqa: N818 - carries a sample out of a lost boot
+class _CellLost(Exception):
     """The guest was lost over a cell, which gets this sample."""
 
     def __init__(self, sample: Sample, error: GuestError) -> None:

@@ -106,7 +106,7 @@ class BuildProgress:
 
 
 def print_error(message: str, fix: str | None, log: Path | None, context: list[str]) -> None:
-    """An error as people need it: the log's last words, what is wrong, where more is, what to do."""
+    """An error as people need it: a log's last words, what is wrong, where more is, what to do."""
     console = stderr()
     for line in context:
         console.print(f"  | {line}", style="dim", markup=False)

@@ -1,0 +1,94 @@
+"""Checks of pibed itself (`invoke test`): style, types, kernel coding style, and the tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pibed.build import Images, module_make
+from pibed.config import checkout
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check by its name; `run` prints what it finds and returns whether it passed."""
+
+    name: str
+    run: Callable[[], bool]
+
+
+def checks(images: Images, live: bool) -> list[Check]:
+    """All checks in the order of their speed; `images` are those of the pi2 machine."""
+    python = sys.executable
+    root = checkout()
+    module = root / "module"
+    kernel_sources = [*sorted(module.rglob("*.c")), *sorted(module.rglob("*.h"))]
+    checkpatch = [
+        "perl",
+        str(images.kernel_source / "scripts" / "checkpatch.pl"),
+        *("--strict", "--no-tree", "--terse", "--quiet", "--file"),
+        *(str(path) for path in kernel_sources),
+    ]
+    tests = ["tests/unit", *(["tests/live"] if live else [])]
+    return [
+        Check("ruff format", _command([python, "-m", "ruff", "format", "--check", "."])),
+        Check("ruff check", _command([python, "-m", "ruff", "check", "."])),
+        Check("mypy --strict", _command([python, "-m", "mypy"])),
+        Check("shellcheck", _command(["shellcheck", *_shell_scripts(root)])),
+        Check("checkpatch --strict", _command(checkpatch)),
+        Check("sparse and W=1", lambda: _sparse(images, module)),
+        Check("pytest", _command([python, "-m", "pytest", *tests])),
+    ]
+
+
+def _command(argv: Sequence[str]) -> Callable[[], bool]:
+    def run() -> bool:
+        return subprocess.run(argv, cwd=checkout(), check=False).returncode == 0
+
+    return run
+
+
+def _shell_scripts(root: Path) -> list[str]:
+    """All files of the project that begin with a shell's name, found through git or the tree."""
+    found = []
+    for folder, names, files in os.walk(root):
+        names[:] = [
+            name for name in names if name not in (".git", ".venv", "results", "__pycache__")
+        ]
+        for name in files:
+            path = Path(folder) / name
+            with path.open("rb") as file:
+                if file.readline(64).startswith(
+                    (b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash")
+                ):
+                    found.append(str(path.relative_to(root)))
+    return sorted(found)
+
+
+def _sparse(images: Images, module: Path) -> bool:
+    """Builds the module with sparse and with the compiler's extra warnings: any output fails."""
+    with tempfile.TemporaryDirectory(prefix="pibed-") as name:
+        folder = Path(name)
+        for path in module.glob("*"):
+            if path.is_file():
+                shutil.copy(path, folder)
+        make = module_make(images.kernel_build, images.variables, folder)
+        argv = [*make, "C=2", "CHECK=sparse", "W=1", "KBUILD_VERBOSE=0", "-s"]
+        result = subprocess.run(
+            argv,
+            cwd=images.kernel_source,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    print(result.stdout, end="")
+    return result.returncode == 0 and not result.stdout.strip()

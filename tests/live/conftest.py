@@ -1,0 +1,72 @@
+"""Live tests boot the real images under the real QEMU; the images are built when missing."""
+
+from __future__ import annotations
+
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pibed import actions, config
+from pibed.build import Images
+from pibed.config import Experiment, Machine
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def machine() -> Machine:
+    return config.load_machine("pi2")
+
+
+@pytest.fixture(scope="session")
+def experiment() -> Experiment:
+    return config.load_experiment("paging")
+
+
+@pytest.fixture(scope="session")
+def images(machine: Machine, experiment: Experiment) -> Images:
+    return actions.make_images(machine, experiment)
+
+
+@pytest.fixture
+def invoke(images: Images) -> Run:
+    """Runs ./inv with arguments as a user would; its deadline is two minutes."""
+
+    def run(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [config.checkout() / "inv", *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def no_qemu_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever a test did: none of the QEMUs it started may outlive it."""
+    # Known by its environment, which outlives the parents.
+    mark = f"PIBED_TEST={uuid.uuid4()}"
+    monkeypatch.setenv(*mark.split("="))
+    yield
+    left = _qemus(mark)
+    assert not left, f"QEMU left behind: {left}"
+
+
+def _qemus(mark: str) -> set[int]:
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            program = path.read_bytes().split(b"\0")[0]
+            environment = path.with_name("environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if program.endswith(b"qemu-system-arm") and mark.encode() in environment:
+            found.add(int(path.parent.name))
+    return found

@@ -1,0 +1,121 @@
+"""`invoke boot` on the real guest."""
+
+from __future__ import annotations
+
+import sys
+
+import pexpect
+import pytest
+
+from pibed import config
+
+from .conftest import Run
+
+
+@pytest.mark.parametrize("clock", ["virtual", "host"])
+def test_command_output_and_status(invoke: Run, clock: str) -> None:
+    done = invoke("boot", "--clock", clock, "--cmd", "echo out; echo err >&2; exit 7")
+    assert done.returncode == 7
+    assert done.stdout == "out\nerr\n"
+
+
+def test_module_is_loaded_in_the_mode_asked_for(invoke: Run) -> None:
+    for mode, letter in (("0", "N"), ("1", "Y")):
+        done = invoke(
+            "boot",
+            "--demand-paging",
+            mode,
+            "--cmd",
+            "dense_mm 64 && cat /sys/module/kmod_paging/parameters/demand_paging",
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("Multiplication done\n")
+        assert done.stdout.endswith(f"\n{letter}\n")
+
+
+def test_output_cannot_pass_for_a_marker(invoke: Run) -> None:
+    forged = "@@pibed end cmd 0\\n\\n@@pibed done\\n"
+    done = invoke("boot", "--cmd", f"printf '{forged}'; exit 3")
+    assert done.returncode == 3
+    assert done.stdout == "@@pibed end cmd 0\n\n@@pibed done\n"
+
+
+def test_binary_output(invoke: Run) -> None:
+    done = invoke("boot", "--cmd", r"printf 'a\033[31mb\001\377\n'; exit 4")
+    assert done.returncode == 4
+    assert done.stdout.startswith("a\x1b[31mb\x01")
+
+
+def test_endless_output_is_cut(invoke: Run) -> None:
+    done = invoke("boot", "--cmd", "head -c 20000000 /dev/zero | tr '\\0' x; exit 5")
+    assert done.returncode == 5
+    assert len(done.stdout) == 65536 + 1
+    assert "longer than 64 KiB" in done.stderr
+
+
+def test_command_out_of_time(invoke: Run) -> None:
+    done = invoke("boot", "--timeout", "3", "--cmd", "echo begun; while :; do :; done")
+    assert done.returncode == 124
+    assert "killed after 3 s" in done.stderr
+    assert done.stdout.startswith("begun\n")
+
+
+def test_background_processes_do_not_hold_the_guest(invoke: Run) -> None:
+    done = invoke("boot", "--cmd", "sleep 100000 & exit 6")
+    assert done.returncode == 6
+
+
+def test_out_of_memory_kills_the_command_alone(invoke: Run) -> None:
+    done = invoke("boot", "--cmd", "tail /dev/zero")
+    assert done.returncode == 137, done.stderr
+
+
+def test_panic(invoke: Run) -> None:
+    done = invoke("boot", "--cmd", "echo c >/proc/sysrq-trigger")
+    assert done.returncode == 125
+    assert "Kernel panic - not syncing: sysrq triggered crash" in done.stderr
+    assert "console.log" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("reboot -f", "the guest rebooted"), ("poweroff -f", "powered off before")],
+)
+def test_guest_that_ends_by_itself(invoke: Run, command: str, words: str) -> None:
+    done = invoke("boot", "--cmd", f"{command}; sleep 10")
+    assert done.returncode == 125
+    assert words in done.stderr
+
+
+def test_no_terminal_no_shell(invoke: Run) -> None:
+    done = invoke("boot")
+    assert done.returncode == 2
+    assert "--cmd" in done.stderr
+
+
+@pytest.mark.parametrize("leave", ["exit", "poweroff -f", "\x1d"])
+def test_shell_on_a_terminal(images: object, leave: str) -> None:
+    child = pexpect.spawn(
+        str(config.checkout() / "inv"), ["boot", "--demand-paging", "0"],
+        timeout=60, dimensions=(31, 97), encoding="utf-8",
+    )  # fmt: skip
+    try:
+        child.expect("Ctrl-] kills it")
+        child.expect("# ")
+        child.sendline("stty size; lsmod | cut -d' ' -f1; echo a$((40 + 2))z")
+        child.expect("31 97")
+        child.expect("kmod_paging")
+        child.expect("a42z")
+        if leave == "\x1d":
+            child.send(leave)
+        else:
+            child.sendline(leave)
+        child.expect("The guest has ended")
+        child.expect(pexpect.EOF)
+    except pexpect.ExceptionPexpect:
+        print(child.before, file=sys.stderr)
+        raise
+    finally:
+        child.close()
+    assert child.exitstatus == 0

@@ -1,0 +1,194 @@
+"""The sweep as a user runs it, on the real guest."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from pibed import config
+from pibed.store import digest_file
+
+from .conftest import Run
+
+PAGE = 4096
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "samples.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def only_run(results: Path) -> Path:
+    (run,) = (path for path in results.iterdir() if not path.is_symlink())
+    return run
+
+
+def pages(size: int) -> int:
+    """Pages of three matrices of doubles."""
+    return 3 * -(-8 * size * size // PAGE)
+
+
+@pytest.mark.parametrize("clock", ["virtual", "host"])
+def test_paging_study(invoke: Run, tmp_path: Path, clock: str) -> None:
+    done = invoke(
+        *("sweep", "--sizes", "33,64,128", "--runs", "2", "--clock", clock),
+        *("--results", str(tmp_path / "my results"), "--name", "study"),
+    )
+    assert done.returncode == 0, done.stderr
+    run = only_run(tmp_path / "my results")
+    assert run.name.endswith("-study")
+    assert (tmp_path / "my results" / "latest").resolve() == run
+    assert f"results: {run}" in done.stdout
+
+    samples = rows(run)
+    assert len(samples) == 2 * 3 * 2
+    assert [int(row["round"]) for row in samples] == [1] * 6 + [2] * 6
+    assert [int(row["order"]) for row in samples] == [1, 2, 3, 4, 5, 6] * 2
+    for row in samples:
+        assert row["status"] == "ok"
+        expected = pages(int(row["size"]))
+        assert int(row["pages_allocated"]) == int(row["pages_freed"]) == expected
+        assert int(row["faults"]) == (expected if row["demand_paging"] == "1" else 0)
+        assert int(row["mmap_us"]) > 0
+        assert int(row["multiply_us"]) > 0
+
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["finished"] is True
+    assert manifest["samples"]["statuses"] == {"ok": 12}
+    assert manifest["samples"]["digest"] == digest_file(run / "samples.csv")
+    assert manifest["experiment"]["parameters"]["size"]["values"] == [33, 64, 128]
+    assert manifest["clock"] == clock
+
+    # The kernel's log has its lines and the agent's line none of them.
+    console = (run / "boots" / "01" / "console.log").read_text()
+    assert "Loaded kmod_paging module" in console
+    assert "paging_mmap() invoked: new VMA for pid" in console
+    assert "Unloaded kmod_paging module" in console
+    agent = (run / "boots" / "01" / "agent.log").read_text(errors="replace")
+    assert "kmod_paging module" not in agent
+
+
+def test_virtual_clock_shows_the_studys_first_finding(invoke: Run, tmp_path: Path) -> None:
+    """mmap is flat with demand paging, and grows with the pages with pre-paging."""
+    done = invoke("sweep", "--sizes", "64,128,256", "--runs", "2", "--results", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    times: dict[tuple[str, int], list[int]] = {}
+    for row in rows(only_run(tmp_path)):
+        times.setdefault((row["demand_paging"], int(row["size"])), []).append(int(row["mmap_us"]))
+    fastest = {cell: min(values) for cell, values in times.items()}
+    assert fastest["1", 256] <= 1.1 * fastest["1", 64]
+    assert fastest["0", 128] >= 1.8 * fastest["0", 64]
+    assert fastest["0", 256] >= 2.5 * fastest["0", 128]
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [config.checkout() / "inv", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    )
+
+
+def wait_for_samples(results: Path, count: int) -> Path:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        logs = list(results.glob("2*/boots/*/samples.jsonl"))
+        if sum(len(log.read_text().splitlines()) for log in logs) >= count:
+            return logs[0].parents[2]
+        time.sleep(0.1)
+    raise AssertionError(f"no {count} samples in {results}")
+
+
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_sweep_keeps_its_samples(
+    images: object, tmp_path: Path, signum: int, status: int
+) -> None:
+    process = start("sweep", "--sizes", "64,128", "--runs", "40", "--results", str(tmp_path))
+    run = wait_for_samples(tmp_path, 5).resolve()
+    os.killpg(process.pid, signum)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == status, errors
+    assert "Traceback" not in errors
+    assert str(run) in errors
+    logged = [
+        json.loads(line)
+        for log in run.glob("boots/*/samples.jsonl")
+        for line in log.read_text().splitlines()
+    ]
+    assert len(rows(run)) == len(logged) >= 5
+    assert json.loads((run / "manifest.json").read_text())["finished"] is False
+
+
+def test_killed_sweep_leaves_no_qemu_and_its_samples(images: object, tmp_path: Path) -> None:
+    process = start("sweep", "--sizes", "64,128", "--runs", "40", "--results", str(tmp_path))
+    run = wait_for_samples(tmp_path, 3)
+    process.kill()
+    process.communicate(timeout=30)
+    time.sleep(0.5)  # the kernel ends QEMU; the fixture looks whether it did
+    lines = [line for log in run.glob("boots/*/samples.jsonl") for line in log.open()]
+    assert len(lines) >= 3
+    assert all(json.loads(line)["status"] == "ok" for line in lines)
+
+
+def test_killed_qemu_costs_one_sample_and_its_round_goes_on(images: object, tmp_path: Path) -> None:
+    process = start(
+        *("sweep", "--sizes", "64,256", "--runs", "1", "--jobs", "1", "--results", str(tmp_path))
+    )
+    wait_for_samples(tmp_path, 1)
+    subprocess.run(["pkill", "-KILL", "-f", f"qemu-system-arm.*{tmp_path}"], check=True)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 6, errors
+    run = only_run(tmp_path)
+    statuses = [row["status"] for row in rows(run)]
+    assert sorted(statuses) == ["lost", "ok", "ok", "ok"]
+    assert (run / "boots" / "01-2" / "agent.log").is_file()
+    assert "killed by signal 9" in errors
+    assert "results:" in output
+
+
+def test_two_sweeps_at_once_do_not_meet(images: object, tmp_path: Path) -> None:
+    options = ("sweep", "--sizes", "64", "--runs", "2", "--results", str(tmp_path))
+    pair = [start(*options), start(*options)]
+    for process in pair:
+        _, errors = process.communicate(timeout=90)
+        assert process.returncode == 0, errors
+    runs = sorted(path for path in tmp_path.iterdir() if not path.is_symlink())
+    assert len(runs) == 2
+    assert all(len(rows(run)) == 4 for run in runs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--sizes", "0"), ["--sizes 0", "not from 1 to 1024"]),
+        (("--sizes", "-1"), ["-1", "not from 1 to 1024"]),
+        (("--sizes", "64,,128"), ["--sizes 64,,128", "a number is missing"]),
+        (("--sizes", "abc"), ["--sizes abc", "'abc' is not a whole number"]),
+        (("--sizes", "70000"), ["--sizes 70000", "not from 1 to 1024"]),
+        (("--sizes", "64,64"), ["64 is there more than once"]),
+        (("--modes", "2"), ["--modes 2", "not from 0 to 1"]),
+        (("--runs", "0"), ["--runs 0", "from 1 to 10000"]),
+        (("--jobs", "0"), ["--jobs 0", "from 1 to"]),
+        (("--experiment", "pagign"), ["no experiment 'pagign'", "paging"]),
+        (("--clock", "wall"), ["--clock wall", "virtual, host"]),
+        (("--name", "a/b"), ["--name 'a/b'"]),
+    ],
+)
+def test_bad_options_are_explained(
+    invoke: Run, arguments: tuple[str, ...], words: list[str]
+) -> None:
+    done = invoke("sweep", *arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr

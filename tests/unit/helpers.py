@@ -1,0 +1,63 @@
+"""What several unit tests share: places, a small experiment, Python programs run as processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pibed.config import Experiment
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FIXTURES = ROOT / "tests" / "fixtures"
+
+
+def experiment(**changes: Any) -> Experiment:
+    """An experiment of 2 modes and 2 sizes with a metric of either kind; keys can be replaced."""
+    data: dict[str, Any] = {
+        "schema_version": 1,
+        "name": "small",
+        "title": "A small study",
+        "module": {"folder": "module", "name": "kmod", "parameters": {"eager": "{eager}"}},
+        "workload": {
+            "source": "module/user/work.c",
+            "command": "work {size}",
+            "timeout_s": 30,
+            "idle_us_max": 100,
+        },
+        "parameters": {
+            "eager": {
+                "title": "mode",
+                "values": [0, 1],
+                "minimum": 0,
+                "maximum": 1,
+                "labels": {0: "lazy", 1: "eager"},
+            },
+            "size": {"title": "size", "values": [64, 128], "minimum": 1, "maximum": 1024},
+        },
+        "metrics": {
+            "work_us": {"title": "work", "pattern": r"took (\S+) us", "unit": "µs", "table": True},
+            "pages": {"title": "pages", "counter": "/sys/pages", "unit": "pages"},
+        },
+        "rounds": 3,
+        "seed": 1,
+    }
+    return Experiment.model_validate(data | changes)
+
+
+def python(
+    code: str, *arguments: str, env: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.Popen[str]:
+    """Starts a Python program that can import pibed; its output can be read as text."""
+    return subprocess.Popen(
+        [*options.pop("prefix", []), sys.executable, "-c", code, *arguments],
+        cwd=options.pop("cwd", ROOT),
+        env=env,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=options.pop("stdout", subprocess.PIPE),
+        stderr=options.pop("stderr", subprocess.PIPE),
+        **options,
+    )

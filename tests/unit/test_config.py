@@ -1,0 +1,315 @@
+"""Configuration files and overrides: what loads, what is refused, and in which words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pibed import config
+from pibed.config import Experiment, Machine
+from pibed.errors import HostError, UsageError
+from tests.unit.helpers import ROOT
+
+Edit = Callable[[str, str], Path]
+
+
+@pytest.fixture
+def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
+    """A checkout with the shipped files, in which one text of the experiment is replaced."""
+    for kind in ("machines", "experiments"):
+        folder = tmp_path / "configs" / kind
+        folder.mkdir(parents=True)
+        for path in (ROOT / "configs" / kind).glob("*.yaml"):
+            (folder / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(config, "checkout", lambda: tmp_path)
+
+    def replace(old: str, new: str) -> Path:
+        path = tmp_path / "configs" / "experiments" / "paging.yaml"
+        text = path.read_text(encoding="utf-8")
+        assert old in text, "the test no longer fits the shipped file"
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+        return path
+
+    return replace
+
+
+def refusal(name: str = "paging") -> str:
+    with pytest.raises(UsageError) as caught:
+        config.load_experiment(name)
+    return caught.value.message
+
+
+def test_every_shipped_machine_loads_under_its_name() -> None:
+    names = [path.stem for path in (ROOT / "configs" / "machines").glob("*.yaml")]
+    assert "pi2" in names
+    for name in names:
+        assert config.load_machine(name).name == name
+
+
+def test_every_shipped_experiment_loads_under_its_name() -> None:
+    names = [path.stem for path in (ROOT / "configs" / "experiments").glob("*.yaml")]
+    assert "paging" in names
+    for name in names:
+        assert config.load_experiment(name).name == name
+
+
+def test_paging_is_the_study() -> None:
+    paging = config.load_experiment("paging")
+    assert list(paging.parameters) == ["demand_paging", "size"]
+    assert paging.parameters["size"].values == [64, 128, 256, 512]
+    assert list(paging.metrics) == [
+        "mmap_us",
+        "multiply_us",
+        "pages_allocated",
+        "pages_freed",
+        "faults",
+    ]
+    assert paging.rounds == 10
+
+
+def test_configuration_cannot_be_changed_once_loaded() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        config.load_experiment("paging").rounds = 3
+
+
+def test_unknown_key(edit: Edit) -> None:
+    path = edit("idle_us_max:", "idle_ms_max:")
+    assert refusal() == f"{path}: workload.idle_ms_max: unknown key"
+
+
+def test_wrong_type_says_what_was_expected_and_found(edit: Edit) -> None:
+    path = edit("rounds: 10", 'rounds: "10"')
+    message = refusal()
+    assert message.startswith(f"{path}: rounds: ")
+    assert "integer" in message
+    assert "'10'" in message
+
+
+def test_a_bool_is_no_number(edit: Edit) -> None:
+    path = edit("seed: 1", "seed: yes")
+    assert refusal().startswith(f"{path}: seed: ")
+
+
+def test_every_problem_gets_its_line(edit: Edit) -> None:
+    edit("rounds: 10", "rounds: 0")
+    edit("seed: 1", "seed: -1")
+    lines = refusal().splitlines()
+    assert len(lines) == 2
+    assert "rounds: " in lines[0]
+    assert "greater than or equal to 1" in lines[0]
+    assert "seed: " in lines[1]
+
+
+def test_tab_names_place_and_cure(edit: Edit) -> None:
+    path = edit("  folder: module", "\tfolder: module")
+    number = path.read_text(encoding="utf-8").splitlines().index("\tfolder: module") + 1
+    message = refusal()
+    assert message.startswith(f"{path}:{number}:1: not valid YAML")
+    assert "indent with spaces" in message
+
+
+def test_key_given_twice(edit: Edit) -> None:
+    path = edit("seed: 1", "seed: 1\nseed: 2")
+    message = refusal()
+    assert message.startswith(f"{path}:")
+    assert "the key 'seed' is there twice" in message
+
+
+def test_key_given_twice_further_down(edit: Edit) -> None:
+    edit("    log_faults: 0", "    log_faults: 0\n    log_faults: 1")
+    assert "the key 'log_faults' is there twice" in refusal()
+
+
+def test_key_that_is_a_mapping(edit: Edit) -> None:
+    path = edit("    log_faults: 0", "    {log_faults}: 0")
+    assert str(path) in refusal()
+
+
+def test_no_utf8(edit: Edit) -> None:
+    path = edit("seed: 1", "seed: 1")
+    path.write_bytes(b"name: \xff\n")
+    assert refusal().startswith(f"{path}: not valid YAML")
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words\n"])
+def test_no_mapping(edit: Edit, text: str) -> None:
+    path = edit("seed: 1", "seed: 1")
+    path.write_text(text, encoding="utf-8")
+    assert refusal() == f"{path}: expected a mapping of keys to values"
+
+
+def test_missing_key(edit: Edit) -> None:
+    path = edit("rounds: 10\n", "")
+    assert refusal() == f"{path}: rounds: Field required"
+
+
+def test_missing_file_names_those_that_are_there() -> None:
+    with pytest.raises(UsageError) as caught:
+        config.load_experiment("pagng")
+    assert caught.value.message == "there is no experiment 'pagng'"
+    assert caught.value.fix is not None
+    assert "paging" in caught.value.fix
+
+
+def test_name_is_no_path() -> None:
+    with pytest.raises(UsageError):
+        config.load_experiment("../experiments/paging")
+
+
+def test_unreadable_file_is_the_hosts(edit: Edit) -> None:
+    path = edit("seed: 1", "seed: 1")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(HostError, match=str(path)):
+        config.load_experiment("paging")
+
+
+def test_file_and_name_agree(edit: Edit) -> None:
+    path = edit("name: paging", "name: other")
+    assert refusal() == f"{path}: name: expected paging, as the file is called, not other"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "words"),
+    [
+        (r"computing \(microseconds\):(\d+)", "computing", "metrics.multiply_us", "one group"),
+        (r"computing \(microseconds\):(\d+)", "(a)(b)", "metrics.multiply_us", "one group"),
+        (r"computing \(microseconds\):(\d+)", "((a)", "metrics.multiply_us", "pattern"),
+        (
+            "    counter: /sys/class/misc/paging/faults\n",
+            "",
+            "metrics.faults",
+            "either pattern or counter",
+        ),
+        ("counter: /sys/class/misc/paging/faults", "counter: sys/x", "metrics.faults.counter", ""),
+        ("dense_mm {size}", "dense_mm {sizes}", "", "{sizes} is not a parameter"),
+        ('"{demand_paging}"', '"{mode}"', "", "module.parameters.demand_paging: {mode}"),
+        ("dense_mm {size}", "dense_mm {size} {", "workload.command", ""),
+        ("dense_mm {size}", "dense_mm {size} }", "workload.command", ""),
+        ("dense_mm {size}", '"dense_mm {size}\\npoweroff -f"', "workload.command", ""),
+        ("values: [1, 0]", "values: [1, 2]", "parameters.demand_paging", "2 is not from 0 to 1"),
+        ("values: [1, 0]", "values: [1, 1]", "parameters.demand_paging", "1 is there more than"),
+        ("values: [1, 0]", "values: []", "parameters.demand_paging.values", "at least 1"),
+        ("values: [1, 0]", "values: [1.5]", "parameters.demand_paging.values.0", "1.5"),
+        ("  size:\n", "  Size:\n", "parameters.Size", "match pattern"),
+        ("  size:\n", "  round:\n", "", "'round' is the name of a fixed column"),
+        ("  faults:\n", "  size:\n", "", "'size' is both a parameter and a metric"),
+        ("  name: kmod_paging", "  name: kmod-paging", "module.name", "match pattern"),
+        ("name: paging\n", "name: Paging\n", "name", "match pattern"),
+        ("folder: module\n", "folder: /module\n", "module.folder", "inside the checkout"),
+        ("folder: module\n", "folder: a/../..\n", "module.folder", "inside the checkout"),
+        ("timeout_s: 180", "timeout_s: 0", "workload.timeout_s", "greater than 0"),
+        ("timeout_s: 180", "timeout_s: .inf", "workload.timeout_s", ""),
+        ("idle_us_max: 20000", "idle_us_max: -1", "workload.idle_us_max", "greater than or"),
+        ("schema_version: 1", "schema_version: 2", "schema_version", "1"),
+    ],
+)
+def test_refused(edit: Edit, old: str, new: str, key: str, words: str) -> None:
+    path = edit(old, new)
+    message = refusal()
+    assert message.startswith(f"{path}: {key}"), message
+    assert words in message
+
+
+def test_a_parameter_is_not_named_by_its_type(edit: Edit) -> None:
+    path = edit("log_faults: 0", "log_faults: 0.5")
+    message = refusal()
+    assert message.startswith(f"{path}: module.parameters.log_faults: ")
+
+
+def test_clock_must_be_described() -> None:
+    with pytest.raises(UsageError, match="clock: host is not described in clocks"):
+        config.load_machine("pi2", {"clock": "host", "clocks": {}})
+
+
+def test_override_replaces_one_key() -> None:
+    paging = config.load_experiment("paging", {"rounds": 2, "parameters.size.values": [32]})
+    assert paging.rounds == 2
+    assert paging.parameters["size"].values == [32]
+    assert paging.parameters["size"].maximum == 1024
+    assert paging.seed == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("rounds", 0, "greater than or equal to 1"),
+        ("rounds", "many", "'many'"),
+        ("parameters.size.values", [4096], "4096 is not from 1 to 1024"),
+        ("no_such", 1, "unknown key"),
+    ],
+)
+def test_refused_override_is_the_command_lines(key: str, value: object, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        config.load_experiment("paging", {key: value})
+    assert caught.value.message.startswith("command line: ")
+    assert words in caught.value.message
+    assert ".yaml" not in caught.value.message
+
+
+def test_file_is_blamed_for_its_own_mistake_beside_an_override(edit: Edit) -> None:
+    path = edit("seed: 1", "seed: -1")
+    with pytest.raises(UsageError) as caught:
+        config.load_experiment("paging", {"rounds": 2})
+    assert caught.value.message.startswith(f"{path}: seed: ")
+
+
+def test_override_below_a_plain_value() -> None:
+    with pytest.raises(UsageError, match=r"rounds\.x: rounds is not a mapping"):
+        config.load_experiment("paging", {"rounds.x": 1})
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("64", [64]),
+        ("64,128", [64, 128]),
+        (" 64 ", [64]),
+        ("64, 128 ", [64, 128]),
+        ("-1", [-1]),
+        ("007", [7]),
+        ("128,64,128", [128, 64, 128]),
+    ],
+)
+def test_parse_numbers(text: str, numbers: list[int]) -> None:
+    assert config.parse_numbers("--sizes", text) == numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("64,,128", "a number is missing"),
+        ("64,", "a number is missing"),
+        ("", "a number is missing"),
+        ("abc", "'abc' is not a whole number"),
+        ("64,12x", "'12x' is not a whole number"),
+        ("1.5", "'1.5' is not a whole number"),
+        ("64 128", "'64 128' is not a whole number"),
+        ("1_000", "'1_000' is not a whole number"),
+        ("٣", "is not a whole number"),
+        ("9" * 30, "is not a whole number"),
+        ("--1", "is not a whole number"),
+    ],
+)
+def test_parse_numbers_refuses(text: str, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        config.parse_numbers("--sizes", text)
+    assert caught.value.message.startswith(f"--sizes {text}: ")
+    assert words in caught.value.message
+    assert caught.value.fix is not None
+    assert "--sizes 64,128,256" in caught.value.fix
+
+
+@pytest.mark.parametrize(("kind", "file"), [(Machine, "machine"), (Experiment, "experiment")])
+def test_published_schema_is_the_models(kind: type[config.Record], file: str) -> None:
+    path = ROOT / "configs" / f"{file}.schema.json"
+    assert json.loads(path.read_text(encoding="utf-8")) == config.json_schema(kind)
+
+
+def test_schema_refuses_unknown_keys_and_explains_known_ones() -> None:
+    schema = config.json_schema(Experiment)
+    assert schema["additionalProperties"] is False
+    assert "boot" in schema["properties"]["rounds"]["description"]

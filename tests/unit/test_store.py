@@ -1,0 +1,339 @@
+"""The store of what was built: keys, whole outputs only, one producer at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pibed.errors import BuildError, HostError
+from pibed.store import (
+    Step,
+    Store,
+    cache_folder,
+    digest_file,
+    digest_files,
+    digest_text,
+)
+from tests.unit.helpers import python
+
+STEP = Step("kernel", {"source": "abc", "config": "def"}, expected_s=1)
+
+
+def make_out(folder: Path, log: Path) -> None:
+    (folder / "out").write_text("whole", encoding="utf-8")
+    log.write_text("made\n", encoding="utf-8")
+
+
+def never(folder: Path, log: Path) -> None:
+    raise AssertionError("made again")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        Step("kernel", {"source": "abc", "config": "deg"}, 1),
+        Step("kernel", {"source": "abc"}, 1),
+        Step("kernel", {"source": "abc", "config": "def", "more": ""}, 1),
+        Step("kernel", {"source": "def", "config": "abc"}, 1),
+        Step("kernel", {"source": "abc", "confi": "gdef"}, 1),
+        Step("kernel", {"source": 'abc", "config": "def'}, 1),
+        Step("module", {"source": "abc", "config": "def"}, 1),
+        dataclasses.replace(STEP, version=2),
+    ],
+)
+def test_key_changes_with_whatever_goes_in(changed: Step) -> None:
+    assert changed.key != STEP.key
+
+
+def test_key_depends_on_nothing_else() -> None:
+    same = Step("kernel", {"config": "def", "source": "abc"}, expected_s=99)
+    assert same.key == STEP.key
+    # Pinned: another key for the same inputs rebuilds everything for everyone.
+    assert STEP.key == "8a948541a3866939a9242b9bfc7ed865fd54a93d052bbb2047511ad60f1ea667"
+
+
+def test_makes_once(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = store.produce(STEP, make_out)
+    assert not first.cached
+    assert (first.path / "out").read_text(encoding="utf-8") == "whole"
+    assert first.path == store.place(STEP)
+    second = store.produce(STEP, never)
+    assert second.cached
+    assert second.path == first.path
+
+
+def test_output_is_not_in_place_while_it_is_made(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    seen = []
+
+    def make(folder: Path, log: Path) -> None:
+        seen.append(store.place(STEP).exists())
+        seen.append(folder == store.place(STEP))
+        seen.append(folder.parent == store.place(STEP).parent)  # so that a rename is enough
+
+    store.produce(STEP, make)
+    assert seen == [False, False, True]
+
+
+def test_failure_leaves_nothing_that_looks_finished_and_keeps_the_log(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    def fail(folder: Path, log: Path) -> None:
+        (folder / "half").write_text("half", encoding="utf-8")
+        log.write_text("cc: error\n", encoding="utf-8")
+        raise BuildError("cc ended with status 1", log=log)
+
+    with pytest.raises(BuildError) as caught:
+        store.produce(STEP, fail)
+    assert not store.place(STEP).exists()
+    assert caught.value.log == store.log(STEP)
+    assert store.log(STEP).read_text(encoding="utf-8") == "cc: error\n"
+    # The next one starts from nothing, with a log of its own.
+    output = store.produce(STEP, make_out)
+    assert [path.name for path in output.path.iterdir()] == ["out"]
+    assert store.log(STEP).read_text(encoding="utf-8") == "made\n"
+
+
+def test_killed_producer_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from pathlib import Path
+from pibed.store import Step, Store
+def make(folder, log):
+    (folder / "half").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+Store(Path(sys.argv[1])).produce(Step("kernel", {"source": "abc", "config": "def"}, 1), make)
+"""
+    with python(code, str(tmp_path)) as process:
+        assert process.wait(10) == -9
+    store = Store(tmp_path)
+    assert not store.place(STEP).exists()
+    output = store.produce(STEP, make_out)
+    assert [path.name for path in output.path.iterdir()] == ["out"]
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from pibed.store import Step, Store
+root = Path(sys.argv[1])
+def make(folder, log):
+    print("making", flush=True)
+    while not (root / "go").exists():
+        time.sleep(0.01)
+    (folder / "out").write_text("first")
+Store(root).produce(Step("kernel", {"source": "abc", "config": "def"}, 1), make)
+"""
+
+
+def test_second_process_waits_and_finds_it_made(tmp_path: Path) -> None:
+    waited = []
+
+    def go() -> None:
+        waited.append(True)
+        (tmp_path / "go").touch()
+
+    with python(SLOW, str(tmp_path)) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "making\n"
+        output = Store(tmp_path).produce(STEP, never, go)
+        assert first.wait(10) == 0
+    assert waited == [True]
+    assert output.cached
+    assert (output.path / "out").read_text(encoding="utf-8") == "first"
+
+
+def test_second_process_makes_it_when_the_first_failed(tmp_path: Path) -> None:
+    code = SLOW.replace('(folder / "out").write_text("first")', "sys.exit(1)")
+    with python(code, str(tmp_path)) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "making\n"
+        output = Store(tmp_path).produce(STEP, make_out, (tmp_path / "go").touch)
+        assert first.wait(10) == 1
+    assert not output.cached
+
+
+def test_threads_make_once(tmp_path: Path) -> None:
+    made = []
+    outputs = []
+
+    def make(folder: Path, log: Path) -> None:
+        made.append(folder)
+        threading.Event().wait(0.05)
+
+    def produce() -> None:
+        outputs.append(Store(tmp_path).produce(STEP, make))
+
+    threads = [threading.Thread(target=produce) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+    assert sorted(output.cached for output in outputs) == [False] + [True] * 7
+
+
+def test_other_steps_do_not_wait(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    other = Step("kernel", {"source": "other"}, 1)
+
+    def wait() -> None:
+        raise AssertionError("waited for another step")
+
+    def make(folder: Path, log: Path) -> None:
+        store.produce(other, make_out, wait)
+
+    store.produce(STEP, make)
+    assert store.place(other).is_dir()
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        pytest.skip("a small file system can only be mounted by root")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_full_disk_is_the_hosts_error_with_a_fix(tiny: Path) -> None:
+    store = Store(tiny)
+
+    def make(folder: Path, log: Path) -> None:
+        (folder / "big").write_bytes(bytes(1 << 20))
+
+    with pytest.raises(HostError) as caught:
+        store.produce(STEP, make)
+    assert "no space left" in caught.value.message
+    assert caught.value.fix is not None
+    assert "free some space" in caught.value.fix
+    assert not store.place(STEP).exists()
+
+
+def test_full_disk_while_a_tree_is_copied(tiny: Path, tmp_path: Path) -> None:
+    import shutil
+
+    source = tmp_path / "tree"
+    source.mkdir()
+    (source / "big").write_bytes(bytes(1 << 20))
+
+    def make(folder: Path, log: Path) -> None:
+        shutil.copytree(source, folder / "files")
+
+    with pytest.raises(HostError) as caught:
+        Store(tiny).produce(STEP, make)
+    assert "no space left" in caught.value.message.lower()
+    assert caught.value.fix is not None
+    assert "free some space" in caught.value.fix
+
+
+def test_no_space_by_number(tmp_path: Path) -> None:
+    def make(folder: Path, log: Path) -> None:
+        with Path("/dev/full").open("wb", buffering=0) as full:
+            full.write(b"x")
+
+    with pytest.raises(HostError, match="no space left"):
+        Store(tmp_path).produce(STEP, make)
+
+
+def test_read_only_store_names_the_variable(tmp_path: Path) -> None:
+    def make(folder: Path, log: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(folder))
+
+    with pytest.raises(HostError) as caught:
+        Store(tmp_path).produce(STEP, make)
+    assert "Read-only file system" in caught.value.message
+    assert caught.value.fix is not None
+    assert "PIBED_CACHE" in caught.value.fix
+
+
+def test_root_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(HostError, match=str(tmp_path / "file")):
+        Store(tmp_path / "file").produce(STEP, make_out)
+
+
+def test_clean_removes_everything_and_counts(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    assert store.clean() == 0
+
+    def make(folder: Path, log: Path) -> None:
+        (folder / "big").write_bytes(b"x" * 100_000)
+        (folder / "loop").symlink_to(".")
+
+    store.produce(STEP, make)
+    assert 100_000 <= store.clean() < 200_000
+    assert not store.root.exists()
+    assert not store.produce(STEP, make_out).cached
+
+
+def test_cache_folder_by_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIBED_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("PIBED_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "pibed"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "pibed"
+
+
+def test_cache_folder_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PIBED_CACHE", "here")
+    assert cache_folder() == tmp_path / "here"
+
+
+@pytest.mark.parametrize("name", ["two words", "a:b", "a\tb"])
+def test_cache_folder_that_cannot_be_built_in(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIBED_CACHE", str(tmp_path / name))
+    with pytest.raises(HostError) as caught:
+        cache_folder()
+    assert repr(str(tmp_path / name)) in caught.value.message
+    assert caught.value.fix is not None
+    assert "PIBED_CACHE" in caught.value.fix
+
+
+def test_digests_are_sha256(tmp_path: Path) -> None:
+    abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    (tmp_path / "file").write_bytes(b"abc")
+    assert digest_text("abc") == abc
+    assert digest_file(tmp_path / "file") == abc
+
+
+def test_digest_of_files(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_bytes(b"1")
+    two.write_bytes(b"2")
+    one.chmod(0o644)
+    before = digest_files(tmp_path, [one, two])
+    assert digest_files(tmp_path, [two, one]) == before
+    os.utime(one, (0, 0))
+    one.chmod(0o600)  # the umask's business
+    assert digest_files(tmp_path, [one, two]) == before
+    one.chmod(0o755)
+    executable = digest_files(tmp_path, [one, two])
+    one.chmod(0o644)
+    two.write_bytes(b"3")
+    edited = digest_files(tmp_path, [one, two])
+    two.write_bytes(b"2")
+    two.rename(tmp_path / "three")
+    renamed = digest_files(tmp_path, [one, tmp_path / "three"])
+    assert len({before, executable, edited, renamed}) == 4
