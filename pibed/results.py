@@ -107,7 +107,7 @@ def explain(error: OSError, where: Path) -> HostError:
     """An error of the file system while results are written, as the user needs it."""
     fix = "name a folder that you can write to with --results"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        fix = "free some space; what was measured before is kept"
+        fix = "free some space; what was measured before is kept, in boots/*/samples.jsonl at least"
     return HostError(f"{error.filename or where}: {error.strerror or error}", fix=fix)
 
 

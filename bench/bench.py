@@ -1,0 +1,184 @@
+"""Measures pibed beside the bare thing in one run: `bench/bench.py build|boot|sweep|memory`.
+
+Run it on a machine that does nothing else, from the checkout's environment, after `invoke build`.
+Ratios are what counts: absolute times are this machine's.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pibed import actions, config, guest, plan, qemu
+from pibed.store import cache_folder
+
+ROOT = config.checkout()
+CORES = len(os.sched_getaffinity(0))
+
+
+def cpu_of_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def measured(run: Callable[[], object]) -> tuple[float, float]:
+    """Wall and CPU seconds of what `run` starts."""
+    cpu, wall = cpu_of_children(), time.monotonic()
+    run()
+    return time.monotonic() - wall, cpu_of_children() - cpu
+
+
+def inv(*arguments: str, cache: Path | None = None) -> None:
+    environment = dict(os.environ) | ({"PIBED_CACHE": str(cache)} if cache else {})
+    subprocess.run(
+        [ROOT / "inv", *arguments],
+        check=True,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def bench_build() -> None:
+    """From nothing but the downloads; then with nothing to do; then after an edit of the module."""
+    downloads = cache_folder() / "downloads"
+    with tempfile.TemporaryDirectory(prefix="pibed-bench-", dir="/var/tmp") as name:
+        bare, ours = Path(name) / "bare", Path(name) / "ours"
+        script = [ROOT / "bench" / "bare-build.sh", downloads, ROOT, bare]
+        bare_wall, bare_cpu = measured(
+            lambda: subprocess.run(
+                script, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+        )
+        shutil.rmtree(bare)
+        shutil.copytree(downloads, ours / "downloads")
+        wall, cpu = measured(lambda: inv("build", cache=ours))
+        print(f"bare build   {bare_wall:7.1f} s wall {bare_cpu:7.1f} s CPU")
+        print(f"invoke build {wall:7.1f} s wall {cpu:7.1f} s CPU, CPU ratio {cpu / bare_cpu:.3f}")
+        nothing = [measured(lambda: inv("build", cache=ours))[0] for _ in range(7)]
+        print(f"nothing to do: median {statistics.median(nothing):.2f} s")
+        source = ROOT / "module" / "kmod_paging.c"
+        original = source.read_bytes()
+        edits = []
+        try:
+            for number in range(5):
+                source.write_bytes(original + f"/* {time.time_ns()} {number} */\n".encode())
+                edits.append(measured(lambda: inv("build", cache=ours))[0])
+        finally:
+            source.write_bytes(original)
+        print(f"after an edit of the module: median {statistics.median(edits):.2f} s")
+
+
+def prepared() -> guest.Launch:
+    machine = config.load_machine("pi2")
+    images = actions.make_images(machine, config.load_experiment("paging"))
+    return guest.Launch(machine, images, "virtual", seed=1)
+
+
+def bare_boot(
+    launch: guest.Launch, text: str, folder: Path
+) -> tuple[subprocess.Popen[bytes], Path]:
+    argv = qemu.arguments(
+        launch.machine,
+        launch.clock,
+        launch.images,
+        initramfs=guest.pack_plan(launch.images, text, folder),
+        kernel_args=["PIBED_FEED=plan", f"PIBED_SEED={launch.seed}"],
+        seed=launch.seed,
+    )
+    lines = ["-serial", f"file:{folder / 'console.log'}", "-serial", "stdio"]
+    process = subprocess.Popen([*argv, *lines], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    return process, folder
+
+
+def bench_boot() -> None:
+    """Start of QEMU to the agent's first marker: bare QEMU and pibed in turn."""
+    launch = prepared()
+    bare, ours = [], []
+    for _ in range(11):
+        with tempfile.TemporaryDirectory() as name:
+            start = time.monotonic()
+            process, _ = bare_boot(launch, "", Path(name))
+            assert process.stdout is not None
+            while b"ready" not in process.stdout.readline():
+                pass
+            bare.append(time.monotonic() - start)
+            process.communicate()
+        with tempfile.TemporaryDirectory() as name:
+            start = time.monotonic()
+            with guest.Guest(launch, qemu.Logs.below(Path(name)), []) as booted:
+                ours.append(time.monotonic() - start)
+                booted.finish()
+    print(f"bare QEMU to the first marker: median {statistics.median(bare):.3f} s")
+    added = statistics.median(b - a for a, b in zip(bare, ours, strict=True))
+    print(
+        f"pibed to the first marker:     median {statistics.median(ours):.3f} s, added {added:+.3f} s"
+    )
+
+
+def bench_sweep() -> None:
+    """The default sweep, and the same boots by bare QEMU from the same plans."""
+    launch = prepared()
+    with tempfile.TemporaryDirectory(prefix="pibed-bench-") as name:
+        wall, _ = measured(lambda: inv("sweep", "--results", name))
+        plans = sorted(Path(name).glob("2*/boots/*/plan"))
+        rounds = plan.rounds(config.load_experiment("paging"))
+        cpu = 0.0
+        for path, each in zip(plans, rounds, strict=True):
+            with tempfile.TemporaryDirectory() as folder:
+                seeded = guest.Launch(launch.machine, launch.images, "virtual", each.seed)
+
+                def run(
+                    text: str = path.read_text(), folder: str = folder, it: guest.Launch = seeded
+                ) -> None:
+                    bare_boot(it, text, Path(folder))[0].communicate()
+
+                cpu += measured(run)[1]
+    print(f"invoke sweep {wall:.1f} s wall; bare QEMU {cpu:.1f} s CPU on {CORES} cores")
+    print(f"wall / (bare CPU / cores) = {wall / (cpu / CORES):.3f}")
+
+
+def bench_memory() -> None:
+    """Peak memory of the Python process: a sweep, and a console and a command that print a lot."""
+    code = (
+        "import resource, sys\n"
+        "from invoke.main import program\n"
+        "try:\n    program.run(sys.argv)\n"
+        "finally:\n"
+        "    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "    print(f'peak {peak / 1024:.0f} MiB', file=sys.stderr)\n"
+    )
+    flood = "yes 0123456789012345678901234567890123456789 | head -c 30000000"
+    with tempfile.TemporaryDirectory(prefix="pibed-bench-") as name:
+        for what in (
+            ["sweep", "--sizes", "64,128", "--results", name],
+            ["boot", "--cmd", f"{flood} >/dev/ttyAMA0; {flood}", "--timeout", "3000"],
+        ):
+            done = subprocess.run(
+                [sys.executable, "-c", code, "--search-root", ROOT, *what],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            print(f"{what[0]}: {done.stderr.splitlines()[-1]}")
+
+
+if __name__ == "__main__":
+    benches = {
+        "build": bench_build,
+        "boot": bench_boot,
+        "sweep": bench_sweep,
+        "memory": bench_memory,
+    }
+    for choice in sys.argv[1:] or list(benches):
+        benches[choice]()
