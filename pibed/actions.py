@@ -137,6 +137,7 @@ def _boot_shell(options: BootOptions) -> None:
     print(f"The kernel's log goes to {folder / 'console.log'}")
     print("`exit` or `poweroff -f` ends the guest, Ctrl-] kills it at once.", flush=True)
     guest.interact(launch, load, folder / "console.log", _LEAVE)
+    shutil.rmtree(folder)
     print("\nThe guest has ended.")
 
 
@@ -336,6 +337,7 @@ def test(live: bool) -> None:
     from pibed import checks
 
     images = make_images(config.load_machine("pi2"), config.load_experiment("paging"))
+    host.require(_prerequisites(config.load_machine("pi2")))
     console = ui.stderr()
     failed = []
     for check in checks.checks(images, live=live):
@@ -358,7 +360,7 @@ def make_images(
     machine: Machine, experiment: Experiment, *, refresh: bool = False, show_cached: bool = False
 ) -> Images:
     """Builds what is not there yet, with progress on standard error."""
-    host.require(_prerequisites(machine))
+    host.require([each for each in _prerequisites(machine) if not each.for_tests])
     progress = ui.BuildProgress(ui.stderr(), show_cached)
     return build_images(machine, experiment, cache_folder(), progress, refresh)
 

@@ -31,6 +31,8 @@ class Prerequisite:
     minimum: str | None = None
     arguments: tuple[str, ...] = ("--version",)
     probe: tuple[str, ...] | None = None
+    for_tests: bool = False
+    """Needed by `invoke test` alone."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ def prerequisites(qemu: str, qemu_minimum: str, cross_compile: str) -> list[Prer
         ),
         Prerequisite(qemu, "qemu-system-arm", "emulates the board", qemu_minimum),
         Prerequisite("setpriv", "util-linux", "ends QEMU together with pibed"),
-        Prerequisite("shellcheck", "shellcheck", "checks the shell scripts (invoke test)"),
-        Prerequisite("sparse", "sparse", "checks the module (invoke test)"),
+        Prerequisite("shellcheck", "shellcheck", "checks the shell scripts", for_tests=True),
+        Prerequisite("sparse", "sparse", "checks the module", for_tests=True),
     ]
 
 

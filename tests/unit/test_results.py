@@ -1,0 +1,235 @@
+"""The results folder, on real file systems: full ones and read-only ones too."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pibed.errors import HostError
+from pibed.results import Run, SampleLog
+from pibed.samples import Sample
+from tests.unit.helpers import bug, experiment, python
+
+NOW = datetime.datetime(2026, 2, 3, 4, 5, 6, 999_999, tzinfo=datetime.UTC)
+
+
+def create(root: Path, name: str = "small", now: datetime.datetime = NOW) -> Run:
+    return Run.create(root, experiment(), name, now)
+
+
+def sample(order: int, **changes: object) -> Sample:
+    return Sample("small", 1, order, "ok", {"eager": 0, "size": 64}, {"work_us": 5, "pages": 8})
+
+
+def test_folder_is_named_for_time_and_experiment(tmp_path: Path) -> None:
+    run = create(tmp_path / "a" / "b")
+    assert run.folder == tmp_path / "a" / "b" / "20260203T040506Z-small"
+    assert run.folder.is_dir()
+
+
+def test_time_is_utc(tmp_path: Path) -> None:
+    zone = datetime.timezone(datetime.timedelta(hours=9))
+    assert create(tmp_path, now=NOW.astimezone(zone)).folder.name == "20260203T040506Z-small"
+
+
+def test_runs_in_one_second_get_folders_of_their_own(tmp_path: Path) -> None:
+    names = [create(tmp_path).folder.name for _ in range(3)]
+    assert names == [
+        "20260203T040506Z-small",
+        "20260203T040506Z-small-2",
+        "20260203T040506Z-small-3",
+    ]
+    assert (tmp_path / "latest").readlink() == Path("20260203T040506Z-small-3")
+
+
+def test_latest_is_the_newest_and_survives_a_move(tmp_path: Path) -> None:
+    create(tmp_path / "results", "old")
+    new = create(tmp_path / "results", "new")
+    link = tmp_path / "results" / "latest"
+    assert link.is_symlink()
+    assert link.resolve() == new.folder.resolve()
+    (tmp_path / "results").rename(tmp_path / "moved")
+    assert (tmp_path / "moved" / "latest").resolve().name == "20260203T040506Z-new"
+    assert sorted(path.name for path in (tmp_path / "moved").iterdir()) == [
+        "20260203T040506Z-new",
+        "20260203T040506Z-old",
+        "latest",
+    ]
+
+
+def test_latest_that_points_nowhere_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "latest").symlink_to("gone")
+    assert (tmp_path / "latest").resolve() != create(tmp_path).folder
+    assert (tmp_path / "latest").resolve() == (tmp_path / "20260203T040506Z-small").resolve()
+
+
+def test_boot_folders(tmp_path: Path) -> None:
+    run = create(tmp_path)
+    folders = [run.boot_folder(*which) for which in ((1, 1), (1, 2), (10, 1), (123, 1))]
+    assert [str(folder.relative_to(run.folder)) for folder in folders] == [
+        "boots/01",
+        "boots/01-2",
+        "boots/10",
+        "boots/123",
+    ]
+    assert all(folder.is_dir() for folder in folders)
+    with pytest.raises(HostError, match="boots/01"):
+        run.boot_folder(1, 1)
+
+
+def test_files_are_written_whole(tmp_path: Path) -> None:
+    run = create(tmp_path)
+    run.write_samples([sample(2), sample(1)])
+    run.write_manifest({"name": "µ", "list": [1]})
+    assert sorted(path.name for path in run.folder.iterdir()) == [
+        "manifest.json",
+        "samples.csv",
+        "summary.csv",
+    ]
+    assert (run.folder / "samples.csv").read_bytes() == (
+        b"experiment,round,order,status,eager,size,work_us,pages\n"
+        b"small,1,1,ok,0,64,5,8\n"
+        b"small,1,2,ok,0,64,5,8\n"
+    )
+    assert (
+        (run.folder / "summary.csv")
+        .read_text(encoding="utf-8")
+        .splitlines()[1]
+        .startswith("0,64,work_us,2,5,5,")
+    )
+    text = (run.folder / "manifest.json").read_text(encoding="utf-8")
+    assert json.loads(text) == {"name": "µ", "list": [1]}
+    assert "µ" in text
+
+
+def test_a_reader_keeps_the_old_file_when_it_is_written_anew(tmp_path: Path) -> None:
+    run = create(tmp_path)
+    run.write_samples([sample(1)])
+    with (run.folder / "samples.csv").open(encoding="utf-8") as reader:
+        before = os.fstat(reader.fileno()).st_ino
+        run.write_samples([sample(1), sample(2)])
+        assert len(reader.read().splitlines()) == 2
+    assert (run.folder / "samples.csv").stat().st_ino != before
+    assert len((run.folder / "samples.csv").read_text(encoding="utf-8").splitlines()) == 3
+
+
+def test_sample_log_has_each_sample_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    log = SampleLog(path)
+    for order in (1, 2):
+        log.append(sample(order))
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert [Sample.from_json(line) for line in lines] == [
+            sample(each) for each in range(1, order + 1)
+        ]
+    log.close()
+
+
+def test_sample_log_refuses_a_file_that_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    path.write_text("measured before\n", encoding="utf-8")
+    with pytest.raises(HostError, match=str(path)):
+        SampleLog(path)
+    assert path.read_text(encoding="utf-8") == "measured before\n"
+
+
+def fill(folder: Path) -> None:
+    try:
+        (folder / "filler").write_bytes(bytes(1 << 20))
+    except OSError:
+        return
+    raise AssertionError("the file system is not full")
+
+
+def test_full_disk_keeps_what_was_there(tiny: Path) -> None:
+    run = create(tiny)
+    run.write_samples([sample(1)])
+    before = (run.folder / "samples.csv").read_bytes()
+    fill(tiny)
+    with pytest.raises(HostError) as caught:
+        run.write_samples([sample(1), sample(2)])
+    assert "No space left on device" in caught.value.message
+    assert "samples.csv" in caught.value.message
+    assert caught.value.fix is not None
+    assert "free some space" in caught.value.fix
+    assert (run.folder / "samples.csv").read_bytes() == before
+
+
+@bug("close() flushes what could not be written")
+def test_full_disk_while_a_sample_is_logged(tiny: Path) -> None:
+    log = SampleLog(tiny / "samples.jsonl")
+    log.append(sample(1))
+    fill(tiny)
+    with pytest.raises(HostError, match="No space left on device") as caught:
+        for order in range(2, 100):
+            log.append(sample(order))
+    assert caught.value.fix is not None
+    # Closing must not put another error in the place of the explained one.
+    log.close()
+
+
+def test_full_disk_at_the_start(tiny: Path) -> None:
+    fill(tiny)
+    with pytest.raises(HostError, match="No space left on device"):
+        run = create(tiny)
+        for number in range(1, 1000):
+            run.boot_folder(number, 1)
+        run.write_manifest({})
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A folder that others than root cannot write to, reachable for everybody."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    folder.chmod(0o555)
+    changed = []
+    for parent in folder.parents:
+        if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
+            changed.append((parent, stat.S_IMODE(parent.stat().st_mode)))
+            parent.chmod(changed[-1][1] | 0o055)
+    yield folder
+    for parent, mode in changed:
+        parent.chmod(mode)
+
+
+def test_read_only_folder_names_the_option(read_only: Path) -> None:
+    prefix = []
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("root can write everywhere, and setpriv is missing")
+        prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+    code = """
+import datetime, sys
+from pathlib import Path
+from pibed.config import load_experiment
+from pibed.errors import HostError
+from pibed.results import Run
+try:
+    Run.create(Path(sys.argv[1]), load_experiment("paging"), "x", datetime.datetime.now())
+except HostError as error:
+    print(error.message, error.fix, sep="\\n")
+"""
+    env = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    with python(code, str(read_only), env=env, prefix=prefix) as process:
+        output, errors = process.communicate(timeout=20)
+    if "ModuleNotFoundError" in errors or "Permission denied: '/" in errors:
+        pytest.skip("the checkout cannot be read by others")
+    assert errors == ""
+    message, fix = output.splitlines()
+    assert str(read_only) in message
+    assert "Permission denied" in message
+    assert "--results" in fix
+
+
+def test_root_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(HostError, match=str(tmp_path / "file")):
+        create(tmp_path / "file")

@@ -1,0 +1,138 @@
+"""Samples: metrics from what the guest printed, and the rows of samples.csv."""
+
+from __future__ import annotations
+
+import pytest
+
+from pibed import samples
+from pibed.agent import Result
+from pibed.samples import Sample, take_metrics
+from tests.unit.helpers import bug, experiment
+
+
+def result(*lines: str, status: int = 0) -> Result:
+    return Result("x", status, False, False, lines)
+
+
+def counters(before: str, after: str) -> tuple[Result, Result]:
+    return result(before), result(after)
+
+
+def test_metrics() -> None:
+    metrics = take_metrics(experiment(), result("start", "took 120 us"), counters("100", "124"))
+    assert metrics == {"work_us": 120, "pages": 24}
+    assert list(metrics) == ["work_us", "pages"]
+    assert all(type(value) is int for value in metrics.values())
+
+
+def test_number_with_a_fraction() -> None:
+    metrics = take_metrics(experiment(), result("took 1.5 us"), counters("0", "0"))
+    assert metrics == {"work_us": 1.5, "pages": 0}
+
+
+def test_counter_that_falls() -> None:
+    assert take_metrics(experiment(), result("took 1 us"), counters("5", "3"))["pages"] == -2
+
+
+def test_large_counters_keep_every_digit() -> None:
+    taken = take_metrics(
+        experiment(), result("took 1 us"), counters("9007199254740993", "9007199254740996")
+    )
+    assert taken["pages"] == 3
+
+
+@pytest.mark.parametrize(
+    ("lines", "times"), [((), 0), (("took long",), 0), (("took 1 us", "took 2 us"), 2)]
+)
+def test_pattern_must_match_once(lines: tuple[str, ...], times: int) -> None:
+    with pytest.raises(ValueError, match=f"work_us: .* {times} times instead of once"):
+        take_metrics(experiment(), result(*lines), counters("0", "0"))
+
+
+@bug("the message of float() names no metric")
+def test_pattern_that_catches_no_number_names_the_metric() -> None:
+    with pytest.raises(ValueError, match="work_us"):
+        take_metrics(experiment(), result("took very us"), counters("0", "0"))
+
+
+@pytest.mark.parametrize("word", ["nan", "inf", "-inf"])
+@bug("nan and inf pass")
+def test_number_that_is_none_is_refused(word: str) -> None:
+    with pytest.raises(ValueError, match="work_us"):
+        take_metrics(experiment(), result(f"took {word} us"), counters("0", "0"))
+
+
+@pytest.mark.parametrize("reading", [(), ("1", "2")])
+def test_counters_of_the_wrong_number(reading: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="counters of the module could not be read"):
+        take_metrics(experiment(), result("took 1 us"), (result("1"), result(*reading)))
+
+
+@bug("the message of float() names no counter")
+def test_counter_that_is_no_number_is_named() -> None:
+    words = "cat: can't open '/sys/pages': No such file or directory"
+    with pytest.raises(ValueError, match="counter"):
+        take_metrics(experiment(), result("took 1 us"), (result("1"), result(words, status=1)))
+
+
+def test_counters_do_not_mix_up() -> None:
+    metrics = {name: {"title": name, "counter": f"/sys/{name}", "unit": "1"} for name in ("z", "a")}
+    taken = take_metrics(
+        experiment(metrics=metrics), result(), (result("1", "10"), result("3", "40"))
+    )
+    assert taken == {"z": 2, "a": 30}
+
+
+def sample(round_: int, order: int, status: samples.Status = "ok", **more: object) -> Sample:
+    return Sample(
+        experiment="small",
+        round=round_,
+        order=order,
+        status=status,
+        parameters={"eager": order % 2, "size": 64},
+        metrics={"work_us": 1.5, "pages": 24} if status == "ok" else {},
+        message="" if status == "ok" else 'why, "so"',
+    )
+
+
+def test_csv_is_literally_this() -> None:
+    text = samples.to_csv(
+        experiment(), [sample(2, 1), sample(1, 2, "panic"), sample(10, 1), sample(1, 1)]
+    )
+    assert text == (
+        "experiment,round,order,status,eager,size,work_us,pages\n"
+        "small,1,1,ok,1,64,1.5,24\n"
+        "small,1,2,panic,0,64,,\n"
+        "small,2,1,ok,1,64,1.5,24\n"
+        "small,10,1,ok,1,64,1.5,24\n"
+    )
+
+
+def test_csv_of_nothing_has_its_header() -> None:
+    assert samples.to_csv(experiment(), []) == (
+        "experiment,round,order,status,eager,size,work_us,pages\n"
+    )
+
+
+@pytest.mark.parametrize("status", ["ok", "timeout"])
+def test_json_and_back(status: samples.Status) -> None:
+    before = sample(1, 2, status)
+    line = before.to_json()
+    assert "\n" not in line
+    after = Sample.from_json(line)
+    assert after == before
+    assert {name: type(value) for name, value in after.metrics.items()} == {
+        name: type(value) for name, value in before.metrics.items()
+    }
+
+
+def test_json_of_a_message_with_anything() -> None:
+    before = Sample("small", 1, 1, "failed", {}, {}, 'µ\n\x00\ufffd"')
+    assert "\n" not in before.to_json()
+    assert Sample.from_json(before.to_json()) == before
+
+
+@pytest.mark.parametrize("line", ["", "{", "[]", "5", '"text"', "null", "{}", '{"round": 1}'])
+def test_json_of_anything_else(line: str) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        Sample.from_json(line)

@@ -1,0 +1,91 @@
+"""The table at the end of a sweep, as it is printed."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich.console import Console
+
+from pibed import table
+from pibed.plan import Cell
+from pibed.samples import Number
+from pibed.summary import Summary, describe
+from tests.unit.helpers import bug, experiment
+
+
+def shown(summaries: list[Summary], title: str = "A title", **changes: Any) -> list[list[str]]:
+    """The table's lines that are not empty, each split into its cells."""
+    text = io.StringIO()
+    console = Console(file=text, width=120)
+    console.print(table.table(experiment(**changes), summaries, title))
+    lines = [line.rstrip() for line in text.getvalue().splitlines()]
+    return [
+        [cell.strip() for cell in line.split("  ") if cell.strip()]
+        for line in lines
+        if line.strip()
+    ]
+
+
+def summary(eager: int, size: int, metric: str, *values: Number) -> Summary:
+    return describe(Cell((("eager", eager), ("size", size))), metric, values)
+
+
+def test_rows_are_literally_these() -> None:
+    lines = shown(
+        [
+            summary(0, 64, "work_us", 81, 119, 100),
+            summary(0, 64, "pages", 8, 8, 8),
+            summary(1, 64, "work_us", 1.5),
+        ]
+    )
+    assert lines[0] == ["A title"]
+    assert lines[1] == ["mode", "size", "timing", "n", "min", "max", "mean", "median", "SD"]
+    assert [line for line in lines[2:] if not set("".join(line)) <= {"─", " "}] == [
+        ["lazy", "64", "work [µs]", "3", "81", "119", "100.0", "100.0", "19.00"],
+        ["eager", "64", "work [µs]", "1", "1.5", "1.5", "1.5", "1.5"],
+    ]
+
+
+def test_numbers_stand_below_their_heading() -> None:
+    text = io.StringIO()
+    rows = [summary(0, 64, "work_us", 1), summary(0, 128, "work_us", 123456)]
+    Console(file=text, width=120).print(table.table(experiment(), rows, "t"))
+    heading, *lines = [line for line in text.getvalue().splitlines() if "s" in line]
+    end = heading.index("mean") + len("mean")
+    assert [line[:end].rsplit(maxsplit=1)[-1] for line in lines] == ["1.0", "123456.0"]
+
+
+def test_no_rows() -> None:
+    assert shown([])[0] == ["A title"]
+
+
+def test_unit_is_no_markup() -> None:
+    metrics = {
+        "work_us": {"title": "work", "pattern": r"(\d+)", "unit": "bold", "table": True},
+    }
+    assert "work [bold]" in shown([summary(0, 64, "work_us", 1)], metrics=metrics)[-1]
+
+
+@bug("names are printed as markup")
+def test_names_of_the_experiment_are_no_markup() -> None:
+    parameters: dict[str, Any] = {
+        "eager": {
+            "title": "mode [a]",
+            "values": [0, 1],
+            "minimum": 0,
+            "maximum": 1,
+            "labels": {0: "lazy [b]"},
+        },
+        "size": {"title": "size", "values": [64], "minimum": 1, "maximum": 1024},
+    }
+    lines = shown([summary(0, 64, "work_us", 1)], "A title [c]", parameters=parameters)
+    assert lines[0] == ["A title [c]"]
+    assert lines[1][0] == "mode [a]"
+    assert lines[-1][0] == "lazy [b]"
+
+
+@bug("six digits, with an exponent")
+def test_large_fractions_keep_their_digits() -> None:
+    row = shown([summary(0, 64, "work_us", 1234567.5, 1234567.5)])[-1]
+    assert row[4:6] == ["1234567.5", "1234567.5"]

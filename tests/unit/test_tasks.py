@@ -1,0 +1,157 @@
+"""The command line as users meet it: names, help, and how fast it answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from invoke.collection import Collection
+
+import tasks
+from pibed import actions
+from pibed.errors import UsageError
+from tests.unit.helpers import ROOT, bug
+
+COLLECTION = Collection.from_module(tasks)
+NAMES = sorted(COLLECTION.tasks)
+
+
+def run(*argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        argv,
+        cwd=ROOT,
+        env=os.environ | {"COLUMNS": "200"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+def test_list_names_every_task() -> None:
+    result = run("./inv", "--list")
+    assert result.returncode == 0
+    listed = set(re.findall(r"^  (\S+)", result.stdout, re.MULTILINE))
+    assert listed == set(NAMES)
+    assert {"setup", "doctor", "build", "boot", "sweep", "test", "clean"} <= listed
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_task_is_explained(name: str) -> None:
+    task: Any = COLLECTION.tasks[name]
+    text = (task.__doc__ or "").strip()
+    assert text.splitlines()[0].endswith(".")
+    example = text.partition("Example: ")[2].splitlines()[0]
+    assert example.startswith((f"invoke {name}", f"./inv {name}"))
+    undocumented = [
+        argument.names for argument in task.get_arguments() if not (argument.help or "").strip()
+    ]
+    assert not undocumented
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_example_uses_options_that_exist(name: str) -> None:
+    task: Any = COLLECTION.tasks[name]
+    known = {
+        f"--{option.replace('_', '-')}"
+        for argument in task.get_arguments()
+        for option in argument.names
+    } | {f"--no-{a.name.replace('_', '-')}" for a in task.get_arguments() if a.kind is bool}
+    example = (task.__doc__ or "").partition("Example: ")[2].splitlines()[0]
+    used = {word for word in example.split() if word.startswith("--")}
+    assert used <= known
+
+
+def test_help_is_printed() -> None:
+    result = run(sys.executable, "-P", "-m", "invoke", "--help", "sweep")
+    assert result.returncode == 0
+    assert "Example: invoke sweep --sizes" in result.stdout
+
+
+def test_unknown_option_is_named() -> None:
+    result = run("./inv", "sweep", "--no-such-option")
+    assert result.returncode != 0
+    assert "no-such-option" in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.fixture
+def no_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing can be built: a mistake that is not noticed before is an error of another kind."""
+    monkeypatch.setenv("PIBED_CACHE", str(tmp_path / "two words"))
+
+
+SWEEP = actions.SweepOptions("pi2", "paging", *[None] * 8)
+
+
+@pytest.mark.usefixtures("no_build")
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"sizes": "64,,128"}, "--sizes 64,,128: a number is missing"),
+        ({"sizes": "0"}, "--sizes 0: 0 is not from 1 to 1024"),
+        ({"sizes": "64,64"}, "--sizes 64,64: 64 is there more than once"),
+        ({"sizes": ""}, "--sizes : a number is missing"),
+        ({"modes": "2"}, "--modes 2: 2 is not from 0 to 1"),
+        ({"runs": "0"}, "--runs 0: expected a number from 1 to 10000"),
+        ({"runs": "1,2"}, "--runs 1,2: expected one whole number"),
+        ({"seed": "-1"}, "--seed -1: expected a number from 0"),
+        ({"jobs": "x"}, "--jobs x: expected one whole number"),
+        ({"clock": "wall"}, "--clock wall: expected one of: virtual, host"),
+        ({"experiment": "none"}, "there is no experiment 'none'"),
+        ({"machine": "none"}, "there is no machine 'none'"),
+    ],
+)
+def test_mistakes_of_the_user_are_told_before_anything_is_built(
+    given: dict[str, str], words: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        actions.sweep(dataclasses.replace(SWEEP, **given))
+    assert words in caught.value.message
+
+
+@pytest.mark.usefixtures("no_build")
+@pytest.mark.parametrize("name", ["two words", "a/b", "ä"])
+@bug("looked at only after the build")
+def test_name_of_the_results_folder_before_anything_is_built(name: str) -> None:
+    with pytest.raises(UsageError, match="--name"):
+        actions.sweep(dataclasses.replace(SWEEP, name=name))
+
+
+def test_boot_tells_its_own_mistakes_from_the_commands_status() -> None:
+    result = run(sys.executable, "-P", "-m", "invoke", "boot", "--cmd", " ")
+    assert result.returncode == 125
+    assert result.stderr == "pibed: --cmd: expected one line with a command\n"
+
+
+def test_boot_without_terminal() -> None:
+    result = run(sys.executable, "-P", "-m", "invoke", "boot")
+    assert result.returncode == 2
+    assert "boot needs a terminal" in result.stderr
+
+
+def test_list_answers_at_once() -> None:
+    argv = [sys.executable, "-P", "-m", "invoke", "--list"]
+    taken = []
+    for _ in range(5):
+        start = time.monotonic()
+        assert run(*argv).returncode == 0
+        taken.append(time.monotonic() - start)
+    assert min(taken) < 0.5
+
+
+def test_list_imports_nothing_heavy() -> None:
+    code = """
+import sys, tasks
+heavy = {"numpy", "scipy", "matplotlib", "pydantic", "rich", "jinja2", "pexpect"}
+print(sorted(heavy & set(sys.modules)))
+"""
+    assert run(sys.executable, "-c", code).stdout == "[]\n"
