@@ -79,7 +79,9 @@ class Invoke:
     def __init__(self, folder: Path) -> None:
         (folder / "tasks.py").write_text(TASKS, encoding="utf-8")
         self.argv = [sys.executable, "-P", "-m", "invoke", "--search-root", str(folder)]
-        self.env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+        # Nothing like PYTHONUNBUFFERED of the caller: users do not have it.
+        environment = {key: os.environ[key] for key in os.environ if not key.startswith("PYTHON")}
+        self.env = environment | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
         self.started: list[subprocess.Popen[str]] = []
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -212,6 +214,7 @@ def test_reader_that_leaves_in_the_middle(invoke: Invoke) -> None:
     assert process.stderr.read() == ""
 
 
+@bug("what is left in the buffer is written after the task has ended")
 def test_reader_that_left_before_a_short_output(invoke: Invoke) -> None:
     process = invoke.start("say")
     assert process.stdout is not None

@@ -245,6 +245,7 @@ def test_read_only_store_names_the_variable(tmp_path: Path) -> None:
     assert "PIBED_CACHE" in caught.value.fix
 
 
+@bug("ENOTDIR is not among the errors that are explained")
 def test_root_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(HostError, match=str(tmp_path / "file")):
