@@ -235,12 +235,13 @@ def sweep(options: SweepOptions) -> None:
     if options.jobs is not None:
         jobs = _number("--jobs", options.jobs, 1, 1024)
     jobs = min(jobs, experiment.rounds)
+    name = _name(options.name, experiment)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     images = make_images(machine, experiment)
 
     root = Path(options.results) if options.results else config.checkout() / "results"
     now = datetime.datetime.now(datetime.UTC)
-    run = results.Run.create(root.absolute(), experiment, _name(options.name, experiment), now)
+    run = results.Run.create(root.absolute(), experiment, name, now)
     console = ui.stderr()
     durations = Durations(cache_folder() / "durations.json")
     progress = SweepProgress(console, experiment, clock, jobs, durations)

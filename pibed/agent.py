@@ -46,7 +46,8 @@ class Command:
     line: str
 
     def __str__(self) -> str:
-        return f"{self.id} {self.seconds:g} {self.line}"
+        seconds = f"{self.seconds:f}".rstrip("0").rstrip(".")
+        return f"{self.id} {seconds} {self.line}"
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,11 @@ class Agent:
         self._check = check
 
     def send(self, text: str) -> None:
-        """Types one line."""
-        self._spawn.sendline(text)
+        """Types one line; raises LineClosed when QEMU has ended."""
+        try:
+            self._spawn.sendline(text)
+        except OSError:
+            raise LineClosed("QEMU closed the agent's line") from None
 
     def expect_ready(self, deadline: float) -> None:
         """Waits until commands can be taken."""
@@ -123,7 +127,10 @@ class Agent:
             wait = min(_CHECK_INTERVAL_S, deadline - time.monotonic())
             if wait <= 0:
                 raise LineTimeout("the agent said nothing until the deadline")
-            index = self._spawn.expect([rb"\r?\n", pexpect.TIMEOUT, pexpect.EOF], timeout=wait)
+            try:
+                index = self._spawn.expect([rb"\r?\n", pexpect.TIMEOUT, pexpect.EOF], timeout=wait)
+            except OSError:  # a reset instead of an end, when QEMU left input unread
+                raise LineClosed("QEMU closed the agent's line") from None
             if index == 0:
                 before = self._spawn.before
                 assert isinstance(before, bytes)

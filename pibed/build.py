@@ -153,7 +153,17 @@ def _unpack_busybox(builder: _Builder, archive: Archive) -> Output:
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
         # dpkg-source wants to make its folder itself.
         folder.rmdir()
-        run_logged(["dpkg-source", "--no-check", "-x", str(archive.path(".dsc")), str(folder)], log)
+        run_logged(
+            [
+                "dpkg-source",
+                "--no-check",
+                "--no-copy",
+                "-x",
+                str(archive.path(".dsc")),
+                str(folder),
+            ],
+            log,
+        )
 
     return builder.run(Step("busybox-source", {"archive": archive.digest}, expected_s=2), make)
 

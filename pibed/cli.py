@@ -26,9 +26,13 @@ def command(function: _Function) -> _Function:
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(signum, _interrupt)
+            if signal.getsignal(signum) is not signal.SIG_IGN:  # as under nohup
+                signal.signal(signum, _interrupt)
         try:
-            return function(*args, **kwargs)
+            result = function(*args, **kwargs)
+            # Here, where it can be told, rather than at exit.
+            sys.stdout.flush()
+            return result
         except PibedError as error:
             _fail(error)
         except BrokenPipeError:

@@ -8,7 +8,8 @@ replaces one key before the check, so that it meets the same rules as the file.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import string
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -35,7 +36,7 @@ class Record(BaseModel):
     """Base of all configuration: immutable, strict about types, no unknown keys."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+        extra="forbid", frozen=True, allow_inf_nan=False, strict=True, use_attribute_docstrings=True
     )
 
 
@@ -211,8 +212,16 @@ class Experiment(Record):
             f"module.parameters.{key}": str(value) for key, value in self.module.parameters.items()
         }
         for key, text in texts.items():
-            for name in re.findall(r"\{(.*?)\}", text):
-                if name not in self.parameters:
+            if "\n" in text:
+                raise ValueError(f"{key}: expected one line, not {text!r}")
+            try:
+                names = [name for _, name, _, _ in string.Formatter().parse(text)]
+            except ValueError as error:
+                raise ValueError(
+                    f"{key}: {error} (a brace that is meant is written twice)"
+                ) from None
+            for name in names:
+                if name is not None and name not in self.parameters:
                     raise ValueError(f"{key}: {{{name}}} is not a parameter of the experiment")
         return self
 
@@ -268,6 +277,10 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be a name or a number", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} is there twice", key_node.start_mark
@@ -328,8 +341,13 @@ def _explain(path: Path, error: ValidationError, overrides: Mapping[str, Any]) -
     """One line a problem: file (or command line), key, what was expected, what was found."""
     lines = []
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"] if part != "[key]")
+        # A value that may be text or a number is refused once for each of them.
+        location = [part for part in problem["loc"] if part != "[key]"]
+        either = problem["type"] in ("string_type", "int_type") and location[-1] in ("str", "int")
+        key = ".".join(str(part) for part in (location[:-1] if either else location))
         message = problem["msg"].removeprefix("Value error, ")
+        if either:
+            message = "Input should be text or a whole number"
         if problem["type"] == "extra_forbidden":
             message = "unknown key"
         elif problem["type"] not in ("value_error", "missing"):
@@ -339,4 +357,4 @@ def _explain(path: Path, error: ValidationError, overrides: Mapping[str, Any]) -
         )
         where = "command line" if overridden else str(path)
         lines.append(f"{where}: {key}: {message}" if key else f"{where}: {message}")
-    return "\n".join(lines)
+    return "\n".join(dict.fromkeys(lines))

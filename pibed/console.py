@@ -19,7 +19,7 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
         re.compile(r"BUG: soft lockup|INFO: task .* blocked for more than|rcu.*INFO: .*stall"),
     ),
     ("oops", re.compile(r"Internal error: |Unable to handle kernel |kernel BUG at |\bBUG: ")),
-    ("warning", re.compile(r"\bWARNING: ")),
+    ("warning", re.compile(r"\bWARNING: |panic_on_warn set")),
     ("panic", re.compile(r"Kernel panic - not syncing")),
 )
 # A line of the kernel's log has a time stamp; what else is on the line cannot kill.

@@ -150,7 +150,7 @@ class Guest:
         Raises the GuestError of what ended the guest instead.
         """
         if self._typed:
-            self._agent.send(str(command))
+            self._send(str(command))
         host_s = command.seconds * _SLOWNESS[self._launch.clock] + _SLACK_S
         self._watched(
             lambda deadline: self._agent.expect_begin(command, deadline),
@@ -167,7 +167,7 @@ class Guest:
     def finish(self) -> None:
         """Waits for the agent's end marker and for power-off; raises if it ends otherwise."""
         if self._typed:
-            self._agent.send("end 0 -")
+            self._send("end 0 -")
         self._watched(self._agent.expect_done, _SLACK_S, "to finish")
         status = self._qemu.wait(_SLACK_S)
         self._console.join(_LAST_WORDS_S)
@@ -177,6 +177,9 @@ class Guest:
             raise GuestTimeout("the guest did not power off", log=self._qemu.logs.console)
         if status != 0 or self._qemu.shutdown_reason() != "guest-shutdown":
             self._raise_lost(status)
+
+    def _send(self, text: str) -> None:
+        self._watched(lambda deadline: self._agent.send(text), _SLACK_S, "to take a command")
 
     def _watched(self, wait: Callable[[float], _T], timeout_s: float, what: str) -> _T:
         try:

@@ -14,7 +14,7 @@ from typing import Literal
 from pibed.errors import HostError
 from pibed.process import clean_environment
 
-State = Literal["found", "missing", "too old"]
+State = Literal["found", "missing", "too old", "broken"]
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,14 @@ def find(prerequisite: Prerequisite) -> Finding:
     """Looks for a prerequisite and asks it for its version."""
     if prerequisite.probe is not None:
         # A compiler answers with the bare name when it does not have the file.
-        path = _first_line(prerequisite.probe) if shutil.which(prerequisite.probe[0]) else ""
+        path = _first_line(prerequisite.probe) or ""
         return Finding(prerequisite, "found" if Path(path).is_absolute() else "missing", None)
     if shutil.which(prerequisite.name) is None:
         return Finding(prerequisite, "missing", None)
-    version = find_version(_first_line((prerequisite.name, *prerequisite.arguments)))
+    line = _first_line((prerequisite.name, *prerequisite.arguments))
+    if line is None:
+        return Finding(prerequisite, "broken", None)
+    version = find_version(line)
     minimum = prerequisite.minimum
     if minimum and version and _numbers(version) < _numbers(minimum):
         return Finding(prerequisite, "too old", version)
@@ -109,7 +112,7 @@ def qemu_version(binary: str, minimum: str) -> str:
     fix = "./inv setup, or set qemu.binary in the machine's configuration"
     if shutil.which(binary) is None:
         raise HostError(f"{binary} is not installed", fix=fix)
-    line = _first_line((binary, "--version"))
+    line = _first_line((binary, "--version")) or ""
     version = find_version(line)
     if version is None:
         raise HostError(f"{binary} --version does not tell a version: {line!r}", fix=fix)
@@ -180,7 +183,8 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def _first_line(argv: Sequence[str]) -> str:
+def _first_line(argv: Sequence[str]) -> str | None:
+    """The first line a program prints, or None if it cannot be run."""
     try:
         result = subprocess.run(
             argv,
@@ -194,5 +198,8 @@ def _first_line(argv: Sequence[str]) -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ""
+        return None
+    # The loader's and the shell's word for a program that cannot run.
+    if result.returncode in (126, 127):
+        return None
     return result.stdout.partition("\n")[0].strip()

@@ -92,7 +92,11 @@ def write_archive(tool: Path, folder: Path, entries: Iterable[Entry], target: Pa
 
 
 def _line(entry: Entry) -> str:
-    texts = [entry.place, *([entry.source] if isinstance(entry, File) else [])]
+    texts = [entry.place]
+    if isinstance(entry, File):
+        texts.append(entry.source)
+    elif isinstance(entry, Link):
+        texts.append(entry.target)
     for text in texts:
         if any(character.isspace() for character in text):
             raise BuildError(f"{text!r}: a path in the root file system cannot have a space in it")

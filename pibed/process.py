@@ -1,14 +1,16 @@
 """Programs of the host: run with their output in a log, or for their output.
 
-A program gets a process group of its own, which is killed with whatever ends pibed: by the
-kernel, should pibed be killed, and by `run_logged` when an exception passes.
+A program gets a process group of its own, which `run_logged` kills when an exception passes. Should
+pibed itself be killed, the kernel tells the program to end.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +19,8 @@ from pibed.errors import BuildError, HostError
 
 # Makes the kernel kill the program when the thread that started it is gone.
 DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
+# The same for a build tool, with a signal that make passes on to what it runs.
+_END_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -47,35 +51,32 @@ def run_logged(
     `on_line` gets each line. Raises BuildError with the last error lines when it fails, HostError
     when it cannot be started.
     """
+    if shutil.which(argv[0]) is None:
+        raise HostError(f"{argv[0]} is not installed", fix="./inv setup")
     last: deque[str] = deque(maxlen=400)
-    with log.open("a", encoding="utf-8") as file:
+    with log.open("a", encoding="utf-8") as file, tempfile.TemporaryFile("w+") as given:
         file.write(f"$ {' '.join(argv)}\n")
         file.flush()
+        # A file rather than a pipe: a program that reads none of it cannot block us.
+        given.write(stdin or "")
+        given.seek(0)
+        process = subprocess.Popen(
+            [*_END_WITH_PARENT, *argv],
+            cwd=cwd,
+            env=clean_environment(env),
+            stdin=given,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            process_group=0,
+            text=True,
+            errors="replace",
+        )
         try:
-            process = subprocess.Popen(
-                [*DIE_WITH_PARENT, *argv],
-                cwd=cwd,
-                env=clean_environment(env),
-                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                process_group=0,
-                text=True,
-                errors="replace",
-            )
-        except FileNotFoundError as error:
-            raise HostError(f"{error.filename} is not installed", fix="./inv setup") from error
-        try:
-            if stdin is not None and process.stdin is not None:
-                process.stdin.write(stdin)
-                process.stdin.close()
             assert process.stdout is not None
             for line in process.stdout:
                 file.write(line)
                 last.append(line.rstrip("\n"))
                 on_line(line)
-            status = process.wait()
-        except BrokenPipeError:
             status = process.wait()
         finally:
             kill_group(process)

@@ -33,7 +33,10 @@ class Durations:
             data = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             data = {}
-        self._seconds: dict[str, float] = data if isinstance(data, dict) else {}
+        items = data.items() if isinstance(data, dict) else ()
+        self._seconds: dict[str, float] = {
+            key: float(value) for key, value in items if isinstance(value, int | float)
+        }
 
     def get(self, experiment: Experiment, clock: Clock, cell: Cell) -> float | None:
         """The seconds a visit to the cell takes, if known."""

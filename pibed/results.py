@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import errno
 import os
@@ -99,8 +100,9 @@ class SampleLog:
             raise explain(error, self._path) from error
 
     def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
+        """Closes the file; what could not be written was said by `append`."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 def explain(error: OSError, where: Path) -> HostError:

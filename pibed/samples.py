@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -52,10 +53,13 @@ def take_metrics(
     """
     grown: dict[str, Number] = {}
     if counters is not None:
+        for result in counters:
+            if result.status != 0:
+                raise ValueError(f"the module's counters could not be read: {result.text}")
         readings = [_numbers(result) for result in counters]
         names = [name for name, metric in experiment.metrics.items() if metric.counter]
         if any(len(reading) != len(names) for reading in readings):
-            raise ValueError("the counters of the module could not be read")
+            raise ValueError("the module's counters are not one number each")
         grown = {name: after - before for name, before, after in zip(names, *readings, strict=True)}
     metrics: dict[str, Number] = {}
     for name, metric in experiment.metrics.items():
@@ -67,7 +71,10 @@ def take_metrics(
             raise ValueError(
                 f"{name}: the pattern matches the output {len(found)} times instead of once"
             )
-        metrics[name] = _number(found[0])
+        try:
+            metrics[name] = _number(found[0])
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
     return metrics
 
 
@@ -92,9 +99,17 @@ def to_csv(experiment: Experiment, samples: Iterable[Sample]) -> str:
 
 
 def _numbers(result: Result) -> Sequence[Number]:
-    return [_number(line) for line in result.output]
+    try:
+        return [_number(line) for line in result.output]
+    except ValueError as error:
+        raise ValueError(f"a counter of the module: {error}") from None
 
 
 def _number(text: str) -> Number:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{text!r} is not a finite number")
     return int(text) if re.fullmatch(r"\s*[+-]?\d+\s*", text) else number

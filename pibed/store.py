@@ -22,8 +22,14 @@ from pathlib import Path
 
 from pibed.errors import HostError
 
-# What a user can put right: no space, no permission.
-_HOST_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+# What a user can put right: no space, no permission, a file where the folder should be.
+_HOST_ERRORS = (
+    *(errno.ENOSPC, errno.EDQUOT),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST),
+)
+
+
+_FIX = "give the cache folder space and make it writable, or set PIBED_CACHE to another one"
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,8 @@ class Store:
         the store cannot be written, and whatever `make` raises.
         """
         place = self.place(step)
+        # Unique, since what a killed build had started may still write to its own.
+        unfinished = place.with_name(f"{place.name}.unfinished-{os.getpid()}")
         if place.is_dir():
             return Output(step, place, cached=True, seconds=0.0)
         start = time.monotonic()
@@ -90,14 +98,20 @@ class Store:
             with self._lock(place, on_wait):
                 if place.is_dir():
                     return Output(step, place, cached=True, seconds=time.monotonic() - start)
-                unfinished = place.with_name(f"{place.name}.unfinished")
-                _remove(unfinished)
+                for stale in place.parent.glob(f"{place.name}.unfinished-*"):
+                    shutil.rmtree(stale, ignore_errors=True)
                 unfinished.mkdir(parents=True)
                 log = self.log(step)
                 log.parent.mkdir(parents=True, exist_ok=True)
                 log.unlink(missing_ok=True)
                 make(unfinished, log)
                 unfinished.rename(place)
+        except shutil.Error as error:
+            # Several errors of a copied tree, each as (source, target, text).
+            text = str(error.args[0][0][2])
+            if os.strerror(errno.ENOSPC) in text:
+                raise _explain(OSError(errno.ENOSPC, text), self.root) from error
+            raise HostError(f"{place}: {text}", fix=_FIX) from error
         except OSError as error:
             if error.errno not in _HOST_ERRORS:
                 raise
@@ -177,5 +191,5 @@ def _explain(error: OSError, root: Path) -> HostError:
         )
     return HostError(
         f"{where}: {error.strerror or error}",
-        fix="make the folder writable, or set PIBED_CACHE to another one",
+        fix=_FIX,
     )

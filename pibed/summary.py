@@ -41,7 +41,8 @@ def summarise(experiment: Experiment, samples: Iterable[Sample]) -> list[Summary
     by_cell: dict[Cell, list[Sample]] = {cell: [] for cell in cells(experiment)}
     for sample in samples:
         if sample.status == "ok":
-            by_cell[Cell(tuple(sample.parameters.items()))].append(sample)
+            values = tuple((name, sample.parameters[name]) for name in experiment.parameters)
+            by_cell[Cell(values)].append(sample)
     return [
         describe(cell, metric, [sample.metrics[metric] for sample in members])
         for cell, members in by_cell.items()
@@ -100,7 +101,7 @@ def to_csv(experiment: Experiment, summaries: Iterable[Summary]) -> str:
             [
                 *(value for _, value in each.cell.values),
                 each.metric,
-                *("" if x is None else f"{x:.6g}" if isinstance(x, float) else x for x in row),
+                *("" if x is None else x for x in row),
             ]
         )
     return text.getvalue()

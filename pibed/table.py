@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 def table(experiment: Experiment, summaries: Sequence[Summary], title: str) -> Table:
     """Min, max, mean, median and SD of the metrics that the experiment wants shown."""
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
-    result = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    result = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for parameter in experiment.parameters.values():
-        result.add_column(parameter.title, justify="left" if parameter.labels else "right")
+        result.add_column(escape(parameter.title), justify="left" if parameter.labels else "right")
     result.add_column("timing")
     for heading in ("n", "min", "max", "mean", "median", "SD"):
         result.add_column(heading, justify="right")
@@ -37,11 +38,11 @@ def table(experiment: Experiment, summaries: Sequence[Summary], title: str) -> T
             for name, value in each.cell.values
         ]
         result.add_row(
-            *labels,
-            f"{metric.title} [{metric.unit}]".replace("[", r"\["),
+            *(escape(label) for label in labels),
+            escape(f"{metric.title} [{metric.unit}]"),
             str(each.n),
-            f"{each.min:g}" if isinstance(each.min, float) else str(each.min),
-            f"{each.max:g}" if isinstance(each.max, float) else str(each.max),
+            str(each.min),
+            str(each.max),
             f"{each.mean:.1f}",
             f"{each.median:.1f}",
             "" if each.sd is None else f"{each.sd:.2f}",

@@ -8,20 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from pibed.config import Experiment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FIXTURES = ROOT / "tests" / "fixtures"
-
-
-def bug(what: str, *, always: bool = True) -> pytest.MarkDecorator:
-    """Marks a test that fails for a known bug of pibed; it says so once the bug is gone.
-
-    Not `always` for a bug that depends on who is first.
-    """
-    return pytest.mark.xfail(strict=always, reason=what)
 
 
 def experiment(**changes: Any) -> Experiment:

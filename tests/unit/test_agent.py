@@ -17,7 +17,7 @@ import pytest
 
 from pibed.agent import Agent, Command, LineClosed, LineTimeout, ProtocolError, Result
 from pibed.errors import GuestError
-from tests.unit.helpers import ROOT, bug
+from tests.unit.helpers import ROOT
 
 RUN = Command("1.run", 5, "work 64")
 
@@ -149,7 +149,6 @@ def test_qemu_closes_the_line(line: Line) -> None:
         line.agent.expect_end(RUN, soon())
 
 
-@bug("ConnectionResetError")
 def test_qemu_closes_the_line_with_a_command_unread(line: Line) -> None:
     line.agent.send(str(RUN))
     line.far.close()
@@ -157,7 +156,6 @@ def test_qemu_closes_the_line_with_a_command_unread(line: Line) -> None:
         line.agent.expect_begin(RUN, soon())
 
 
-@bug("BrokenPipeError")
 def test_command_for_a_qemu_that_has_ended(line: Line) -> None:
     line.far.close()
     with pytest.raises(LineClosed):
@@ -393,7 +391,6 @@ def test_script_passes_binary_output(guest: Guest) -> None:
     assert guest.run(r"printf '\000\377\033[0m\n'").output == ("\x00\ufffd\x1b[0m",)
 
 
-@bug("a watchdog that has no group yet is not killed", always=False)
 def test_script_leaves_no_watchdog_behind(guest: Guest) -> None:
     # A watchdog that outlives its command kills or flags a later one.
     for number in range(40):

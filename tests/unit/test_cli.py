@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.helpers import ROOT, bug
+from tests.unit.helpers import ROOT
 
 TASKS = '''
 import sys, time
@@ -194,7 +194,6 @@ def test_impatience_does_not_cut_off_the_clean_up(invoke: Invoke) -> None:
     assert "Traceback" not in errors
 
 
-@bug("a signal that the caller ignores is not ignored")
 def test_nohup_outlives_the_terminal(invoke: Invoke) -> None:
     process = invoke.start("wait", prefix=("sh", "-c", 'trap "" HUP; exec "$@"', "sh"))
     assert process.stdout is not None
@@ -214,7 +213,6 @@ def test_reader_that_leaves_in_the_middle(invoke: Invoke) -> None:
     assert process.stderr.read() == ""
 
 
-@bug("what is left in the buffer is written after the task has ended")
 def test_reader_that_left_before_a_short_output(invoke: Invoke) -> None:
     process = invoke.start("say")
     assert process.stdout is not None

@@ -11,7 +11,7 @@ import pytest
 from pibed import config
 from pibed.config import Experiment, Machine
 from pibed.errors import HostError, UsageError
-from tests.unit.helpers import ROOT, bug
+from tests.unit.helpers import ROOT
 
 Edit = Callable[[str, str], Path]
 
@@ -123,7 +123,6 @@ def test_key_given_twice_further_down(edit: Edit) -> None:
     assert "the key 'log_faults' is there twice" in refusal()
 
 
-@bug("TypeError: unhashable type")
 def test_key_that_is_a_mapping(edit: Edit) -> None:
     path = edit("    log_faults: 0", "    {log_faults}: 0")
     assert str(path) in refusal()
@@ -190,15 +189,12 @@ def test_file_and_name_agree(edit: Edit) -> None:
         ('"{demand_paging}"', '"{mode}"', "", "module.parameters.demand_paging: {mode}"),
         pytest.param(
             *("dense_mm {size}", "dense_mm {size} {", "workload.command", ""),
-            marks=bug("found only when the plan is made, as a ValueError"),
         ),
         pytest.param(
             *("dense_mm {size}", "dense_mm {size} }", "workload.command", ""),
-            marks=bug("found only when the plan is made, as a ValueError"),
         ),
         pytest.param(
             *("dense_mm {size}", '"dense_mm {size}\\npoweroff -f"', "workload.command", ""),
-            marks=bug("a second line breaks the agent's protocol"),
         ),
         ("values: [1, 0]", "values: [1, 2]", "parameters.demand_paging", "2 is not from 0 to 1"),
         ("values: [1, 0]", "values: [1, 1]", "parameters.demand_paging", "1 is there more than"),
@@ -214,7 +210,6 @@ def test_file_and_name_agree(edit: Edit) -> None:
         ("timeout_s: 180", "timeout_s: 0", "workload.timeout_s", "greater than 0"),
         pytest.param(
             *("timeout_s: 180", "timeout_s: .inf", "workload.timeout_s", ""),
-            marks=bug("a wait without a deadline"),
         ),
         ("idle_us_max: 20000", "idle_us_max: -1", "workload.idle_us_max", "greater than or"),
         ("schema_version: 1", "schema_version: 2", "schema_version", "1"),
@@ -227,7 +222,6 @@ def test_refused(edit: Edit, old: str, new: str, key: str, words: str) -> None:
     assert words in message
 
 
-@bug("one line for each type, with the type behind the key")
 def test_a_parameter_is_not_named_by_its_type(edit: Edit) -> None:
     path = edit("log_faults: 0", "log_faults: 0.5")
     message = refusal()

@@ -15,7 +15,7 @@ from pibed.progress import Durations, SweepProgress
 from pibed.samples import Sample, Status
 from pibed.store import Output, Step
 from pibed.ui import BuildProgress, duration
-from tests.unit.helpers import bug, experiment
+from tests.unit.helpers import experiment
 
 
 @pytest.mark.parametrize(
@@ -142,9 +142,7 @@ def test_failed_sample_teaches_no_duration(path: Path) -> None:
     "text",
     [
         *("", "{", "[]", "5"),
-        pytest.param(
-            '{"small virtual eager=0 size=64": "x"}', marks=bug("values are taken unseen")
-        ),
+        pytest.param('{"small virtual eager=0 size=64": "x"}'),
     ],
 )
 def test_broken_file_of_durations_is_an_empty_one(path: Path, text: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 from pibed.errors import HostError
 from pibed.results import Run, SampleLog
 from pibed.samples import Sample
-from tests.unit.helpers import bug, experiment, python
+from tests.unit.helpers import experiment, python
 
 NOW = datetime.datetime(2026, 2, 3, 4, 5, 6, 999_999, tzinfo=datetime.UTC)
 
@@ -162,7 +162,6 @@ def test_full_disk_keeps_what_was_there(tiny: Path) -> None:
     assert (run.folder / "samples.csv").read_bytes() == before
 
 
-@bug("close() flushes what could not be written")
 def test_full_disk_while_a_sample_is_logged(tiny: Path) -> None:
     log = SampleLog(tiny / "samples.jsonl")
     log.append(sample(1))

@@ -7,7 +7,7 @@ import pytest
 from pibed import samples
 from pibed.agent import Result
 from pibed.samples import Sample, take_metrics
-from tests.unit.helpers import bug, experiment
+from tests.unit.helpers import experiment
 
 
 def result(*lines: str, status: int = 0) -> Result:
@@ -49,14 +49,12 @@ def test_pattern_must_match_once(lines: tuple[str, ...], times: int) -> None:
         take_metrics(experiment(), result(*lines), counters("0", "0"))
 
 
-@bug("the message of float() names no metric")
 def test_pattern_that_catches_no_number_names_the_metric() -> None:
     with pytest.raises(ValueError, match="work_us"):
         take_metrics(experiment(), result("took very us"), counters("0", "0"))
 
 
 @pytest.mark.parametrize("word", ["nan", "inf", "-inf"])
-@bug("nan and inf pass")
 def test_number_that_is_none_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match="work_us"):
         take_metrics(experiment(), result(f"took {word} us"), counters("0", "0"))
@@ -64,11 +62,10 @@ def test_number_that_is_none_is_refused(word: str) -> None:
 
 @pytest.mark.parametrize("reading", [(), ("1", "2")])
 def test_counters_of_the_wrong_number(reading: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match="counters of the module could not be read"):
+    with pytest.raises(ValueError, match="counters are not one number each"):
         take_metrics(experiment(), result("took 1 us"), (result("1"), result(*reading)))
 
 
-@bug("the message of float() names no counter")
 def test_counter_that_is_no_number_is_named() -> None:
     words = "cat: can't open '/sys/pages': No such file or directory"
     with pytest.raises(ValueError, match="counter"):

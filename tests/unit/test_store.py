@@ -19,7 +19,7 @@ from pibed.store import (
     digest_files,
     digest_text,
 )
-from tests.unit.helpers import bug, python
+from tests.unit.helpers import python
 
 STEP = Step("kernel", {"source": "abc", "config": "def"}, expected_s=1)
 
@@ -207,7 +207,6 @@ def test_full_disk_is_the_hosts_error_with_a_fix(tiny: Path) -> None:
     assert not store.place(STEP).exists()
 
 
-@bug("shutil.Error has no errno")
 def test_full_disk_while_a_tree_is_copied(tiny: Path, tmp_path: Path) -> None:
     import shutil
 
@@ -245,7 +244,6 @@ def test_read_only_store_names_the_variable(tmp_path: Path) -> None:
     assert "PIBED_CACHE" in caught.value.fix
 
 
-@bug("ENOTDIR is not among the errors that are explained")
 def test_root_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(HostError, match=str(tmp_path / "file")):

@@ -11,7 +11,7 @@ from pibed import summary
 from pibed.plan import Cell
 from pibed.samples import Number, Sample, Status
 from pibed.summary import describe, median_interval
-from tests.unit.helpers import bug, experiment
+from tests.unit.helpers import experiment
 
 CELL = Cell((("eager", 1), ("size", 64)))
 
@@ -134,7 +134,6 @@ def test_no_sample_that_is_ok() -> None:
     assert summary.summarise(experiment(), []) == []
 
 
-@bug("KeyError")
 def test_order_of_a_samples_parameters_does_not_matter() -> None:
     turned = Sample("small", 1, 1, "ok", {"size": 64, "eager": 0}, {"work_us": 1, "pages": 8})
     assert len(summary.summarise(experiment(), [turned])) == 2
@@ -149,7 +148,8 @@ def test_csv_is_literally_this() -> None:
         [describe(CELL, "work_us", MMAP_64), describe(CELL, "pages", [7])],
     )
     assert text == (
-        HEADER + "1,64,work_us,10,108,121,112.6,109.5,5.54176,108,120\n1,64,pages,1,7,7,7,7,,,\n"
+        HEADER
+        + "1,64,work_us,10,108,121,112.6,109.5,5.541760650832108,108,120\n1,64,pages,1,7,7,7.0,7.0,,,\n"
     )
 
 
@@ -157,7 +157,6 @@ def test_csv_of_nothing() -> None:
     assert summary.to_csv(experiment(), []) == HEADER
 
 
-@bug("six digits are too few for microseconds")
 def test_csv_keeps_what_was_measured() -> None:
     text = summary.to_csv(experiment(), [describe(CELL, "work_us", MULTIPLY_512)])
     row = dict(zip(HEADER.strip().split(","), text.splitlines()[1].split(","), strict=True))

@@ -11,7 +11,7 @@ from pibed import table
 from pibed.plan import Cell
 from pibed.samples import Number
 from pibed.summary import Summary, describe
-from tests.unit.helpers import bug, experiment
+from tests.unit.helpers import experiment
 
 
 def shown(summaries: list[Summary], title: str = "A title", **changes: Any) -> list[list[str]]:
@@ -67,7 +67,6 @@ def test_unit_is_no_markup() -> None:
     assert "work [bold]" in shown([summary(0, 64, "work_us", 1)], metrics=metrics)[-1]
 
 
-@bug("names are printed as markup")
 def test_names_of_the_experiment_are_no_markup() -> None:
     parameters: dict[str, Any] = {
         "eager": {
@@ -85,7 +84,6 @@ def test_names_of_the_experiment_are_no_markup() -> None:
     assert lines[-1][0] == "lazy [b]"
 
 
-@bug("six digits, with an exponent")
 def test_large_fractions_keep_their_digits() -> None:
     row = shown([summary(0, 64, "work_us", 1234567.5, 1234567.5)])[-1]
     assert row[4:6] == ["1234567.5", "1234567.5"]
