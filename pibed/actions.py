@@ -37,10 +37,7 @@ def setup(machine_name: str) -> None:
     missing = [finding for finding in _findings(machine_name) if finding.state != "found"]
     if missing:
         needed = [finding.prerequisite for finding in missing]
-        log = cache_folder() / "logs" / "setup.log"
-        names = ", ".join(sorted({each.package for each in needed}))
-        console.print(f"setup: installing {names} (a minute or two; log: {log})", markup=False)
-        host.install(needed, log)
+        host.install(needed, cache_folder() / "logs" / "setup.log", console.print)
         still = [finding for finding in _findings(machine_name) if finding.state != "found"]
         if still:
             raise HostError(
@@ -72,7 +69,7 @@ def doctor(machine_name: str) -> None:
             fix,
             style=style,
         )
-    Console(soft_wrap=True).print(table)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
     if bad:
         raise HostError(
             f"{len(bad)} of {len(findings)} prerequisites are not met",
@@ -237,37 +234,54 @@ def sweep(options: SweepOptions) -> None:
     jobs = min(jobs, experiment.rounds)
     name = _name(options.name, experiment)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
+    root = Path(options.results or config.checkout() / "results").absolute()
+    results.require_writable(root)
     images = make_images(machine, experiment)
 
-    root = Path(options.results) if options.results else config.checkout() / "results"
     now = datetime.datetime.now(datetime.UTC)
-    run = results.Run.create(root.absolute(), experiment, name, now)
+    run = results.Run.create(root, experiment, name, now)
     console = ui.stderr()
     durations = Durations(cache_folder() / "durations.json")
     progress = SweepProgress(console, experiment, clock, jobs, durations)
     setup = sweep.Setup(machine, images, experiment, clock)
     taken: list[Sample] = []
+    problems: list[str] = []
     finished = False
     try:
         with progress.shown():
-            sweep.sweep(setup, run, jobs, progress, taken)
+            sweep.sweep(setup, run, jobs, progress, taken, problems)
         finished = True
     finally:
         durations.save()
+        if not finished:
+            where = f"{run.folder} (one by one in boots/*/samples.jsonl)"
+            console.print(f"sweep: {len(taken)} samples taken so far are in {where}", markup=False)
         run.write_samples(taken)
         run.write_manifest(
-            manifest(machine, experiment, clock, jobs, images, qemu_version, run, taken, finished)
-        )
-        if not finished:
-            console.print(
-                f"sweep: {len(taken)} samples taken so far are in {run.folder}", markup=False
+            manifest(
+                machine,
+                experiment,
+                clock,
+                jobs,
+                images,
+                qemu_version,
+                run,
+                taken,
+                problems,
+                finished,
             )
+        )
 
     title = f"{experiment.title}: {experiment.rounds} runs a cell, {clock} clock"
     width = None if sys.stdout.isatty() else 110
     Console(width=width).print(table.table(experiment, summarise(experiment, taken), title))
     print(f"results: {run.folder}")
     bad = [sample for sample in taken if sample.status != "ok"]
+    if problems and not bad:
+        raise IncompleteError(
+            "all samples were taken, but: " + "; ".join(problems),
+            fix=f"see the logs in {run.folder}/boots/",
+        )
     if bad:
         raise IncompleteError(
             f"{len(bad)} of {len(taken)} samples are not ok",

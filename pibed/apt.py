@@ -6,6 +6,7 @@ release, with source packages added. No root is needed and nothing of the system
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Literal
 
 from pibed.errors import BuildError, HostError
 from pibed.process import capture, run_logged
-from pibed.store import digest_file, digest_text
+from pibed.store import digest_file, digest_text, explain, no_space
 
 Kind = Literal["binary", "source"]
 
@@ -60,6 +61,12 @@ class Downloads:
 
         Raises HostError where apt is not set up for it, BuildError when the download fails.
         """
+        try:
+            return self._fetch(package, kind)
+        except OSError as error:
+            raise explain(error, self.root) from error
+
+    def _fetch(self, package: str, kind: Kind) -> Archive:
         folder = self.root / "downloads" / package
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ".lock").open("w") as lock:
@@ -80,6 +87,8 @@ class Downloads:
             run_logged(["apt-get", *options, "update"], log)
             run_logged(["apt-get", *options, *command, package], log, cwd=folder)
         except BuildError as error:
+            if no_space(error, self.root):
+                raise explain(OSError(errno.ENOSPC, ""), self.root) from None
             raise BuildError(
                 f"the package {package} could not be downloaded",
                 fix="check the network and the package sources in /etc/apt",

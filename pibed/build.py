@@ -355,7 +355,7 @@ def _initramfs(
         "module": module.step.key,
         "workload": workload.step.key,
     }
-    return builder.run(Step("initramfs", inputs, expected_s=1), make)
+    return builder.run(Step("initramfs", inputs, expected_s=1, version=2), make)
 
 
 def _system_entries() -> list[Entry]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import signal
 import sys
@@ -28,6 +29,9 @@ def command(function: _Function) -> _Function:
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(signum) is not signal.SIG_IGN:  # as under nohup
                 signal.signal(signum, _interrupt)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no µ
+                stream.reconfigure(errors="replace")
         try:
             result = function(*args, **kwargs)
             # Here, where it can be told, rather than at exit.

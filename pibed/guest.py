@@ -11,7 +11,8 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -106,7 +107,7 @@ class Guest:
         self._launch = launch
         self._typed = launch.clock == "host"
         self._stop_requested = stop_requested
-        with tempfile.TemporaryDirectory(prefix="pibed-") as folder:
+        with _temporary_folder() as folder:
             initramfs = launch.images.initramfs
             if not self._typed:
                 text = "".join(f"{command}\n" for command in plan)
@@ -229,6 +230,18 @@ class Guest:
         raise QemuLost(message, log=self._qemu.logs.qemu, context=self._qemu.errors())
 
 
+@contextmanager
+def _temporary_folder() -> Iterator[str]:
+    try:
+        with tempfile.TemporaryDirectory(prefix="pibed-") as folder:
+            yield folder
+    except OSError as error:
+        raise HostError(
+            f"{error.filename or 'temporary file'}: {error.strerror or error}",
+            fix=f"free some space in {tempfile.gettempdir()}, or set TMPDIR to another folder",
+        ) from error
+
+
 def pack_plan(images: Images, plan: str, folder: Path) -> Path:
     """An initramfs in `folder` with the text `plan` as /plan in an archive behind the images' own.
 
@@ -252,7 +265,7 @@ def interact(launch: Launch, commands: Sequence[str], console_log: Path, leave: 
     import pexpect
 
     columns, rows = os.get_terminal_size(sys.stdout.fileno())
-    with tempfile.TemporaryDirectory(prefix="pibed-") as folder:
+    with _temporary_folder() as folder:
         text = "".join(f"{command}\n" for command in commands)
         terminal = os.environ.get("TERM", "linux")
         argv = [

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -99,7 +99,11 @@ def find(prerequisite: Prerequisite) -> Finding:
 
 def require(needed: Sequence[Prerequisite]) -> None:
     """Raises HostError that names everything missing; versions are left to `invoke doctor`."""
-    missing = [each for each in needed if each.probe is None and shutil.which(each.name) is None]
+    missing = [
+        each
+        for each in needed
+        if (find(each).state == "missing" if each.probe else shutil.which(each.name) is None)
+    ]
     if missing:
         raise HostError(
             "missing on this host: " + ", ".join(each.name for each in missing),
@@ -126,11 +130,19 @@ def install_command(missing: Sequence[Prerequisite]) -> str:
     packages = sorted({each.package for each in missing})
     if shutil.which("apt-get") is None:
         return "install what Debian calls " + ", ".join(packages)
-    sudo = "" if os.geteuid() == 0 else "sudo "
-    return f"{sudo}apt-get install --no-install-recommends {' '.join(packages)}"
+    command = "apt-get update && apt-get install --yes --no-install-recommends " + " ".join(
+        packages
+    )
+    if os.geteuid() == 0:
+        return command
+    if shutil.which("sudo") is None:
+        return f"as root: {command}"
+    return f"sudo sh -c '{command}'"
 
 
-def install(missing: Sequence[Prerequisite], log: Path) -> None:
+def install(
+    missing: Sequence[Prerequisite], log: Path, say: Callable[[str], None] = lambda text: None
+) -> None:
     """Installs packages with apt, as root or through a sudo that asks for no password.
 
     Raises HostError with the command to run where neither is possible, or when apt fails.
@@ -149,6 +161,7 @@ def install(missing: Sequence[Prerequisite], log: Path) -> None:
             or subprocess.run([*sudo, "true"], capture_output=True, check=False).returncode
         ):
             raise HostError("packages can only be installed by root", fix=install_command(missing))
+    say(f"setup: installing {', '.join(packages)} (a minute or two; log: {log})")
     log.parent.mkdir(parents=True, exist_ok=True)
     noninteractive = ("env", "DEBIAN_FRONTEND=noninteractive")
     with log.open("w", encoding="utf-8") as file:

@@ -28,6 +28,7 @@ def manifest(
     qemu_version: str,
     run: Run,
     samples: Sequence[Sample],
+    problems: Sequence[str],
     finished: bool,
 ) -> dict[str, Any]:
     """The content of manifest.json, once samples.csv is written; see docs/results.md."""
@@ -50,6 +51,7 @@ def manifest(
                 status: sum(sample.status == status for sample in samples) for status in statuses
             },
         },
+        "problems": sorted(problems),
         "sources": images.sources,
         "tools": images.tools,
         "steps": {output.step.name: output.step.key for output in images.steps},
@@ -80,8 +82,10 @@ def manifest(
 def _git() -> dict[str, Any] | None:
     """The checkout's commit, and whether tracked files differ from it; None outside of git."""
     try:
-        commit = _output("git", "rev-parse", "HEAD")
-        changed = _output("git", "status", "--porcelain", "--untracked-files=no")
+        # Reading a checkout of another user's does no harm.
+        git = ("git", "-c", f"safe.directory={checkout()}")
+        commit = _output(*git, "rev-parse", "HEAD")
+        changed = _output(*git, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.CalledProcessError):
         return None
     return {"commit": commit, "modified": bool(changed)}

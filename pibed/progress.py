@@ -171,6 +171,11 @@ class SweepProgress:
         with self._lock:
             self._say(f"round {number}: {error.message}; going on in a new boot (log: {error.log})")
 
+    def noticed(self, problem: str) -> None:
+        """Something beside the samples went wrong."""
+        with self._lock:
+            self._say(problem)
+
     def _time_left(self, separator: str = "") -> str:
         known = [self._durations.get(self._experiment, self._clock, cell) for cell in self._cells]
         if any(seconds is None for seconds in known):

@@ -35,8 +35,8 @@ class Run:
         Raises HostError when it cannot be written.
         """
         stem = f"{now.astimezone(datetime.UTC):%Y%m%dT%H%M%SZ}-{name}"
+        require_writable(root)
         try:
-            root.mkdir(parents=True, exist_ok=True)
             folder = _make_unique(root, stem)
             _point(root / "latest", folder.name)
         except OSError as error:
@@ -75,7 +75,24 @@ class Run:
                 os.fsync(file.fileno())
             unfinished.rename(target)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
             raise explain(error, target) from error
+
+
+def require_writable(root: Path) -> None:
+    """Makes the results folder, and raises HostError if no run can be put into it."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".check-", dir=root):
+            pass
+    except FileExistsError:
+        raise HostError(f"{root}: it is not a folder", fix="name a folder with --results") from None
+    except OSError as error:
+        raise explain(error, root) from error
+    latest = root / "latest"
+    if latest.exists() and not latest.is_symlink():
+        raise HostError(f"{latest}: it is not a link to a run", fix="rename or remove it")
 
 
 class SampleLog:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pibed.errors import HostError
+from pibed.errors import BuildError, HostError
 
 # What a user can put right: no space, no permission, a file where the folder should be.
 _HOST_ERRORS = (
@@ -106,16 +106,20 @@ class Store:
                 log.unlink(missing_ok=True)
                 make(unfinished, log)
                 unfinished.rename(place)
+        except BuildError as error:
+            if no_space(error, self.root):
+                raise explain(OSError(errno.ENOSPC, ""), self.root) from error
+            raise
         except shutil.Error as error:
             # Several errors of a copied tree, each as (source, target, text).
             text = str(error.args[0][0][2])
             if os.strerror(errno.ENOSPC) in text:
-                raise _explain(OSError(errno.ENOSPC, text), self.root) from error
+                raise explain(OSError(errno.ENOSPC, text), self.root) from error
             raise HostError(f"{place}: {text}", fix=_FIX) from error
         except OSError as error:
             if error.errno not in _HOST_ERRORS:
                 raise
-            raise _explain(error, self.root) from error
+            raise explain(error, self.root) from error
         return Output(step, place, cached=False, seconds=time.monotonic() - start)
 
     def clean(self) -> int:
@@ -146,8 +150,14 @@ def cache_folder() -> Path:
     Raises HostError for a path that the kernel's build cannot work in (it splits at spaces and
     colons).
     """
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(os.environ.get("PIBED_CACHE") or Path(base) / "pibed").absolute()
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    except RuntimeError:
+        base = ""
+    chosen = os.environ.get("PIBED_CACHE") or (base and str(Path(base) / "pibed"))
+    if not chosen:
+        raise HostError("this user has no home folder", fix="set HOME or PIBED_CACHE")
+    folder = Path(chosen).absolute()
     if set(str(folder)) & set(" :\t\n"):
         raise HostError(
             f"the cache folder {str(folder)!r} has a space or a colon in its path, "
@@ -182,7 +192,14 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _explain(error: OSError, root: Path) -> HostError:
+def no_space(error: BuildError, root: Path) -> bool:
+    """Whether a program failed since the disk that holds `root` is full."""
+    said = any("No space left on device" in line for line in error.context)
+    return said or shutil.disk_usage(root).free < 1 << 20
+
+
+def explain(error: OSError, root: Path) -> HostError:
+    """An error of the file system in the cache folder `root`, as the user needs it."""
     where = error.filename or root
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return HostError(

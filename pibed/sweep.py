@@ -40,6 +40,9 @@ class Observer(Protocol):
     def rebooted(self, number: int, error: GuestError) -> None:
         """A round lost its guest and goes on in a new boot."""
 
+    def noticed(self, problem: str) -> None:
+        """Something beside the samples went wrong."""
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -51,8 +54,18 @@ class Setup:
     clock: Clock
 
 
-def sweep(setup: Setup, run: Run, jobs: int, observer: Observer, taken: list[Sample]) -> None:
+def sweep(
+    setup: Setup,
+    run: Run,
+    jobs: int,
+    observer: Observer,
+    taken: list[Sample],
+    problems: list[str],
+) -> None:
     """Runs all rounds, `jobs` at a time, and appends their samples to `taken` as they come.
+
+    `problems` gets what went wrong beside the samples: a module that could not be unloaded, or that
+    killed the kernel when it was.
 
     Raises the GuestError of a guest that does not boot, or the HostError of a host that cannot
     hold the results; `taken` then has what was measured before. Whatever it raises, no QEMU is
@@ -61,7 +74,7 @@ def sweep(setup: Setup, run: Run, jobs: int, observer: Observer, taken: list[Sam
     cancel = threading.Event()
     pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="round")
     futures: list[Future[None]] = [
-        pool.submit(_Round(setup, run, each, observer, taken, cancel).run)
+        pool.submit(_Round(setup, run, each, observer, taken, problems, cancel).run)
         for each in plan.rounds(setup.experiment)
     ]
     try:
@@ -83,6 +96,7 @@ class _Round:
         round_: Round,
         observer: Observer,
         taken: list[Sample],
+        problems: list[str],
         cancel: threading.Event,
     ) -> None:
         self._setup = setup
@@ -90,7 +104,9 @@ class _Round:
         self._round = round_
         self._observer = observer
         self._taken = taken
+        self._problems = problems
         self._cancel = cancel
+        self._unloading = False
 
     def run(self) -> None:
         """Boots until every cell of the round has its sample."""
@@ -110,6 +126,8 @@ class _Round:
                 raise error
             if left:
                 self._observer.rebooted(self._round.number, error)
+            elif fruitless == 0 and self._unloading:
+                self._problem(f"the guest was lost at the end: {error.message}")
 
     def _boot(self, attempt: int, left: list[Visit]) -> GuestError | None:
         """One boot; takes visits with their sample from `left`. Returns why it ended early."""
@@ -129,7 +147,11 @@ class _Round:
             with Guest(launch, qemu.Logs.below(folder), commands, self._stop_requested) as guest:
                 for each in steps:
                     self._take(self._visit(guest, each), log, left)
-                guest.run(last)
+                self._unloading = True
+                result = guest.run(last)
+                if result.status != 0:
+                    words = "; ".join(result.output[-3:])
+                    self._problem(f"`{last.line}` ended with status {result.status}: {words}")
                 guest.finish()
         except _CellLost as lost:
             self._take(lost.sample, log, left)
@@ -205,6 +227,10 @@ class _Round:
         self._taken.append(sample)
         left.pop(0)
         self._observer.took(sample)
+
+    def _problem(self, text: str) -> None:
+        self._problems.append(f"round {self._round.number}: {text}")
+        self._observer.noticed(self._problems[-1])
 
     def _stop_requested(self) -> None:
         if self._cancel.is_set():

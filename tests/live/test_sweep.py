@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import json
 import os
 import signal
@@ -12,7 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from pibed import config
+from pibed import actions, config, sweep
+from pibed.config import Experiment, Machine
+from pibed.errors import GuestError
+from pibed.plan import Visit
+from pibed.results import Run as RunFolder
+from pibed.samples import Sample
 from pibed.store import digest_file
 
 from .conftest import Run
@@ -192,3 +198,109 @@ def test_bad_options_are_explained(
     assert "Traceback" not in done.stderr
     for word in words:
         assert word in done.stderr
+
+
+def test_same_seed_same_bytes(invoke: Run, tmp_path: Path) -> None:
+    """Whatever the jobs, the host's load and the time: all that the guest said is equal."""
+    runs = []
+    for name, jobs in (("one", "1"), ("two", "2")):
+        hogs = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(int(jobs))]
+        try:
+            done = invoke(
+                *("sweep", "--sizes", "64,128", "--runs", "3", "--jobs", jobs),
+                *("--results", str(tmp_path / name)),
+            )
+        finally:
+            for hog in hogs:
+                hog.kill()
+                hog.wait()
+        assert done.returncode == 0, done.stderr
+        runs.append(only_run(tmp_path / name))
+    for file in (
+        "samples.csv",
+        *(f"boots/0{n}/{log}.log" for n in (1, 2, 3) for log in ("agent", "console")),
+    ):
+        assert (runs[0] / file).read_bytes() == (runs[1] / file).read_bytes(), file
+
+
+def test_other_seed_other_order(invoke: Run, tmp_path: Path) -> None:
+    orders = []
+    for seed in ("1", "2"):
+        done = invoke(
+            *("sweep", "--sizes", "16,32,64", "--runs", "1", "--seed", seed),
+            *("--results", str(tmp_path / seed)),
+        )
+        assert done.returncode == 0, done.stderr
+        orders.append(
+            [(row["demand_paging"], row["size"]) for row in rows(only_run(tmp_path / seed))]
+        )
+    assert orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1])
+
+
+def buggy(name: str, workload: str = "true") -> Experiment:
+    """An experiment on one of the broken modules of the fixtures."""
+    return Experiment.model_validate(
+        {
+            "schema_version": 1,
+            "name": "buggy",
+            "title": "A broken module",
+            "module": {"folder": f"tests/fixtures/modules/{name}", "name": name},
+            "workload": {
+                "source": "module/user/dense_mm.c",
+                "command": f"echo 1; {workload}",
+                "timeout_s": 10,
+            },
+            "parameters": {"cell": {"title": "cell", "values": [1, 2], "minimum": 1, "maximum": 2}},
+            "metrics": {"one": {"title": "one", "unit": "", "pattern": r"(\d+)"}},
+            "rounds": 1,
+            "seed": 1,
+        }
+    )
+
+
+class Silent:
+    """Takes no notice of how a sweep goes."""
+
+    def began(self, number: int, visit: Visit) -> None: ...
+    def took(self, sample: Sample) -> None: ...
+    def rebooted(self, number: int, error: GuestError) -> None: ...
+    def noticed(self, problem: str) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("name", "statuses", "words"),
+    [
+        ("oops_at_init", ["oops", "oops"], "Unable to handle kernel"),
+        ("warn_at_init", ["oops", "oops"], "WARNING: "),
+        ("bug_at_init", ["oops", "oops"], "kernel BUG at"),
+    ],
+)
+def test_module_that_kills_the_kernel(
+    machine: Machine, tmp_path: Path, name: str, statuses: list[str], words: str
+) -> None:
+    """Each cell gets its sample with the right status, in a boot of its own."""
+    samples, problems = measure(machine, buggy(name), tmp_path)
+    assert [sample.status for sample in samples] == statuses
+    assert all(words in sample.message for sample in samples)
+    assert problems == []
+    assert (only_run(tmp_path) / "boots" / "01-2" / "console.log").is_file()
+
+
+def test_module_that_kills_the_kernel_at_unload(machine: Machine, tmp_path: Path) -> None:
+    samples, problems = measure(machine, buggy("oops_at_exit"), tmp_path)
+    assert [sample.status for sample in samples] == ["ok", "ok"]
+    assert len(problems) == 1
+    assert "round 1: the guest was lost at the end" in problems[0]
+
+
+def measure(
+    machine: Machine, experiment: Experiment, results: Path
+) -> tuple[list[Sample], list[str]]:
+    images = actions.make_images(machine, experiment)
+    run = RunFolder.create(results, experiment, "buggy", datetime.datetime.now(datetime.UTC))
+    samples: list[Sample] = []
+    problems: list[str] = []
+    setup = sweep.Setup(machine, images, experiment, "virtual")
+    sweep.sweep(setup, run, 1, Silent(), samples, problems)
+    return samples, problems

@@ -140,8 +140,9 @@ def test_require(script: Script) -> None:
 def test_install_command(script: Script) -> None:
     script("apt-get", "exit 1")
     needed = [Prerequisite(name, "z", "x") for name in ("one", "two")]
-    sudo = "" if os.geteuid() == 0 else "sudo "
-    assert host.install_command(needed) == f"{sudo}apt-get install --no-install-recommends z"
+    command = "apt-get update && apt-get install --yes --no-install-recommends z"
+    expected = command if os.geteuid() == 0 else f"as root: {command}"
+    assert host.install_command(needed) == expected
     needed.append(Prerequisite("other", "a", "x"))
     assert host.install_command(needed).endswith("--no-install-recommends a z")
 

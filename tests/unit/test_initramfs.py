@@ -84,8 +84,11 @@ def tool(tmp_path: Path) -> Path:
 
 def test_archive_has_no_times_and_sources_from_the_folder(tool: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.cpio"
+    (tmp_path / "init").touch()
     write_archive(tool, tmp_path, [File("/init", "init")], target)
     assert target.read_text(encoding="utf-8") == "-t 0 -\nfile /init init 644 0 0\n"
+    # The tool takes the time of a regular file from the file.
+    assert (tmp_path / "init").stat().st_mtime == 0
 
 
 def test_message_of_the_tool_is_an_error_even_with_status_0(tool: Path, tmp_path: Path) -> None:
