@@ -181,6 +181,10 @@ def _launch(options: BootOptions, default_clock: Clock | None) -> tuple[Launch, 
     load = []
     if options.demand_paging is not None:
         mode = _number("--demand-paging", options.demand_paging, 0, 1)
+        if "demand_paging" not in experiment.parameters:
+            raise UsageError(
+                f"--demand-paging: the experiment {experiment.name} has no parameter demand_paging"
+            )
         values = plan.cells(experiment)[0].as_dict() | {"demand_paging": mode}
         load = [plan.insmod(experiment, values)]
     host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
