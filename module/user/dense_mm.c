@@ -86,8 +86,9 @@ int main(int argc, char **argv)
 	mapped = now_us();
 
 	/*
-	 * The pages of c come zeroed. Numbers whose products are inexact in a double, as measured data is.
-	 * (An emulator computes those in hardware, and small integers in software.)
+	 * The pages of c come zeroed. The others get numbers whose products are inexact in a
+	 * double, as measured data is. (An emulator computes those in hardware, and small
+	 * integers in software.)
 	 */
 	for (i = 0; i < n * n; i++) {
 		a[i] = rand();

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from pibed.build import Images
-from pibed.initramfs import CharDevice, File, Link, write_archive
+from pibed.initramfs import CharDevice, Entry, File, Link, write_archive
 
 
 def test_bytes_do_not_depend_on_when_the_sources_were_written(
@@ -18,7 +18,7 @@ def test_bytes_do_not_depend_on_when_the_sources_were_written(
         folder.mkdir()
         (folder / "plan").write_text("1 2 true\n")
         os.utime(folder / "plan", (moment, moment))
-        entries = [
+        entries: list[Entry] = [
             File("/a/plan", "plan"),
             Link("/b", "a/plan"),
             CharDevice("/dev/console", 5, 1),
