@@ -5,14 +5,17 @@ from __future__ import annotations
 import datetime
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from pibed import config, host, ui
+from pibed import config, host, store, ui
 from pibed.build import Images
 from pibed.build import build as build_images
 from pibed.config import Clock, Experiment, Machine
@@ -25,10 +28,12 @@ from pibed.errors import (
     PibedError,
     UsageError,
 )
-from pibed.store import Store, cache_folder
+from pibed.store import cache_folder
 
 if TYPE_CHECKING:
     from pibed.guest import Launch
+    from pibed.results import Run
+    from pibed.samples import Sample
 
 
 def setup(machine_name: str) -> None:
@@ -116,6 +121,10 @@ def boot(options: BootOptions) -> int:
     except PibedError as error:
         error.status = 125
         raise
+    except OSError as error:
+        failure = HostError(f"{error.filename or 'system call'}: {error.strerror or error}")
+        failure.status = 125
+        raise failure from error
 
 
 # Ctrl-], as telnet and many serial terminals have it.
@@ -158,7 +167,8 @@ def _boot_command(options: BootOptions, text: str) -> int:
                     f"the module could not be loaded: {'; '.join(result.output)}",
                     log=folder / "console.log",
                 )
-        print(result.text, flush=True)
+        if result.output:
+            print(result.text, flush=True)
         guest.finish()
     shutil.rmtree(folder)
     console = ui.stderr()
@@ -225,12 +235,12 @@ def sweep(options: SweepOptions) -> None:
     from pibed import results, sweep, table
     from pibed.manifest import manifest
     from pibed.progress import Durations, SweepProgress
-    from pibed.samples import Sample
     from pibed.summary import summarise
 
     machine = config.load_machine(options.machine)
     experiment = config.load_experiment(options.experiment, _overrides(options))
     clock = _clock(machine, options.clock)
+    machine = config.load_machine(options.machine, {"clock": clock})
     cores = len(os.sched_getaffinity(0))
     jobs = cores if machine.clocks[clock].jobs == "cores" else 1
     if options.jobs is not None:
@@ -256,30 +266,38 @@ def sweep(options: SweepOptions) -> None:
             sweep.sweep(setup, run, jobs, progress, taken, problems)
         finished = True
     finally:
-        durations.save()
-        if not finished:
-            where = f"{run.folder} (one by one in boots/*/samples.jsonl)"
-            console.print(f"sweep: {len(taken)} samples taken so far are in {where}", markup=False)
-        run.write_samples(taken)
-        run.write_manifest(
-            manifest(
-                machine,
-                experiment,
-                clock,
-                jobs,
-                images,
-                qemu_version,
-                run,
-                taken,
-                problems,
-                finished,
+        with _uninterrupted():
+            durations.save()
+            if not finished:
+                where = f"{run.folder} (one by one in boots/*/samples.jsonl)"
+                console.print(
+                    f"sweep: {len(taken)} samples taken so far are in {where}", markup=False
+                )
+            run.write_samples(taken)
+            run.write_manifest(
+                manifest(
+                    machine,
+                    experiment,
+                    clock,
+                    jobs,
+                    images,
+                    qemu_version,
+                    run,
+                    taken,
+                    problems,
+                    finished,
+                )
             )
-        )
 
     title = f"{experiment.title}: {experiment.rounds} runs a cell, {clock} clock"
     width = None if sys.stdout.isatty() else 110
     Console(width=width).print(table.table(experiment, summarise(experiment, taken), title))
     print(f"results: {run.folder}")
+    _require_all_well(run, taken, problems)
+
+
+def _require_all_well(run: Run, taken: Sequence[Sample], problems: Sequence[str]) -> None:
+    """Raises IncompleteError if a sample is not `ok`, or something else went wrong."""
     bad = [sample for sample in taken if sample.status != "ok"]
     if problems and not bad:
         raise IncompleteError(
@@ -291,6 +309,17 @@ def sweep(options: SweepOptions) -> None:
             f"{len(bad)} of {len(taken)} samples are not ok",
             fix=f"see {run.folder}/samples.csv for which, and boots/ there for why",
         )
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Holds signals back: one at the wrong moment would cost the files of a whole sweep."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
 
 
 def _overrides(options: SweepOptions) -> dict[str, Any]:
@@ -371,7 +400,7 @@ def test(live: bool) -> None:
 def clean(everything: bool) -> None:
     """Removes what the build made, and with `everything` the downloads and logs as well."""
     root = cache_folder()
-    freed = Store(root if everything else root / "steps").clean()
+    freed = store.clean(root, everything)
     print(f"{freed / 1e6:.0f} MB freed in {root}")
 
 

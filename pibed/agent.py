@@ -124,9 +124,9 @@ class Agent:
     def _next(self, deadline: float) -> str:
         while True:
             self._check()
-            wait = min(_CHECK_INTERVAL_S, deadline - time.monotonic())
-            if wait <= 0:
-                raise LineTimeout("the agent said nothing until the deadline")
+            late = time.monotonic() >= deadline
+            # Even then one look: we may have been stopped, and the line may be full of words.
+            wait = 0.01 if late else min(_CHECK_INTERVAL_S, deadline - time.monotonic())
             try:
                 index = self._spawn.expect([rb"\r?\n", pexpect.TIMEOUT, pexpect.EOF], timeout=wait)
             except OSError:  # a reset instead of an end, when QEMU left input unread
@@ -135,6 +135,8 @@ class Agent:
                 before = self._spawn.before
                 assert isinstance(before, bytes)
                 return before.decode(errors="replace")
+            if index == 1 and late:
+                raise LineTimeout("the agent said nothing until the deadline")
             if index == 2:
                 raise LineClosed("QEMU closed the agent's line")
             if len(self._spawn.buffer) > _LONGEST_LINE:

@@ -71,9 +71,13 @@ class Downloads:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if self._refresh or not (folder / "package.json").is_file():
+            archive = None if self._refresh else _read(package, folder)
+            if archive is None:
                 self._download(package, kind, folder)
-            return _read(package, folder)
+                archive = _read(package, folder)
+            if archive is None:
+                raise BuildError(f"{folder}: the download of {package} is not whole")
+            return archive
 
     def _download(self, package: str, kind: Kind, folder: Path) -> None:
         options = self._configure()
@@ -96,7 +100,7 @@ class Downloads:
                 context=error.context,
             ) from None
         suffix = ".dsc" if kind == "source" else ".deb"
-        # The newest by time: older versions stay until `invoke clean --all`.
+        # The newest by time: older versions stay until `invoke clean --everything`.
         newest = max(folder.glob(f"*{suffix}"), key=lambda path: path.stat().st_mtime_ns)
         if kind == "source":
             from debian.deb822 import Dsc
@@ -135,15 +139,15 @@ class Downloads:
         return ["--quiet", *(f"--option={key}={value}" for key, value in settings.items())]
 
 
-def _read(package: str, folder: Path) -> Archive:
-    record = json.loads((folder / "package.json").read_text(encoding="utf-8"))
-    missing = [name for name in record["files"] if not (folder / name).is_file()]
-    if missing:
-        raise BuildError(
-            f"{folder / missing[0]}: the file is gone",
-            fix="invoke build --refresh fetches it again",
-        )
-    return Archive(package, record["version"], folder, record["files"])
+def _read(package: str, folder: Path) -> Archive | None:
+    """The archive that was downloaded, or None if there is none that is whole."""
+    try:
+        record = json.loads((folder / "package.json").read_text(encoding="utf-8"))
+        archive = Archive(package, record["version"], folder, dict(record["files"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    whole = all((folder / name).is_file() for name in archive.files)
+    return archive if whole else None
 
 
 def _release() -> str:
@@ -156,7 +160,7 @@ def _release() -> str:
 def _system_sources(codename: str) -> str:
     """The system's package sources for the release, as deb822 text, with source packages added.
 
-    Sources of other releases and of third parties are left out. See sources.list(5).
+    Sources of other releases are left out. See sources.list(5).
     """
     from debian.deb822 import Deb822
 
@@ -192,7 +196,10 @@ def _from_one_line(line: str, wanted: set[str]) -> str | None:
     options = ""
     if text.startswith("["):
         options, _, text = text[1:].partition("]")
-    uri, suite, *components = text.split()
+    parts = text.split()
+    if len(parts) < 2:
+        return None
+    uri, suite, *components = parts
     if suite not in wanted:
         return None
     names = {"signed-by": "Signed-By", "trusted": "Trusted"}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pibed import kconfig
 from pibed.apt import Archive, Downloads
@@ -47,8 +47,8 @@ class Images:
     kernel_build: Path
     variables: tuple[str, ...]
     """Given to make for anything that is built against the kernel."""
-    sources: dict[str, str]
-    """Package name to version of what was built from."""
+    sources: dict[str, dict[str, Any]]
+    """Package name to version and files (with their SHA-256) of what was built from."""
     tools: dict[str, str]
     """Tool to the line in which it states its version."""
     steps: tuple[Output, ...]
@@ -122,7 +122,10 @@ def build(
         kernel_source=linux_source.path,
         kernel_build=kernel.path,
         variables=tuple(builder.variables),
-        sources={archive.package: archive.version for archive in (linux, busybox)},
+        sources={
+            archive.package: {"version": archive.version, "files": archive.files}
+            for archive in (linux, busybox)
+        },
         tools=tools,
         steps=(linux_source, kernel, device_tree, busybox_binary, module, workload, initramfs),
     )
@@ -280,7 +283,11 @@ def _busybox(builder: _Builder, source: Output) -> Output:
 
 def _module(builder: _Builder, experiment: Experiment, source: Output, kernel: Output) -> Output:
     origin = checkout() / experiment.module.folder
-    files = [path for path in sorted(origin.glob("*")) if path.is_file()]
+    files = [
+        path
+        for path in sorted(origin.glob("*"))
+        if path.name in ("Kbuild", "Makefile") or path.suffix in (".c", ".h", ".S")
+    ]
     _require_files(
         [origin / "Kbuild"], f"configs/experiments/{experiment.name}.yaml: module.folder"
     )
@@ -342,6 +349,11 @@ def _initramfs(
         shutil.copytree(busybox.path / "root", staging, symlinks=True, dirs_exist_ok=True)
         (staging / "lib" / "modules").mkdir(parents=True)
         shutil.copy(module.path / f"{experiment.module.name}.ko", staging / "lib" / "modules")
+        if (staging / "usr" / "bin" / program).is_symlink():
+            raise UsageError(
+                f"configs/experiments/{experiment.name}.yaml: workload.source: "
+                f"{program} is the name of a program that the guest has already"
+            )
         shutil.copy(workload.path / program, staging / "usr" / "bin")
         entries = [*_system_entries(), *_staged_entries(staging)]
         tool = kernel.path / "usr" / "gen_init_cpio"
@@ -360,7 +372,7 @@ def _initramfs(
 
 def _system_entries() -> list[Entry]:
     """Mount points, and the console that the kernel opens for init before /dev is mounted."""
-    folders = [Folder(f"/{name}") for name in ("dev", "proc", "sys", "tmp", "root")]
+    folders = [Folder(f"/{name}") for name in ("dev", "proc", "sys", "tmp", "run", "root")]
     return [*folders, CharDevice("/dev/console", 5, 1)]
 
 

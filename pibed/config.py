@@ -206,6 +206,9 @@ class Experiment(Record):
         reserved = {"experiment", "round", "order", "status"}
         if clash := reserved & (self.parameters.keys() | self.metrics.keys()):
             raise ValueError(f"{min(clash)!r} is the name of a fixed column of samples.csv")
+        columns = {"metric", "n", "min", "max", "mean", "median", "sd", "ci_low", "ci_high"}
+        if clash := columns & self.parameters.keys():
+            raise ValueError(f"{min(clash)!r} is the name of a fixed column of summary.csv")
         if clash := self.parameters.keys() & self.metrics.keys():
             raise ValueError(f"{min(clash)!r} is both a parameter and a metric")
         texts = {"workload.command": self.workload.command} | {
@@ -215,12 +218,14 @@ class Experiment(Record):
             if "\n" in text:
                 raise ValueError(f"{key}: expected one line, not {text!r}")
             try:
-                names = [name for _, name, _, _ in string.Formatter().parse(text)]
+                fields = list(string.Formatter().parse(text))
             except ValueError as error:
                 raise ValueError(
                     f"{key}: {error} (a brace that is meant is written twice)"
                 ) from None
-            for name in names:
+            for _, name, form, conversion in fields:
+                if form or conversion:
+                    raise ValueError(f"{key}: expected {{{name}}} and no more between the braces")
                 if name is not None and name not in self.parameters:
                     raise ValueError(f"{key}: {{{name}}} is not a parameter of the experiment")
         return self

@@ -233,13 +233,18 @@ class Guest:
 @contextmanager
 def _temporary_folder() -> Iterator[str]:
     try:
-        with tempfile.TemporaryDirectory(prefix="pibed-") as folder:
-            yield folder
+        folder = tempfile.TemporaryDirectory(prefix="pibed-")
     except OSError as error:
-        raise HostError(
-            f"{error.filename or 'temporary file'}: {error.strerror or error}",
-            fix=f"free some space in {tempfile.gettempdir()}, or set TMPDIR to another folder",
-        ) from error
+        raise _no_temporary(error) from error
+    with folder as name:
+        yield name
+
+
+def _no_temporary(error: OSError) -> HostError:
+    return HostError(
+        f"{error.filename or 'temporary file'}: {error.strerror or error}",
+        fix=f"free some space in {tempfile.gettempdir()}, or set TMPDIR to another folder",
+    )
 
 
 def pack_plan(images: Images, plan: str, folder: Path) -> Path:
@@ -248,7 +253,14 @@ def pack_plan(images: Images, plan: str, folder: Path) -> Path:
     The kernel unpacks concatenated archives one after the other, see
     Documentation/driver-api/early-userspace/buffer-format.rst of Linux.
     """
-    (folder / "plan").write_text(plan, encoding="utf-8")
+    try:
+        return _pack(images, plan, folder)
+    except OSError as error:
+        raise _no_temporary(error) from error
+
+
+def _pack(images: Images, plan: str, folder: Path) -> Path:
+    (folder / "plan").write_text(plan, encoding="utf-8", errors="surrogateescape")
     write_archive(images.gen_init_cpio, folder, [File("/plan", "plan")], folder / "plan.cpio")
     target = folder / "initramfs.cpio"
     with target.open("wb") as file:
@@ -295,8 +307,16 @@ def interact(launch: Launch, commands: Sequence[str], console_log: Path, leave: 
             settings[1] &= ~termios.ONLCR
             termios.tcsetattr(child.child_fd, termios.TCSANOW, settings)
             child.interact(escape_character=leave)
+            # When the line closes QEMU is about to end; it goes on only if the user left it.
+            deadline = time.monotonic() + 1
+            while child.isalive() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            left = child.isalive()
         finally:
             child.close(force=True)
+    if not left and (child.exitstatus or child.signalstatus):
+        how = f"signal {child.signalstatus}" if child.signalstatus else f"status {child.exitstatus}"
+        raise QemuLost(f"QEMU ended with {how}")
     for line in console_log.read_text(encoding="utf-8", errors="replace").splitlines():
         if (death := diagnose(line)) is not None:
             raise DEATHS[death.kind](f"the kernel died: {death.line}", log=console_log)

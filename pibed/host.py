@@ -170,7 +170,14 @@ def install(
             ("install", "--yes", "--no-install-recommends", *packages),
         ):
             status = subprocess.run(
-                [*sudo, *noninteractive, "apt-get", "--quiet", *arguments],
+                [
+                    *sudo,
+                    *noninteractive,
+                    "apt-get",
+                    "--quiet",
+                    "--option=DPkg::Lock::Timeout=120",
+                    *arguments,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
+import shlex
 import string
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -143,7 +144,7 @@ def insmod(experiment: Experiment, values: Mapping[str, int]) -> str:
     """The command that loads the module for these values, in place of one that is loaded."""
     name = experiment.module.name
     settings = [
-        f"{parameter}={_fill(str(value), values)}"
+        f"{parameter}={shlex.quote(_fill(str(value), values))}"
         for parameter, value in experiment.module.parameters.items()
     ]
     unload = f"{{ ! grep -q '^{name} ' /proc/modules || rmmod {name}; }}"

@@ -91,7 +91,7 @@ class Qemu:
         ]
         try:
             with logs.qemu.open("wb") as log:
-                log.write(f"$ {' '.join([*argv, *lines])}\n".encode())
+                log.write(os.fsencode(f"$ {' '.join([*argv, *lines])}\n"))
                 log.flush()
                 self.process = subprocess.Popen(
                     [*DIE_WITH_PARENT, *argv, *lines],

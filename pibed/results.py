@@ -8,11 +8,13 @@ import errno
 import os
 import tempfile
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self, TextIO
 
 from pibed import samples as samples_module
 from pibed import summary
+from pibed.agent import Command
 from pibed.config import Experiment
 from pibed.errors import HostError
 from pibed.samples import Sample
@@ -93,6 +95,15 @@ def require_writable(root: Path) -> None:
     latest = root / "latest"
     if latest.exists() and not latest.is_symlink():
         raise HostError(f"{latest}: it is not a link to a run", fix="rename or remove it")
+
+
+def write_plan(path: Path, commands: Iterable[Command]) -> None:
+    """Writes a boot's commands, one a line."""
+    try:
+        text = "".join(f"{command}\n" for command in commands)
+        path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise explain(error, path) from error
 
 
 class SampleLog:

@@ -122,16 +122,6 @@ class Store:
             raise explain(error, self.root) from error
         return Output(step, place, cached=False, seconds=time.monotonic() - start)
 
-    def clean(self) -> int:
-        """Removes all outputs and logs; returns how many bytes were freed."""
-        if not self.root.is_dir():
-            return 0
-        size = sum(
-            path.lstat().st_blocks * 512 for path in self.root.rglob("*") if not path.is_dir()
-        )
-        _remove(self.root)
-        return size
-
     @contextmanager
     def _lock(self, place: Path, on_wait: Callable[[], None]) -> Iterator[None]:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -187,9 +177,21 @@ def digest_files(root: Path, paths: Iterable[Path]) -> str:
     return digest_text("\n".join(parts))
 
 
-def _remove(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
+def clean(root: Path, everything: bool) -> int:
+    """Removes the outputs and logs of all steps, and with `everything` all else that pibed keeps.
+
+    Returns how many bytes were freed. What pibed did not put into `root` stays.
+    """
+    names = ["steps", *(("downloads", "apt", "logs", "boots") if everything else ())]
+    freed = 0
+    for folder in (root / name for name in names):
+        if folder.is_dir():
+            files = (path for path in folder.rglob("*") if path.is_symlink() or path.is_file())
+            freed += sum(path.lstat().st_blocks * 512 for path in files)
+            shutil.rmtree(folder)
+    if everything:
+        (root / "durations.json").unlink(missing_ok=True)
+    return freed
 
 
 def no_space(error: BuildError, root: Path) -> bool:

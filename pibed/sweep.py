@@ -17,7 +17,7 @@ from pibed.config import Clock, Experiment, Machine
 from pibed.errors import GuestError, PibedError
 from pibed.guest import Guest, Launch
 from pibed.plan import Round, Steps, Visit
-from pibed.results import Run, SampleLog
+from pibed.results import Run, SampleLog, write_plan
 from pibed.samples import Sample, Status, take_metrics
 
 # A guest that fails to boot this many times in a row is given up, and the sweep with it.
@@ -136,9 +136,7 @@ class _Round:
         steps = plan.steps(experiment, left)
         last = plan.last_command(experiment)
         commands = [*(command for each in steps for command in each), last]
-        (folder / "plan").write_text(
-            "".join(f"{command}\n" for command in commands), encoding="utf-8"
-        )
+        write_plan(folder / "plan", commands)
         launch = Launch(
             self._setup.machine, self._setup.images, self._setup.clock, self._round.seed
         )
@@ -170,8 +168,9 @@ class _Round:
             for command in steps.before:
                 result = guest.run(command)
                 if result.status != 0 or result.timed_out:
-                    self._skip(guest, steps, command)
-                    return self._failure(visit, command, result)
+                    # Which module is loaded now, if any, is unknown: the boot ends here.
+                    sample = self._failure(visit, command, result)
+                    raise _CellLost(sample, GuestError(sample.message))
             counters = []
             if steps.counters is not None:
                 counters.append(guest.run(steps.counters[0]))
@@ -196,12 +195,6 @@ class _Round:
             parameters=visit.cell.as_dict(),
             metrics=metrics,
         )
-
-    def _skip(self, guest: Guest, steps: Steps, failed: Command) -> None:
-        """Lets the rest of a visit's planned commands pass: a plan cannot be changed any more."""
-        commands = list(steps)
-        for command in commands[commands.index(failed) + 1 :]:
-            guest.run(command)
 
     def _failure(self, visit: Visit, command: Command, result: Result) -> Sample:
         words = "; ".join(result.output[-3:])[:200]

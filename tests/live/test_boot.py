@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import pexpect
 import pytest
@@ -119,3 +121,49 @@ def test_shell_on_a_terminal(images: object, leave: str) -> None:
     finally:
         child.close()
     assert child.exitstatus == 0
+
+
+@pytest.mark.parametrize("clock", ["virtual", "host"])
+def test_long_command_arrives_whole(invoke: Run, clock: str) -> None:
+    done = invoke("boot", "--clock", clock, "--cmd", f"echo {'y' * 6000} | wc -c; exit 8")
+    assert done.returncode == 8
+    assert done.stdout.strip() == "6001"
+
+
+def test_control_characters_in_a_typed_command(invoke: Run) -> None:
+    done = invoke("boot", "--clock", "host", "--cmd", "echo 'a\x15b\x03c\x04d'")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "a\x15b\x03c\x04d\n"
+
+
+def test_processes_of_other_sessions_do_not_hold_the_guest(invoke: Run) -> None:
+    done = invoke("boot", "--cmd", "setsid sh -c 'while :; do :; done' & sleep 0.1; exit 6")
+    assert done.returncode == 6, done.stderr
+
+
+def test_full_file_system_does_not_silence_the_agent(invoke: Run) -> None:
+    done = invoke("boot", "--cmd", "cat /dev/zero >/tmp/x; echo still here; exit 3")
+    assert done.returncode == 3, done.stderr
+    assert done.stdout.endswith("still here\n")
+
+
+def test_nul_is_shown_and_breaks_no_line(invoke: Run) -> None:
+    done = invoke("boot", "--cmd", r"printf 'a\0b\n'")
+    assert done.stdout == "a?b\n"
+
+
+def test_no_output_prints_nothing(invoke: Run) -> None:
+    done = invoke("boot", "--cmd", "true")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_missing_and_old_qemu(invoke: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "qemu-system-arm"
+    fake.write_text("#!/bin/sh\necho 'QEMU emulator version 6.2.0 (Debian)'\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for arguments in (("boot", "--cmd", "true"), ("sweep", "--sizes", "64")):
+        done = invoke(*arguments)
+        assert done.returncode == (125 if arguments[0] == "boot" else 3)
+        assert "version 6.2.0; 7.2 or newer is needed" in done.stderr
+        assert "to fix:" in done.stderr

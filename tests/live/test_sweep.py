@@ -294,6 +294,29 @@ def test_module_that_kills_the_kernel_at_unload(machine: Machine, tmp_path: Path
     assert "round 1: the guest was lost at the end" in problems[0]
 
 
+def test_no_cell_is_measured_in_another_ones_mode(machine: Machine, tmp_path: Path) -> None:
+    """A module that cannot be unloaded, since something holds its device, ends the boot."""
+    experiment = config.load_experiment(
+        "paging",
+        {
+            "rounds": 1,
+            "parameters.size.values": [16, 17, 18],
+            # Out of the reach of what cleans up behind a command.
+            "workload.command": (
+                "env -u PIBED_RUN setsid sleep 1 </dev/paging >/dev/null 2>&1 & "
+                "sleep 0.05; dense_mm {size}"
+            ),
+        },
+    )
+    samples, _ = measure(machine, experiment, tmp_path)
+    assert len(samples) == 6
+    assert any(sample.status == "failed" for sample in samples)
+    for sample in samples:
+        if sample.status == "ok":
+            expected = pages(sample.parameters["size"]) if sample.parameters["demand_paging"] else 0
+            assert sample.metrics["faults"] == expected
+
+
 def measure(
     machine: Machine, experiment: Experiment, results: Path
 ) -> tuple[list[Sample], list[str]]:

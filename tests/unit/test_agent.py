@@ -249,7 +249,7 @@ class Guest:
         (folder / "plan").write_text(plan or "", encoding="utf-8")
         for old, new in (
             ("/dev/ttyAMA0", str(self.console)),
-            ("/tmp/.pibed", str(folder / "state")),
+            ("/run/pibed", str(folder / "state")),
             ("</plan", f"<{folder}/plan"),
             ("poweroff -f", "exit 0"),
             ("/proc/self/oom_score_adj", "/dev/null"),
@@ -258,7 +258,7 @@ class Guest:
             text = text.replace(old, new)
         # Nothing of the host may be touched by what is left.
         assert "poweroff" not in text
-        assert "/tmp/." not in text.replace(str(folder), "")
+        assert "/run/" not in text.replace(str(folder), "")
         programs = folder / "programs"
         programs.mkdir()
         for name, body in (
@@ -388,7 +388,7 @@ def test_script_truncates_at_the_limit(guest: Guest) -> None:
 
 
 def test_script_passes_binary_output(guest: Guest) -> None:
-    assert guest.run(r"printf '\000\377\033[0m\n'").output == ("\x00\ufffd\x1b[0m",)
+    assert guest.run(r"printf '\000\377\033[0m\n'").output == ("?\ufffd\x1b[0m",)
 
 
 def test_script_leaves_no_watchdog_behind(guest: Guest) -> None:

@@ -207,9 +207,9 @@ def test_file_and_name_agree(edit: Edit) -> None:
         ("name: paging\n", "name: Paging\n", "name", "match pattern"),
         ("folder: module\n", "folder: /module\n", "module.folder", "inside the checkout"),
         ("folder: module\n", "folder: a/../..\n", "module.folder", "inside the checkout"),
-        ("timeout_s: 180", "timeout_s: 0", "workload.timeout_s", "greater than 0"),
+        ("timeout_s: 300", "timeout_s: 0", "workload.timeout_s", "greater than 0"),
         pytest.param(
-            *("timeout_s: 180", "timeout_s: .inf", "workload.timeout_s", ""),
+            *("timeout_s: 300", "timeout_s: .inf", "workload.timeout_s", ""),
         ),
         ("idle_us_max: 20000", "idle_us_max: -1", "workload.idle_us_max", "greater than or"),
         ("schema_version: 1", "schema_version: 2", "schema_version", "1"),

@@ -169,8 +169,9 @@ def test_install(script: Script, tmp_path: Path) -> None:
     script("sudo", 'while [ "$1" = -n ]; do shift; done; exec "$@"')
     host.install([Prerequisite("x", "b", "x"), Prerequisite("y", "a", "x")], tmp_path / "log")
     assert (tmp_path / "log").read_text(encoding="utf-8").splitlines() == [
-        "noninteractive --quiet update",
-        "noninteractive --quiet install --yes --no-install-recommends a b",
+        "noninteractive --quiet --option=DPkg::Lock::Timeout=120 update",
+        "noninteractive --quiet --option=DPkg::Lock::Timeout=120 "
+        "install --yes --no-install-recommends a b",
     ]
 
 

@@ -15,6 +15,7 @@ from pibed.store import (
     Step,
     Store,
     cache_folder,
+    clean,
     digest_file,
     digest_files,
     digest_text,
@@ -251,17 +252,23 @@ def test_root_that_is_a_file(tmp_path: Path) -> None:
 
 
 def test_clean_removes_everything_and_counts(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
-    assert store.clean() == 0
+    store = Store(tmp_path / "steps")
+    assert clean(tmp_path, everything=True) == 0
+    (tmp_path / "thesis.txt").touch()
+    (tmp_path / "downloads").mkdir()
 
     def make(folder: Path, log: Path) -> None:
         (folder / "big").write_bytes(b"x" * 100_000)
         (folder / "loop").symlink_to(".")
 
     store.produce(STEP, make)
-    assert 100_000 <= store.clean() < 200_000
+    assert 100_000 <= clean(tmp_path, everything=False) < 200_000
     assert not store.root.exists()
+    assert (tmp_path / "downloads").is_dir()
     assert not store.produce(STEP, make_out).cached
+    clean(tmp_path, everything=True)
+    # What pibed did not put there stays.
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_cache_folder_by_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
