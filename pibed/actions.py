@@ -122,7 +122,7 @@ def boot(options: BootOptions) -> int:
         error.status = 125
         raise
     except OSError as error:
-        failure = HostError(f"{error.filename or 'system call'}: {error.strerror or error}")
+        failure = HostError.from_os(error)
         failure.status = 125
         raise failure from error
 
@@ -240,7 +240,7 @@ def sweep(options: SweepOptions) -> None:
     machine = config.load_machine(options.machine)
     experiment = config.load_experiment(options.experiment, _overrides(options))
     clock = _clock(machine, options.clock)
-    machine = config.load_machine(options.machine, {"clock": clock})
+    machine = machine.model_copy(update={"clock": clock})
     cores = len(os.sched_getaffinity(0))
     jobs = cores if machine.clocks[clock].jobs == "cores" else 1
     if options.jobs is not None:

@@ -22,8 +22,6 @@ _CHECK_INTERVAL_S = 0.5
 class ProtocolError(GuestError):
     """The agent's line carried what the agent does not say."""
 
-    sample_status = "lost"
-
 
 class LineTimeout(GuestError):
     """The agent said nothing until the deadline."""
@@ -33,8 +31,6 @@ class LineTimeout(GuestError):
 
 class LineClosed(GuestError):
     """The line is closed: QEMU has ended."""
-
-    sample_status = "lost"
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def command(function: _Function) -> _Function:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise Exit(code=141) from None
         except OSError as error:
-            _fail(HostError(f"{error.filename or 'system call'}: {error.strerror or error}"))
+            _fail(HostError.from_os(error))
 
     return wrapper  # type: ignore[return-value]
 

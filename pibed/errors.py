@@ -6,6 +6,7 @@ Logic raises these and never exits; `pibed.cli` turns them into a message and a 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, Self
 
 
 class PibedError(Exception):
@@ -43,6 +44,13 @@ class HostError(PibedError):
 
     status = 3
 
+    @classmethod
+    def from_os(
+        cls, error: OSError, where: Path | str = "system call", fix: str | None = None
+    ) -> Self:
+        """What the system said, with the file it spoke of or else `where`."""
+        return cls(f"{error.filename or where}: {error.strerror or error}", fix=fix)
+
 
 class BuildError(PibedError):
     """A source could not be had, or a build step failed."""
@@ -54,6 +62,8 @@ class GuestError(PibedError):
     """The emulated machine did not do what it was asked to; see `pibed.guest` for the kinds."""
 
     status = 5
+    sample_status: Literal["timeout", "panic", "oops", "lost"] = "lost"
+    """What becomes of the sample that was being taken."""
 
 
 class IncompleteError(PibedError):

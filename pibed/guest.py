@@ -67,8 +67,6 @@ class GuestTimeout(GuestError):
 class QemuLost(GuestError):
     """QEMU ended, or was stopped, before its work was done."""
 
-    sample_status = "lost"
-
 
 DEATHS: Final[dict[str, type[GuestError]]] = {
     "panic": KernelPanic,
@@ -145,7 +143,7 @@ class Guest:
         self._qemu.close()
         self._console.join(_LAST_WORDS_S)
 
-    def run(self, command: Command, on_begin: Callable[[], None] = lambda: None) -> Result:
+    def run(self, command: Command) -> Result:
         """Runs the next command of the plan and returns its result.
 
         Raises the GuestError of what ended the guest instead.
@@ -158,7 +156,6 @@ class Guest:
             host_s,
             f"to begin {command.id}",
         )
-        on_begin()
         return self._watched(
             lambda deadline: self._agent.expect_end(command, deadline),
             host_s,
@@ -241,10 +238,8 @@ def _temporary_folder() -> Iterator[str]:
 
 
 def _no_temporary(error: OSError) -> HostError:
-    return HostError(
-        f"{error.filename or 'temporary file'}: {error.strerror or error}",
-        fix=f"free some space in {tempfile.gettempdir()}, or set TMPDIR to another folder",
-    )
+    fix = f"free some space in {tempfile.gettempdir()}, or set TMPDIR to another folder"
+    return HostError.from_os(error, "temporary file", fix)
 
 
 def pack_plan(images: Images, plan: str, folder: Path) -> Path:

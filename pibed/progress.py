@@ -90,11 +90,15 @@ class SweepProgress:
 
     def expected_s(self) -> float | None:
         """How long the whole sweep may take, if every cell was measured before."""
+        round_s = self._round_s()
+        return None if round_s is None else round_s * -(-self._experiment.rounds // self._jobs)
+
+    def _round_s(self) -> float | None:
+        """How long a round may take, if every cell was measured before."""
         known = [self._durations.get(self._experiment, self._clock, cell) for cell in self._cells]
         if any(seconds is None for seconds in known):
             return None
-        round_s = sum(seconds or 0.0 for seconds in known) + self._BOOT_S
-        return round_s * -(-self._experiment.rounds // self._jobs)
+        return sum(seconds or 0.0 for seconds in known) + self._BOOT_S
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -177,11 +181,10 @@ class SweepProgress:
             self._say(problem)
 
     def _time_left(self, separator: str = "") -> str:
-        known = [self._durations.get(self._experiment, self._clock, cell) for cell in self._cells]
-        if any(seconds is None for seconds in known):
+        round_s = self._round_s()
+        if round_s is None:
             return ""
-        mean = sum(seconds or 0.0 for seconds in known) / len(known) + self._BOOT_S / len(known)
-        left = (self._total - self._taken) * mean / self._jobs
+        left = (self._total - self._taken) / len(self._cells) * round_s / self._jobs
         return f"{separator}about {duration(left)} left"
 
     def _say(self, text: str) -> None:

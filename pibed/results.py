@@ -7,7 +7,6 @@ import datetime
 import errno
 import os
 import tempfile
-import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self, TextIO
@@ -111,7 +110,6 @@ class SampleLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
         try:
             self._file: TextIO = path.open("x", encoding="utf-8")
         except OSError as error:
@@ -120,10 +118,9 @@ class SampleLog:
     def append(self, sample: Sample) -> None:
         """Adds a sample; raises HostError when it could not be written."""
         try:
-            with self._lock:
-                self._file.write(sample.to_json() + "\n")
-                self._file.flush()
-                os.fsync(self._file.fileno())
+            self._file.write(sample.to_json() + "\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
         except OSError as error:
             raise explain(error, self._path) from error
 
@@ -138,7 +135,7 @@ def explain(error: OSError, where: Path) -> HostError:
     fix = "name a folder that you can write to with --results"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         fix = "free some space; what was measured before is kept, in boots/*/samples.jsonl at least"
-    return HostError(f"{error.filename or where}: {error.strerror or error}", fix=fix)
+    return HostError.from_os(error, where, fix)
 
 
 def _make_unique(root: Path, stem: str) -> Path:

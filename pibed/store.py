@@ -208,7 +208,4 @@ def explain(error: OSError, root: Path) -> HostError:
             f"{where}: no space left on the device",
             fix=f"free some space (a build needs 3 GB below {root}), or set PIBED_CACHE",
         )
-    return HostError(
-        f"{where}: {error.strerror or error}",
-        fix=_FIX,
-    )
+    return HostError.from_os(error, root, _FIX)

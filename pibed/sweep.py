@@ -18,7 +18,7 @@ from pibed.errors import GuestError, PibedError
 from pibed.guest import Guest, Launch
 from pibed.plan import Round, Steps, Visit
 from pibed.results import Run, SampleLog, write_plan
-from pibed.samples import Sample, Status, take_metrics
+from pibed.samples import Number, Sample, Status, take_metrics
 
 # A guest that fails to boot this many times in a row is given up, and the sweep with it.
 _BOOT_ATTEMPTS = 3
@@ -106,7 +106,6 @@ class _Round:
         self._taken = taken
         self._problems = problems
         self._cancel = cancel
-        self._unloading = False
 
     def run(self) -> None:
         """Boots until every cell of the round has its sample."""
@@ -126,8 +125,6 @@ class _Round:
                 raise error
             if left:
                 self._observer.rebooted(self._round.number, error)
-            elif fruitless == 0 and self._unloading:
-                self._problem(f"the guest was lost at the end: {error.message}")
 
     def _boot(self, attempt: int, left: list[Visit]) -> GuestError | None:
         """One boot; takes visits with their sample from `left`. Returns why it ended early."""
@@ -145,12 +142,7 @@ class _Round:
             with Guest(launch, qemu.Logs.below(folder), commands, self._stop_requested) as guest:
                 for each in steps:
                     self._take(self._visit(guest, each), log, left)
-                self._unloading = True
-                result = guest.run(last)
-                if result.status != 0:
-                    words = "; ".join(result.output[-3:])
-                    self._problem(f"`{last.line}` ended with status {result.status}: {words}")
-                guest.finish()
+                self._finish(guest, last)
         except _CellLost as lost:
             self._take(lost.sample, log, left)
             return lost.error
@@ -178,8 +170,8 @@ class _Round:
             if steps.counters is not None:
                 counters.append(guest.run(steps.counters[1]))
         except GuestError as error:
-            status: Status = getattr(error, "sample_status", "lost")
-            raise _CellLost(self._sample(visit, status, error.message), error) from None
+            sample = self._sample(visit, error.sample_status, error.message)
+            raise _CellLost(sample, error) from None
         if run.status != 0 or run.timed_out:
             return self._failure(visit, steps.run, run)
         try:
@@ -187,14 +179,18 @@ class _Round:
             metrics = take_metrics(self._setup.experiment, run, pair)
         except ValueError as error:
             return self._sample(visit, "failed", str(error))
-        return Sample(
-            experiment=self._setup.experiment.name,
-            round=self._round.number,
-            order=visit.order,
-            status="ok",
-            parameters=visit.cell.as_dict(),
-            metrics=metrics,
-        )
+        return self._sample(visit, "ok", metrics=metrics)
+
+    def _finish(self, guest: Guest, last: Command) -> None:
+        """Unloads the module and powers off; what goes wrong there is no sample's fault."""
+        try:
+            result = guest.run(last)
+            if result.status != 0:
+                words = "; ".join(result.output[-3:])
+                self._problem(f"`{last.line}` ended with status {result.status}: {words}")
+            guest.finish()
+        except GuestError as error:
+            self._problem(f"the guest was lost at the end: {error.message}")
 
     def _failure(self, visit: Visit, command: Command, result: Result) -> Sample:
         words = "; ".join(result.output[-3:])[:200]
@@ -204,14 +200,20 @@ class _Round:
         what = f"`{command.line}` ended with status {result.status}"
         return self._sample(visit, "failed", f"{what}: {words}" if words else what)
 
-    def _sample(self, visit: Visit, status: Status, message: str) -> Sample:
+    def _sample(
+        self,
+        visit: Visit,
+        status: Status,
+        message: str = "",
+        metrics: dict[str, Number] | None = None,
+    ) -> Sample:
         return Sample(
             experiment=self._setup.experiment.name,
             round=self._round.number,
             order=visit.order,
             status=status,
             parameters=visit.cell.as_dict(),
-            metrics={},
+            metrics=metrics or {},
             message=message,
         )
 
