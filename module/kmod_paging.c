@@ -6,16 +6,33 @@
  * demand_paging=1 a page is allocated when it is first touched; with
  * demand_paging=0 all pages are allocated and mapped before mmap() returns.
  *
- * The pages belong to a tracker, which every VMA that stems from one mmap()
- * call shares: fork, mremap, and the pieces left by a partial munmap or an
- * mprotect each hold a reference to it. The last one to go frees the pages.
- * The VMAs are VM_PFNMAP: the core neither counts references to the pages nor
- * hands them out to get_user_pages(), so no one can hold a page longer than
- * the tracker does. The core has removed all page-table entries of a VMA when
- * it calls its close operation.
+ * Ownership. The pages belong to a tracker, which every VMA that stems from
+ * one mmap() call shares: fork, mremap, and the pieces left by a partial munmap
+ * or an mprotect each hold a reference to it. The last one to go frees the
+ * pages; a part that is unmapped earlier keeps its pages until then. The VMAs
+ * are VM_PFNMAP: the core neither counts references to the pages nor hands them
+ * out to get_user_pages(), so no one can hold a page longer than the tracker
+ * does, and the core has removed all page-table entries of a VMA when it calls
+ * its close operation. For the same reason the pages are in no one's resident
+ * set, in no core dump, and out of a debugger's reach.
  *
- * Private mappings are refused: copying on write would back them with pages
- * that the tracker does not know of.
+ * Refused. Private mappings (EINVAL), since copying on write would back them
+ * with pages that the tracker does not know of. Executable ones (EPERM, and
+ * EACCES from a later mprotect), as from a file system mounted noexec: this is
+ * memory for data. Growth by mremap (EFAULT, by VM_DONTEXPAND), since the
+ * tracker's array has a fixed size; so a fault outside of it cannot happen, and
+ * would get SIGBUS. The file offset has no meaning: any is taken, and two
+ * mappings of one offset are as apart as of two.
+ *
+ * Shortage of memory. Pages are asked for without the OOM killer, which could
+ * not find the culprit, as the pages are in no resident set. mmap() then fails
+ * with ENOMEM and has no effect. A fault raises SIGBUS: VM_FAULT_OOM would make
+ * the core repeat the access for as long as there is no memory, and nothing
+ * else would have been done about it. A fatal signal ends populating (EINTR).
+ *
+ * Locking. A tracker's mutex serialises the faults of one mapping, so that two
+ * threads which touch one page get the same. mmap() needs no lock: no one else
+ * knows the tracker yet. Open, close and fault run with the mmap lock held.
  */
 #include <linux/atomic.h>
 #include <linux/device.h>
@@ -28,10 +45,17 @@
 #include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
 
 #include "paging.h"
+
+#define CREATE_TRACE_POINTS
+#include "paging_trace.h"
+
+/* No OOM killer (see above), and no words about a size that user space chose. */
+#define PAGING_GFP (__GFP_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
 static bool demand_paging = true;
 module_param(demand_paging, bool, 0444);
@@ -43,7 +67,9 @@ MODULE_PARM_DESC(log_faults, "write a line to the kernel log for each fault (def
 
 static atomic_long_t pages_allocated;
 static atomic_long_t pages_freed;
+static atomic_long_t pages_live;
 static atomic_long_t faults;
+static atomic_long_t mappings;	/* trackers that live */
 
 /**
  * struct paging_tracker - the pages of one mmap() call
@@ -63,18 +89,27 @@ struct paging_tracker {
 
 static struct page *paging_alloc_page(void)
 {
-	struct page *page = alloc_page(GFP_HIGHUSER | __GFP_ZERO | __GFP_ACCOUNT);
+	struct page *page = alloc_page(GFP_HIGHUSER | __GFP_ZERO | PAGING_GFP);
 
-	if (page)
+	if (page) {
 		atomic_long_inc(&pages_allocated);
+		atomic_long_inc(&pages_live);
+	}
 	return page;
+}
+
+static void paging_free_page(struct page *page)
+{
+	__free_page(page);
+	atomic_long_dec(&pages_live);
+	atomic_long_inc(&pages_freed);
 }
 
 static struct paging_tracker *paging_tracker_create(unsigned long first, unsigned long nr_pages)
 {
 	struct paging_tracker *tracker;
 
-	tracker = kvzalloc(struct_size(tracker, pages, nr_pages), GFP_KERNEL_ACCOUNT);
+	tracker = kvzalloc(struct_size(tracker, pages, nr_pages), GFP_KERNEL | PAGING_GFP);
 	if (!tracker)
 		return NULL;
 
@@ -82,6 +117,7 @@ static struct paging_tracker *paging_tracker_create(unsigned long first, unsigne
 	mutex_init(&tracker->lock);
 	tracker->first = first;
 	tracker->nr_pages = nr_pages;
+	atomic_long_inc(&mappings);
 	return tracker;
 }
 
@@ -93,13 +129,13 @@ static void paging_tracker_put(struct paging_tracker *tracker)
 		return;
 
 	for (i = 0; i < tracker->nr_pages; i++) {
-		if (!tracker->pages[i])
-			continue;
-		__free_page(tracker->pages[i]);
-		atomic_long_inc(&pages_freed);
+		cond_resched();
+		if (tracker->pages[i])
+			paging_free_page(tracker->pages[i]);
 	}
 	mutex_destroy(&tracker->lock);
 	kvfree(tracker);
+	atomic_long_dec(&mappings);
 }
 
 static void paging_vma_open(struct vm_area_struct *vma)
@@ -111,22 +147,17 @@ static void paging_vma_open(struct vm_area_struct *vma)
 
 static void paging_vma_close(struct vm_area_struct *vma)
 {
+	struct paging_tracker *tracker = vma->vm_private_data;
+
 	pr_info("%s() invoked\n", __func__);
-	paging_tracker_put(vma->vm_private_data);
+	trace_close(vma, refcount_read(&tracker->refs) - 1);
+	paging_tracker_put(tracker);
 }
 
-static vm_fault_t paging_vma_fault(struct vm_fault *vmf)
+/* The page at an index of the mapping, allocated if this is its first fault. */
+static struct page *paging_get_page(struct paging_tracker *tracker, unsigned long index)
 {
-	struct paging_tracker *tracker = vmf->vma->vm_private_data;
-	unsigned long index = vmf->pgoff - tracker->first;
 	struct page *page;
-
-	atomic_long_inc(&faults);
-	if (log_faults)
-		pr_info("%s() invoked: took a page fault at VA 0x%lx\n", __func__, vmf->address);
-
-	if (index >= tracker->nr_pages)
-		return VM_FAULT_SIGBUS;
 
 	mutex_lock(&tracker->lock);
 	page = tracker->pages[index];
@@ -135,15 +166,33 @@ static vm_fault_t paging_vma_fault(struct vm_fault *vmf)
 		tracker->pages[index] = page;
 	}
 	mutex_unlock(&tracker->lock);
-	if (!page)
-		return VM_FAULT_OOM;
+	return page;
+}
+
+static vm_fault_t paging_vma_fault(struct vm_fault *vmf)
+{
+	struct paging_tracker *tracker = vmf->vma->vm_private_data;
+	unsigned long index = vmf->pgoff - tracker->first;
+	vm_fault_t result = VM_FAULT_SIGBUS;
+	struct page *page = NULL;
+
+	atomic_long_inc(&faults);
+	if (log_faults)
+		pr_info("%s() invoked: took a page fault at VA 0x%lx\n", __func__, vmf->address);
+
+	if (index < tracker->nr_pages)
+		page = paging_get_page(tracker, index);
 
 	/*
 	 * Not remap_pfn_range(): it changes vm_flags, for which the fault does
 	 * not hold the lock, and it must not meet an entry that another thread
 	 * has just put there. This leaves such an entry as it is.
 	 */
-	return vmf_insert_pfn(vmf->vma, vmf->address, page_to_pfn(page));
+	if (page)
+		result = vmf_insert_pfn(vmf->vma, vmf->address, page_to_pfn(page));
+
+	trace_fault(vmf->address, index, result);
+	return result;
 }
 
 static const struct vm_operations_struct paging_vm_ops = {
@@ -158,13 +207,21 @@ static int paging_populate(struct vm_area_struct *vma, struct paging_tracker *tr
 	unsigned long i;
 	int err;
 
+	/* What cannot be had is not tried: it would drain all memory first. */
+	if (tracker->nr_pages > totalram_pages())
+		return -ENOMEM;
+
 	for (i = 0; i < tracker->nr_pages; i++) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
 		tracker->pages[i] = paging_alloc_page();
 		if (!tracker->pages[i])
 			return -ENOMEM;
 	}
 
 	for (i = 0; i < tracker->nr_pages; i++) {
+		cond_resched();
 		err = remap_pfn_range(vma, vma->vm_start + i * PAGE_SIZE,
 				      page_to_pfn(tracker->pages[i]), PAGE_SIZE,
 				      vma->vm_page_prot);
@@ -180,25 +237,25 @@ static int paging_populate(struct vm_area_struct *vma, struct paging_tracker *tr
 static void paging_set_vm_flags(struct vm_area_struct *vma)
 {
 	/* Pages that are not the core's; never grown by mremap, never in a core dump. */
-	const vm_flags_t flags = VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP;
+	const vm_flags_t set = VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP;
 
-#ifdef HAVE_VM_FLAGS_SET
-	vm_flags_set(vma, flags);
+#ifdef HAVE_VM_FLAGS_MOD
+	vm_flags_mod(vma, set, VM_MAYEXEC);
 #else
-	vma->vm_flags |= flags;
+	vma->vm_flags = (vma->vm_flags | set) & ~VM_MAYEXEC;
 #endif
 }
 
-static int paging_mmap(struct file *file, struct vm_area_struct *vma)
+static int paging_map(struct vm_area_struct *vma)
 {
 	struct paging_tracker *tracker;
 	int err;
 
-	pr_info("%s() invoked: new VMA for pid %d from VA 0x%lx to 0x%lx\n",
-		__func__, task_pid_nr(current), vma->vm_start, vma->vm_end);
-
-	if (!(vma->vm_flags & VM_SHARED))
+	/* Not VM_SHARED, which the core clears if the file was opened for reading only. */
+	if (!(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
+	if (vma->vm_flags & VM_EXEC)
+		return -EPERM;
 
 	tracker = paging_tracker_create(vma->vm_pgoff, vma_pages(vma));
 	if (!tracker)
@@ -218,6 +275,17 @@ static int paging_mmap(struct file *file, struct vm_area_struct *vma)
 	return 0;
 }
 
+static int paging_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	int err;
+
+	pr_info("%s() invoked: new VMA for pid %d from VA 0x%lx to 0x%lx\n",
+		__func__, task_pid_nr(current), vma->vm_start, vma->vm_end);
+	err = paging_map(vma);
+	trace_mmap(vma, demand_paging, err);
+	return err;
+}
+
 static const struct file_operations paging_fops = {
 	.owner = THIS_MODULE,
 	.mmap = paging_mmap,
@@ -235,16 +303,30 @@ static ssize_t pages_freed_show(struct device *dev, struct device_attribute *att
 }
 static DEVICE_ATTR_RO(pages_freed);
 
+static ssize_t pages_live_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%ld\n", atomic_long_read(&pages_live));
+}
+static DEVICE_ATTR_RO(pages_live);
+
 static ssize_t faults_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	return sysfs_emit(buf, "%ld\n", atomic_long_read(&faults));
 }
 static DEVICE_ATTR_RO(faults);
 
+static ssize_t mappings_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%ld\n", atomic_long_read(&mappings));
+}
+static DEVICE_ATTR_RO(mappings);
+
 static struct attribute *paging_attrs[] = {
 	&dev_attr_pages_allocated.attr,
 	&dev_attr_pages_freed.attr,
+	&dev_attr_pages_live.attr,
 	&dev_attr_faults.attr,
+	&dev_attr_mappings.attr,
 	NULL
 };
 ATTRIBUTE_GROUPS(paging);

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ktap.h"
+#include "device.h"
+
+long read_number(const char *path)
+{
+	char text[64] = "";
+	ssize_t length;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		FAIL("%s: %s", path, strerror(errno));
+	length = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (length <= 0)
+		FAIL("%s: cannot be read", path);
+	return strtol(text, NULL, 0);
+}
+
+int write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t length;
+	int error;
+
+	if (fd < 0)
+		return -1;
+	length = write(fd, text, strlen(text));
+	error = errno;
+	close(fd);
+	errno = error;
+	return length < 0 ? -1 : 0;
+}
+
+long counter(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/class/misc/" PAGING_DEVICE_NAME "/%s", name);
+	return read_number(path);
+}
+
+bool demand_paging(void)
+{
+	const char *path = "/sys/module/" MODULE_NAME "/parameters/demand_paging";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char value = 0;
+
+	if (fd < 0 || read(fd, &value, 1) != 1)
+		FAIL("%s: %s", path, strerror(errno));
+	close(fd);
+	return value == 'Y';
+}
+
+int device(int flags)
+{
+	int fd = open(PAGING_DEVICE_PATH, flags | O_CLOEXEC);
+
+	if (fd < 0)
+		FAIL("%s: %s", PAGING_DEVICE_PATH, strerror(errno));
+	return fd;
+}
+
+char *map_pages(size_t pages, int prot)
+{
+	int fd = device(O_RDWR);
+	char *mapping = mmap(NULL, pages * PAGE, prot, MAP_SHARED, fd, 0);
+
+	if (mapping == MAP_FAILED)
+		FAIL("mmap of %zu pages: %s", pages, strerror(errno));
+	close(fd);
+	return mapping;
+}
+
+void *shared_memory(size_t bytes)
+{
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		FAIL("mmap of %zu anonymous bytes: %s", bytes, strerror(errno));
+	return memory;
+}
+
+static __thread sigjmp_buf escape;
+
+static void on_signal(int number)
+{
+	siglongjmp(escape, number);
+}
+
+static int try_access(char *address, bool write, char value)
+{
+	struct sigaction action = { .sa_handler = on_signal }, old_segv, old_bus;
+	int signal;
+
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGSEGV, &action, &old_segv);
+	sigaction(SIGBUS, &action, &old_bus);
+	signal = sigsetjmp(escape, 1);
+	if (!signal) {
+		if (write)
+			__atomic_store_n(address, value, __ATOMIC_RELAXED);
+		else
+			asm volatile("" : : "r" (__atomic_load_n(address, __ATOMIC_RELAXED)));
+	}
+	sigaction(SIGSEGV, &old_segv, NULL);
+	sigaction(SIGBUS, &old_bus, NULL);
+	return signal;
+}
+
+int try_read(const char *address)
+{
+	return try_access((char *)address, false, 0);
+}
+
+int try_write(char *address, char value)
+{
+	return try_access(address, true, value);
+}
+
+void fill_page(char *page, unsigned int tag)
+{
+	unsigned int *words = (unsigned int *)page;
+	size_t i;
+
+	for (i = 0; i < PAGE / sizeof(*words); i++)
+		words[i] = tag * 2654435761U + i;
+}
+
+bool page_holds(const char *page, unsigned int tag)
+{
+	const unsigned int *words = (const unsigned int *)page;
+	size_t i;
+
+	for (i = 0; i < PAGE / sizeof(*words); i++) {
+		if (words[i] != tag * 2654435761U + i)
+			return false;
+	}
+	return true;
+}
+
+bool page_is_zero(const char *page)
+{
+	const unsigned int *words = (const unsigned int *)page;
+	size_t i;
+
+	for (i = 0; i < PAGE / sizeof(*words); i++) {
+		if (words[i])
+			return false;
+	}
+	return true;
+}
+
+pid_t start_child(void (*function)(void *argument), void *argument)
+{
+	pid_t child;
+
+	fflush(NULL);
+	child = fork();
+	if (child < 0)
+		FAIL("fork: %s", strerror(errno));
+	if (!child) {
+		function(argument);
+		fflush(NULL);
+		_exit(0);
+	}
+	return child;
+}
+
+void expect_exit(pid_t child)
+{
+	int status;
+
+	if (waitpid(child, &status, 0) != child)
+		FAIL("waitpid: %s", strerror(errno));
+	if (WIFSIGNALED(status))
+		FAIL("a child was killed by signal %d", WTERMSIG(status));
+	/* A failed child has said why. */
+	if (WEXITSTATUS(status))
+		_exit(WEXITSTATUS(status));
+}
+
+void in_child(void (*function)(void *argument), void *argument)
+{
+	expect_exit(start_child(function, argument));
+}
+
+unsigned int next_random(unsigned int *state)
+{
+	unsigned int x = *state ? *state : 1;
+
+	x ^= x << 13;
+	x ^= x >> 17;
+	x ^= x << 5;
+	return *state = x;
+}

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ktap.h"
+#include "device.h"
+
+#define DEFAULT_TIMEOUT_S 60
+
+/* Exit statuses of a case; kselftest has the same. */
+#define STATUS_FAILED 1
+#define STATUS_SKIPPED 4
+
+/* TAINT_OOT_MODULE: the only one that a module built out of the tree must give. */
+#define TAINT_ALLOWED BIT(12)
+
+struct ktap_options ktap_options = { .seed = 1, .seconds = 10 };
+
+/* Why a case was skipped; memory that the case and the runner share. */
+static char *reason;
+#define REASON_SIZE 256
+
+static void print_line(const char *text)
+{
+	/* One write, so that the lines of two processes do not mix. */
+	char line[1024];
+	int length = snprintf(line, sizeof(line), "# %s\n", text);
+
+	if (length >= (int)sizeof(line))
+		length = sizeof(line) - 1;
+	if (write(STDOUT_FILENO, line, length) < 0)
+		_exit(STATUS_FAILED);
+}
+
+void note(const char *format, ...)
+{
+	char text[900];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	print_line(text);
+}
+
+void fail(const char *file, int line, const char *format, ...)
+{
+	const char *base = strrchr(file, '/');
+	char text[900];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	note("%s:%d: %s", base ? base + 1 : file, line, text);
+	_exit(STATUS_FAILED);
+}
+
+void skip(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(reason, REASON_SIZE, format, arguments);
+	va_end(arguments);
+	_exit(STATUS_SKIPPED);
+}
+
+/* Tells whoever reads the kernel's console which case the following lines belong to. */
+static void announce(const char *program, const char *name)
+{
+	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	dprintf(fd, "<5>test %s.%s\n", program, name);
+	close(fd);
+}
+
+static void sleep_ms(long ms)
+{
+	const struct timespec time = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+
+	nanosleep(&time, NULL);
+}
+
+static double now_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec / 1e9;
+}
+
+/* Waits for a process; kills its group at the deadline. Returns whether that was needed. */
+static bool wait_or_kill(pid_t child, unsigned int timeout_s, int *status)
+{
+	double deadline = now_s() + timeout_s;
+
+	while (waitpid(child, status, WNOHANG) == 0) {
+		if (now_s() > deadline) {
+			kill(-child, SIGKILL);
+			kill(child, SIGKILL);
+			waitpid(child, status, 0);
+			return true;
+		}
+		sleep_ms(2);
+	}
+	return false;
+}
+
+static void kill_rest(pid_t group)
+{
+	kill(-group, SIGKILL);
+	/* The runner is the subreaper: what the case left behind is its child now. */
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+		;
+}
+
+/* What must hold when nothing of a case is left. */
+static bool nothing_left(unsigned long taint_before)
+{
+	static const char * const counters[] = { "pages_live", "mappings" };
+	unsigned long taint = read_number("/proc/sys/kernel/tainted");
+	bool clean = true;
+	size_t i;
+
+	if (access("/sys/module/" MODULE_NAME, F_OK)) {
+		note("the module is not loaded any more");
+		return false;
+	}
+	for (i = 0; i < ARRAY_SIZE(counters); i++) {
+		long left = counter(counters[i]);
+
+		if (left) {
+			note("afterwards %s is %ld, expected 0", counters[i], left);
+			clean = false;
+		}
+	}
+	if (read_number("/sys/module/" MODULE_NAME "/refcnt")) {
+		note("afterwards the module is still in use");
+		clean = false;
+	}
+	if (taint & ~taint_before & ~TAINT_ALLOWED) {
+		note("the kernel has become tainted: %#lx", taint);
+		clean = false;
+	}
+	return clean;
+}
+
+static bool run_case(const char *program, const struct ktap_case *test, unsigned int id,
+		     unsigned int number)
+{
+	unsigned int timeout_s = test->timeout_s ? test->timeout_s : DEFAULT_TIMEOUT_S;
+	unsigned long taint = read_number("/proc/sys/kernel/tainted");
+	bool late, passed;
+	int status = 0;
+	pid_t child;
+
+	announce(program, test->name);
+	reason[0] = '\0';
+	fflush(NULL);
+	child = fork();
+	if (child < 0) {
+		note("fork: %s", strerror(errno));
+		printf("not ok %u %s\n", number, test->name);
+		return false;
+	}
+	if (!child) {
+		char comm[16];
+
+		setpgid(0, 0);
+		snprintf(comm, sizeof(comm), "%.10s.%u", program, id);
+		prctl(PR_SET_NAME, comm);
+		test->run();
+		fflush(NULL);
+		_exit(0);
+	}
+	setpgid(child, child);
+	late = wait_or_kill(child, timeout_s, &status);
+	kill_rest(child);
+
+	passed = !late && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	if (late)
+		note("not done within %u s", timeout_s);
+	else if (WIFSIGNALED(status))
+		note("killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+
+	if (!nothing_left(taint)) {
+		printf("not ok %u %s\n", number, test->name);
+		return false;
+	}
+	if (!late && WIFEXITED(status) && WEXITSTATUS(status) == STATUS_SKIPPED) {
+		printf("ok %u %s # SKIP %s\n", number, test->name, reason);
+		return true;
+	}
+	printf("%s %u %s\n", passed ? "ok" : "not ok", number, test->name);
+	return passed;
+}
+
+static unsigned long parse_number(const char *program, const char *option, const char *text)
+{
+	unsigned long value;
+	char *end;
+
+	errno = 0;
+	value = strtoul(text ? text : "", &end, 10);
+	if (errno || !text || end == text || *end || *text == '-') {
+		fprintf(stderr, "%s: %s needs a number\n", program, option);
+		exit(2);
+	}
+	return value;
+}
+
+static const struct ktap_case *find_case(const struct ktap_case *cases, size_t count,
+					 const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		if (!strcmp(cases[i].name, name))
+			return &cases[i];
+	}
+	return NULL;
+}
+
+int ktap_main(int argc, char **argv, const struct ktap_case *cases, size_t count)
+{
+	const char *program = strrchr(argv[0], '/');
+	unsigned int wanted, number;
+	bool passed = true;
+	int i;
+
+	program = program ? program + 1 : argv[0];
+	for (i = 1; i < argc && argv[i][0] == '-'; i++) {
+		if (!strcmp(argv[i], "--list")) {
+			size_t each;
+
+			for (each = 0; each < count; each++)
+				printf("%s\n", cases[each].name);
+			return 0;
+		} else if (!strcmp(argv[i], "--seed")) {
+			ktap_options.seed = parse_number(program, "--seed", argv[i + 1]);
+			i++;
+		} else if (!strcmp(argv[i], "--seconds")) {
+			ktap_options.seconds = parse_number(program, "--seconds", argv[i + 1]);
+			i++;
+		} else {
+			fprintf(stderr, "%s: unknown option %s\n", program, argv[i]);
+			return 2;
+		}
+	}
+	argc -= i;
+	argv += i;
+	for (i = 0; i < argc; i++) {
+		if (!find_case(cases, count, argv[i])) {
+			fprintf(stderr, "%s: there is no case %s (see --list)\n", program, argv[i]);
+			return 2;
+		}
+	}
+
+	reason = shared_memory(REASON_SIZE);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+
+	wanted = argc ? (unsigned int)argc : (unsigned int)count;
+	printf("KTAP version 1\n1..%u\n", wanted);
+	if (access("/sys/module/" MODULE_NAME, F_OK)) {
+		printf("Bail out! the module " MODULE_NAME " is not loaded\n");
+		return 1;
+	}
+	for (number = 1; number <= wanted; number++) {
+		const struct ktap_case *test = &cases[number - 1];
+
+		if (argc)
+			test = find_case(cases, count, argv[number - 1]);
+		passed &= run_case(program, test, test - cases + 1, number);
+	}
+	return passed ? 0 : 1;
+}
