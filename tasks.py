@@ -37,12 +37,17 @@ def doctor(context: Context, machine: str = "pi2") -> None:
     help={
         "machine": "configuration in configs/machines/ (default pi2)",
         "experiment": "configuration in configs/experiments/ (default paging)",
+        "kernel": "series of the kernel, such as 6.12 (default: the machine's)",
         "refresh": "ask the distribution for newer sources first",
     }
 )
 @command
 def build(
-    context: Context, machine: str = "pi2", experiment: str = "paging", refresh: bool = False
+    context: Context,
+    machine: str = "pi2",
+    experiment: str = "paging",
+    kernel: str | None = None,
+    refresh: bool = False,
 ) -> None:
     """Build kernel, device tree, root file system, module and workload; only what changed.
 
@@ -50,7 +55,7 @@ def build(
     """
     from pibed import actions
 
-    actions.build(machine, experiment, refresh)
+    actions.build(machine, experiment, kernel, refresh)
 
 
 @task(
@@ -63,6 +68,7 @@ def build(
         "seed": "everything random follows from it (default 1)",
         "experiment": "configuration in configs/experiments/ (default paging)",
         "machine": "configuration in configs/machines/ (default pi2)",
+        "kernel": "series of the kernel, such as 6.12 (default: the machine's)",
         "name": "name of the results folder behind its date (default: the experiment)",
         "results": "folder for the results (default results/ in the checkout)",
     }
@@ -78,6 +84,7 @@ def sweep(
     seed: str | None = None,
     experiment: str = "paging",
     machine: str = "pi2",
+    kernel: str | None = None,
     name: str | None = None,
     results: str | None = None,
 ) -> None:
@@ -90,6 +97,7 @@ def sweep(
     actions.sweep(
         actions.SweepOptions(
             machine=machine,
+            kernel=kernel,
             experiment=experiment,
             sizes=sizes,
             modes=modes,
@@ -112,6 +120,7 @@ def sweep(
         "seed": "seed of the guest's random numbers (default 1)",
         "experiment": "whose module and workload the guest has (default paging)",
         "machine": "configuration in configs/machines/ (default pi2)",
+        "kernel": "series of the kernel, such as 6.12 (default: the machine's)",
     }
 )
 @command
@@ -124,6 +133,7 @@ def boot(
     seed: str | None = None,
     experiment: str = "paging",
     machine: str = "pi2",
+    kernel: str | None = None,
 ) -> None:
     """Boot to a shell you can type in, or run one command.
 
@@ -136,6 +146,7 @@ def boot(
     status = actions.boot(
         actions.BootOptions(
             machine=machine,
+            kernel=kernel,
             experiment=experiment,
             demand_paging=demand_paging,
             cmd=cmd,
@@ -146,6 +157,53 @@ def boot(
     )
     if status:
         raise Exit(code=status)
+
+
+@task(
+    help={
+        "kernel": "series of the kernel, such as 6.12 (default: the machine's)",
+        "debug": "on a kernel with KASAN, lockdep, kmemleak, fault injection and more",
+        "tests": "programs or patterns, such as fork,'mmap.*' (default: all)",
+        "stress": "seconds that the stress test runs in each mode (default 60)",
+        "seed": "of all that is random in the tests (default 1)",
+        "jobs": "modes side by side (default: all cores)",
+        "suite": "configuration in configs/suites/ (default paging)",
+        "machine": "configuration in configs/machines/ (default pi2)",
+        "results": "folder for the results, below its ktest/ (default results/ in the checkout)",
+    }
+)
+@command
+def ktest(
+    context: Context,
+    kernel: str | None = None,
+    debug: bool = False,
+    tests: str | None = None,
+    stress: str | None = None,
+    seed: str | None = None,
+    jobs: str | None = None,
+    suite: str = "paging",
+    machine: str = "pi2",
+    results: str | None = None,
+) -> None:
+    """Test the module in the guest: semantics, misuse, shortage of memory, stress.
+
+    Example: invoke ktest --kernel 6.12 --debug
+    """
+    from pibed import testing
+
+    testing.ktest(
+        testing.KtestOptions(
+            machine=machine,
+            suite=suite,
+            kernel=kernel,
+            debug=debug,
+            tests=tests,
+            stress=stress,
+            seed=seed,
+            jobs=jobs,
+            results=results,
+        )
+    )
 
 
 @task(help={"everything": "also the downloaded sources and all logs"})
@@ -167,6 +225,6 @@ def test(context: Context, live: bool = True) -> None:
 
     Example: invoke test --no-live
     """
-    from pibed import actions
+    from pibed import testing
 
-    actions.test(live)
+    testing.test(live)

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from pibed import config, host, store, ui
+from pibed import arguments, config, host, payload, store, ui
 from pibed.build import Images
 from pibed.build import build as build_images
 from pibed.config import Clock, Experiment, Machine
 from pibed.errors import (
-    ChecksFailed,
     GuestError,
     HostError,
     IncompleteError,
@@ -32,6 +31,7 @@ from pibed.store import cache_folder
 
 if TYPE_CHECKING:
     from pibed.guest import Launch
+    from pibed.payload import Payload
     from pibed.results import Run
     from pibed.samples import Sample
 
@@ -82,9 +82,9 @@ def doctor(machine_name: str) -> None:
         )
 
 
-def build(machine_name: str, experiment_name: str, refresh: bool) -> None:
+def build(machine_name: str, experiment_name: str, kernel: str | None, refresh: bool) -> None:
     """Makes the images and prints where they are."""
-    machine = config.load_machine(machine_name)
+    machine = arguments.machine(machine_name, kernel)
     experiment = config.load_experiment(experiment_name)
     images = make_images(machine, experiment, refresh=refresh, show_cached=True)
     print(f"kernel       {images.kernel}")
@@ -98,6 +98,7 @@ class BootOptions:
 
     machine: str
     experiment: str
+    kernel: str | None
     demand_paging: str | None
     cmd: str | None
     clock: str | None
@@ -154,7 +155,7 @@ def _boot_command(options: BootOptions, text: str) -> int:
 
     if "\n" in text or not text.strip():
         raise UsageError("--cmd: expected one line with a command")
-    seconds = _number("--timeout", options.timeout or "600", 1, 10**6)
+    seconds = arguments.number("--timeout", options.timeout or "600", 1, 10**6)
     launch, load = _launch(options, default_clock=None)
     commands = [Command("load", 20, line) for line in load]
     commands.append(Command("cmd", seconds, text))
@@ -184,13 +185,13 @@ def _launch(options: BootOptions, default_clock: Clock | None) -> tuple[Launch, 
     """What to boot, and the commands that load the module."""
     from pibed import guest, plan
 
-    machine = config.load_machine(options.machine)
+    machine = arguments.machine(options.machine, options.kernel)
     experiment = config.load_experiment(options.experiment)
     clock = _clock(machine, options.clock or default_clock)
-    seed = _number("--seed", options.seed or "1", 0, 2**32 - 1)
+    seed = arguments.number("--seed", options.seed or "1", 0, 2**32 - 1)
     load = []
     if options.demand_paging is not None:
-        mode = _number("--demand-paging", options.demand_paging, 0, 1)
+        mode = arguments.number("--demand-paging", options.demand_paging, 0, 1)
         if "demand_paging" not in experiment.parameters:
             raise UsageError(
                 f"--demand-paging: the experiment {experiment.name} has no parameter demand_paging"
@@ -214,6 +215,7 @@ class SweepOptions:
 
     machine: str
     experiment: str
+    kernel: str | None
     sizes: str | None
     modes: str | None
     runs: str | None
@@ -237,16 +239,16 @@ def sweep(options: SweepOptions) -> None:
     from pibed.progress import Durations, SweepProgress
     from pibed.summary import summarise
 
-    machine = config.load_machine(options.machine)
+    machine = arguments.machine(options.machine, options.kernel)
     experiment = config.load_experiment(options.experiment, _overrides(options))
     clock = _clock(machine, options.clock)
     machine = machine.model_copy(update={"clock": clock})
     cores = len(os.sched_getaffinity(0))
     jobs = cores if machine.clocks[clock].jobs == "cores" else 1
     if options.jobs is not None:
-        jobs = _number("--jobs", options.jobs, 1, 1024)
+        jobs = arguments.number("--jobs", options.jobs, 1, 1024)
     jobs = min(jobs, experiment.rounds)
-    name = _name(options.name, experiment)
+    name = arguments.name(options.name, experiment)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     root = Path(options.results or config.checkout() / "results").absolute()
     results.require_writable(root)
@@ -345,22 +347,10 @@ def _overrides(options: SweepOptions) -> dict[str, Any]:
                 raise UsageError(f"{option} {text}: {value} is there more than once")
         overrides[f"parameters.{parameter}.values"] = values
     if options.runs is not None:
-        overrides["rounds"] = _number("--runs", options.runs, 1, 10_000)
+        overrides["rounds"] = arguments.number("--runs", options.runs, 1, 10_000)
     if options.seed is not None:
-        overrides["seed"] = _number("--seed", options.seed, 0, 2**63 - 1)
+        overrides["seed"] = arguments.number("--seed", options.seed, 0, 2**63 - 1)
     return overrides
-
-
-def _number(option: str, text: str, low: int, high: int) -> int:
-    try:
-        (number,) = config.parse_numbers(option, text)
-    except (ValueError, UsageError):
-        raise UsageError(
-            f"{option} {text}: expected one whole number from {low} to {high}"
-        ) from None
-    if not low <= number <= high:
-        raise UsageError(f"{option} {text}: expected a number from {low} to {high}")
-    return number
 
 
 def _clock(machine: Machine, given: str | None) -> Clock:
@@ -370,31 +360,6 @@ def _clock(machine: Machine, given: str | None) -> Clock:
         if given == clock and clock in machine.clocks:
             return clock  # type: ignore[no-any-return]
     raise UsageError(f"--clock {given}: expected one of: {', '.join(machine.clocks)}")
-
-
-def _name(given: str | None, experiment: Experiment) -> str:
-    if given is None:
-        return experiment.name
-    if not given or not all(c.isascii() and (c.isalnum() or c in "-_.") for c in given):
-        raise UsageError(f"--name {given!r}: expected letters, digits, '-', '_' and '.' only")
-    return given
-
-
-def test(live: bool) -> None:
-    """Runs all checks and tests; raises ChecksFailed that names those which failed."""
-    from pibed import checks
-
-    images = make_images(config.load_machine("pi2"), config.load_experiment("paging"))
-    host.require(_prerequisites(config.load_machine("pi2")))
-    console = ui.stderr()
-    failed = []
-    for check in checks.checks(images, live=live):
-        console.print(f"test: {check.name}", style="bold")
-        if not check.run():
-            failed.append(check.name)
-    if failed:
-        raise ChecksFailed(f"failed: {', '.join(failed)}", fix="see above for each")
-    console.print("test: everything passed")
 
 
 def clean(everything: bool) -> None:
@@ -407,17 +372,27 @@ def clean(everything: bool) -> None:
 def make_images(
     machine: Machine, experiment: Experiment, *, refresh: bool = False, show_cached: bool = False
 ) -> Images:
+    """Builds the images of an experiment; see `make_payload_images`."""
+    return make_payload_images(
+        machine, payload.of_experiment(experiment), refresh=refresh, show_cached=show_cached
+    )
+
+
+def make_payload_images(
+    machine: Machine, payload_: Payload, *, refresh: bool = False, show_cached: bool = False
+) -> Images:
     """Builds what is not there yet, with progress on standard error."""
-    host.require([each for each in _prerequisites(machine) if not each.for_tests])
+    host.require([each for each in prerequisites(machine) if not each.for_tests])
     progress = ui.BuildProgress(ui.stderr(), show_cached)
-    return build_images(machine, experiment, cache_folder(), progress, refresh)
+    return build_images(machine, payload_, cache_folder(), progress, refresh)
 
 
-def _prerequisites(machine: Machine) -> list[host.Prerequisite]:
+def prerequisites(machine: Machine) -> list[host.Prerequisite]:
+    """All that the host must have for this machine."""
     return host.prerequisites(
         machine.qemu.binary, machine.qemu.minimum_version, machine.cross_compile
     )
 
 
 def _findings(machine_name: str) -> list[host.Finding]:
-    return [host.find(each) for each in _prerequisites(config.load_machine(machine_name))]
+    return [host.find(each) for each in prerequisites(config.load_machine(machine_name))]

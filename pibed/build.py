@@ -1,4 +1,4 @@
-"""The steps that make the images: kernel, device tree, BusyBox, module, workload, initramfs.
+"""The steps that make the images: kernel, device tree, BusyBox, module, programs, initramfs.
 
 `build` is the default builder: sources and cross compiler come from the distribution's packages.
 Each step is keyed by what goes into it (see `pibed.store`); what a step made is used by the next
@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pibed import kconfig
+from pibed import kconfig, vermagic
 from pibed.apt import Archive, Downloads
-from pibed.config import Experiment, Machine, checkout
+from pibed.config import Machine, checkout
 from pibed.errors import BuildError, UsageError
 from pibed.initramfs import CharDevice, Entry, File, Folder, Link, write_archive
+from pibed.payload import Payload
 from pibed.process import capture, run_logged
 from pibed.store import Output, Step, Store, digest_files, digest_text
 
@@ -43,6 +44,8 @@ class Images:
     device_tree: Path
     initramfs: Path
     gen_init_cpio: Path
+    module: Path
+    """The `.ko` file as it was built, with debugging information if the kernel has it."""
     kernel_source: Path
     kernel_build: Path
     variables: tuple[str, ...]
@@ -91,12 +94,13 @@ class _Builder:
 
 
 def build(
-    machine: Machine, experiment: Experiment, root: Path, progress: Progress, refresh: bool = False
+    machine: Machine, payload: Payload, root: Path, progress: Progress, refresh: bool = False
 ) -> Images:
-    """Makes the images for a machine and an experiment in the cache folder `root`.
+    """Makes the images for a machine and what it is to run in the cache folder `root`.
 
-    Raises HostError for a missing tool, BuildError for a failed step with its log, UsageError for
-    files that the configuration names and that are not there.
+    Raises HostError for a missing tool, BuildError for a failed step with its log or a module that
+    the kernel would refuse, UsageError for files that the configuration names and that are not
+    there.
     """
     downloads = Downloads(root, refresh)
     linux = downloads.fetch(f"linux-source-{machine.kernel.version}", "binary")
@@ -111,14 +115,19 @@ def build(
     kernel = _kernel(builder, linux_source)
     device_tree = _device_tree(builder, kernel)
     busybox_binary = _busybox(builder, _unpack_busybox(builder, busybox))
-    module = _module(builder, experiment, linux_source, kernel)
-    workload = _workload(builder, experiment)
-    initramfs = _initramfs(builder, experiment, kernel, busybox_binary, module, workload)
+    module = _module(builder, payload, linux_source, kernel)
+    programs = _programs(builder, payload)
+    initramfs = _initramfs(builder, payload, kernel, busybox_binary, module, programs)
+    boot = kernel.path / "arch" / machine.arch / "boot"
+    module_file = module.path / f"{payload.module_name}.ko"
+    release = (kernel.path / "include" / "config" / "kernel.release").read_text().strip()
+    vermagic.check(module_file, boot / "Image", release)
     return Images(
-        kernel=kernel.path / "arch" / machine.arch / "boot" / "zImage",
+        kernel=boot / "zImage",
         device_tree=device_tree.path / "board.dtb",
         initramfs=initramfs.path / "initramfs.cpio",
         gen_init_cpio=kernel.path / "usr" / "gen_init_cpio",
+        module=module_file,
         kernel_source=linux_source.path,
         kernel_build=kernel.path,
         variables=tuple(builder.variables),
@@ -127,7 +136,7 @@ def build(
             for archive in (linux, busybox)
         },
         tools=tools,
-        steps=(linux_source, kernel, device_tree, busybox_binary, module, workload, initramfs),
+        steps=(linux_source, kernel, device_tree, busybox_binary, module, programs, initramfs),
     )
 
 
@@ -177,7 +186,7 @@ def _kernel(builder: _Builder, source: Output) -> Output:
         checkout() / "kernel" / "fragments" / f"{name}.config" for name in machine.kernel.fragments
     ]
     requests = kconfig.read_fragments(fragments)
-    dtb = f"{machine.kernel.device_tree}.dtb"
+    dtb = _device_tree_target(machine, source)
     text = "".join(f"{request}\n" for request in requests.values())
 
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
@@ -209,6 +218,18 @@ def _kernel(builder: _Builder, source: Output) -> Output:
     return builder.run(Step("kernel", inputs, expected_s=140), make)
 
 
+def _device_tree_target(machine: Machine, source: Output) -> str:
+    """What make is asked for: since Linux 6.5 the device trees lie in a folder a vendor."""
+    folder = source.path / "arch" / machine.arch / "boot" / "dts"
+    found = sorted(folder.rglob(f"{machine.kernel.device_tree}.dts"))
+    if not found:
+        raise UsageError(
+            f"configs/machines/{machine.name}.yaml: kernel.device_tree: there is no "
+            f"{machine.kernel.device_tree}.dts in {folder}"
+        )
+    return found[0].relative_to(folder).with_suffix(".dtb").as_posix()
+
+
 def _device_tree(builder: _Builder, kernel: Output) -> Output:
     machine = builder.machine
     folder_of_overlays = checkout() / "kernel" / "dts"
@@ -217,11 +238,8 @@ def _device_tree(builder: _Builder, kernel: Output) -> Output:
 
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
         tools = kernel.path / "scripts" / "dtc"
-        current = next(
-            (kernel.path / "arch" / machine.arch / "boot" / "dts").rglob(
-                f"{machine.kernel.device_tree}.dtb"
-            )
-        )
+        built = kernel.path / "arch" / machine.arch / "boot" / "dts"
+        (current,) = built.rglob(f"{machine.kernel.device_tree}.dtb")
         for number, overlay in enumerate(overlays):
             compiled = folder / f"{number}.dtbo"
             merged = folder / f"{number}.dtb"
@@ -281,17 +299,14 @@ def _busybox(builder: _Builder, source: Output) -> Output:
     return builder.run(Step("busybox", inputs, expected_s=20), make)
 
 
-def _module(builder: _Builder, experiment: Experiment, source: Output, kernel: Output) -> Output:
-    origin = checkout() / experiment.module.folder
+def _module(builder: _Builder, payload: Payload, source: Output, kernel: Output) -> Output:
+    origin = payload.module_folder
     files = [
         path
         for path in sorted(origin.glob("*"))
         if path.name in ("Kbuild", "Makefile") or path.suffix in (".c", ".h", ".S")
     ]
-    _require_files(
-        [origin / "Kbuild"], f"configs/experiments/{experiment.name}.yaml: module.folder"
-    )
-    name = f"{experiment.module.name}.ko"
+    name = f"{payload.module_name}.ko"
 
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
         for path in files:
@@ -310,51 +325,56 @@ def _module(builder: _Builder, experiment: Experiment, source: Output, kernel: O
     return builder.run(Step("module", inputs, expected_s=3), make)
 
 
-def _workload(builder: _Builder, experiment: Experiment) -> Output:
-    source = checkout() / experiment.workload.source
-    _require_files([source], f"configs/experiments/{experiment.name}.yaml: workload.source")
-    headers = [*(checkout() / experiment.module.folder).glob("*.h"), *source.parent.glob("*.h")]
+def _programs(builder: _Builder, payload: Payload) -> Output:
     compiler = f"{builder.machine.cross_compile}gcc"
+    flags = ["-Wall", "-Wextra", "-static", *payload.cflags]
 
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
-        flags = ["-Wall", "-Wextra", "-static", *experiment.workload.cflags]
-        # Compiled in its folder by its bare name, so that no path of the host gets in.
-        run_logged(
-            [compiler, *flags, "-o", str(folder / source.stem), source.name], log, cwd=source.parent
-        )
+        for program in payload.programs:
+            target = str(folder / program.name)
+            # Compiled by names relative to their folder, so that no path of the host gets in.
+            argv = [compiler, *flags, "-o", target, *program.arguments()]
+            run_logged(argv, log, cwd=program.folder, on_line=on_line)
 
+    files = {file for each in payload.programs for file in (*each.sources, *each.headers)}
     inputs = {
-        "files": digest_files(checkout(), [source, *headers]),
-        "cflags": " ".join(experiment.workload.cflags),
+        "files": digest_files(checkout(), sorted(files)),
+        "programs": " ".join(each.name for each in payload.programs),
+        "cflags": " ".join(payload.cflags),
         "tools": str(builder.tools),
     }
-    return builder.run(Step("workload", inputs, expected_s=1), make)
+    return builder.run(Step("programs", inputs, expected_s=len(payload.programs)), make)
 
 
 def _initramfs(
     builder: _Builder,
-    experiment: Experiment,
+    payload: Payload,
     kernel: Output,
     busybox: Output,
     module: Output,
-    workload: Output,
+    programs: Output,
 ) -> Output:
     overlay = checkout() / builder.machine.board_folder / "overlay"
     files = [path for path in sorted(overlay.rglob("*")) if path.is_file()]
-    program = Path(experiment.workload.source).stem
+    strip = f"{builder.machine.cross_compile}strip"
 
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
         staging = folder / "files"
         shutil.copytree(overlay, staging)
         shutil.copytree(busybox.path / "root", staging, symlinks=True, dirs_exist_ok=True)
         (staging / "lib" / "modules").mkdir(parents=True)
-        shutil.copy(module.path / f"{experiment.module.name}.ko", staging / "lib" / "modules")
-        if (staging / "usr" / "bin" / program).is_symlink():
-            raise UsageError(
-                f"configs/experiments/{experiment.name}.yaml: workload.source: "
-                f"{program} is the name of a program that the guest has already"
-            )
-        shutil.copy(workload.path / program, staging / "usr" / "bin")
+        name = f"{payload.module_name}.ko"
+        stripped = str(staging / "lib" / "modules" / name)
+        run_logged([strip, "--strip-debug", "-o", stripped, str(module.path / name)], log)
+        place = staging / payload.place
+        place.mkdir(parents=True, exist_ok=True)
+        for program in payload.programs:
+            if (place / program.name).is_symlink():
+                raise UsageError(
+                    f"{payload.config_file}: {program.name} is the name of a program that the "
+                    "guest has already"
+                )
+            shutil.copy(programs.path / program.name, place)
         entries = [*_system_entries(), *_staged_entries(staging)]
         tool = kernel.path / "usr" / "gen_init_cpio"
         write_archive(tool, staging, entries, folder / "initramfs.cpio")
@@ -365,9 +385,10 @@ def _initramfs(
         "kernel": kernel.step.key,
         "busybox": busybox.step.key,
         "module": module.step.key,
-        "workload": workload.step.key,
+        "programs": programs.step.key,
+        "place": payload.place,
     }
-    return builder.run(Step("initramfs", inputs, expected_s=1, version=2), make)
+    return builder.run(Step("initramfs", inputs, expected_s=1, version=3), make)
 
 
 def _system_entries() -> list[Entry]:

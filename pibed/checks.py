@@ -9,8 +9,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from pibed import vermagic
 from pibed.build import Images, module_make
 from pibed.config import checkout
 
@@ -23,26 +25,33 @@ class Check:
     run: Callable[[], bool]
 
 
-def checks(images: Images, live: bool) -> list[Check]:
-    """All checks in the order of their speed; `images` are those of the pi2 machine."""
+def checks(images: Sequence[Images], live: bool) -> list[Check]:
+    """All checks in the order of their speed; `images` has one element a kernel."""
     python = sys.executable
     root = checkout()
     module = root / "module"
     kernel_sources = [*sorted(module.rglob("*.c")), *sorted(module.rglob("*.h"))]
-    checkpatch = [
-        "perl",
-        str(images.kernel_source / "scripts" / "checkpatch.pl"),
-        *("--strict", "--no-tree", "--terse", "--quiet", "--file"),
-        *(str(path) for path in kernel_sources),
-    ]
+    per_kernel = []
+    for each in images:
+        checkpatch = [
+            "perl",
+            str(each.kernel_source / "scripts" / "checkpatch.pl"),
+            # Some of its checks read files of the kernel's tree.
+            *(f"--root={each.kernel_source}", "--strict", "--no-tree", "--terse", "--quiet"),
+            *("--file", *(str(path) for path in kernel_sources)),
+        ]
+        name = vermagic.of_module(each.module).split()[0]
+        per_kernel += [
+            Check(f"checkpatch --strict of Linux {name}", _command(checkpatch)),
+            Check(f"sparse and W=1 on Linux {name}", partial(_sparse, each, module)),
+        ]
     tests = ["tests/unit", *(["tests/live"] if live else [])]
     return [
         Check("ruff format", _command([python, "-m", "ruff", "format", "--check", "."])),
         Check("ruff check", _command([python, "-m", "ruff", "check", "."])),
         Check("mypy --strict", _command([python, "-m", "mypy"])),
         Check("shellcheck", _command(["shellcheck", *_shell_scripts(root)])),
-        Check("checkpatch --strict", _command(checkpatch)),
-        Check("sparse and W=1", lambda: _sparse(images, module)),
+        *per_kernel,
         Check("pytest", _command([python, "-m", "pytest", *tests])),
     ]
 

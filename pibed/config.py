@@ -40,17 +40,38 @@ class Record(BaseModel):
     )
 
 
+Series = Annotated[str, Field(pattern=r"^\d+\.\d+$")]
+
+
+class DebugKernel(Record):
+    """What turns the kernel into one that finds errors, for `invoke ktest --debug`."""
+
+    fragments: Annotated[list[Name], Field(min_length=1)]
+    """Files of kernel/fragments/ without `.config`, behind the kernel's own."""
+    kernel_args: list[str] = []
+    """Added to the kernel's command line."""
+
+
 class Kernel(Record):
     """The guest's kernel."""
 
-    version: Annotated[str, Field(pattern=r"^\d+\.\d+$")]
+    version: Series
     """Series, such as "6.1": the package `linux-source-<version>` is built."""
+    versions: list[Series]
+    """The series that `--kernel` takes; the module is tested on all of them."""
     fragments: Annotated[list[Name], Field(min_length=1)]
     """Files of kernel/fragments/ without `.config`, in order; a later line wins."""
     device_tree: Annotated[str, Field(pattern=r"^[\w.-]+$")]
     """The board's device tree in the kernel's sources, without `.dtb`."""
     overlays: list[Name] = []
     """Files of kernel/dts/ without `.dtso`, applied to the device tree in order."""
+    debug: DebugKernel
+
+    @model_validator(mode="after")
+    def _version_is_known(self) -> Kernel:
+        if self.version not in self.versions:
+            raise ValueError(f"version: expected one of {', '.join(self.versions)}")
+        return self
 
 
 class ClockMode(Record):
@@ -108,14 +129,29 @@ class Machine(Record):
             raise ValueError(f"clock: {self.clock} is not described in clocks")
         return self
 
+    def with_debug_kernel(self) -> Machine:
+        """The same machine with a kernel that finds errors."""
+        debug = self.kernel.debug
+        kernel = self.kernel.model_copy(
+            update={"fragments": [*self.kernel.fragments, *debug.fragments]}
+        )
+        return self.model_copy(
+            update={"kernel": kernel, "kernel_args": [*self.kernel_args, *debug.kernel_args]}
+        )
 
-class Module(Record):
-    """The kernel module under study."""
+
+class ModuleSource(Record):
+    """Where a kernel module comes from."""
 
     folder: RelativePath
     """Folder with its Kbuild file."""
     name: Identifier
     """Name of the module, without `.ko`."""
+
+
+class Module(ModuleSource):
+    """The kernel module under study."""
+
     parameters: dict[Identifier, str | int] = {}
     """Given to insmod; `{name}` stands for the value of an experiment's parameter."""
 
@@ -231,7 +267,7 @@ class Experiment(Record):
         return self
 
 
-_R = TypeVar("_R", Machine, Experiment)
+_R = TypeVar("_R", bound=Record)
 
 
 def checkout() -> Path:
@@ -244,12 +280,12 @@ def load_machine(name: str, overrides: Mapping[str, Any] | None = None) -> Machi
 
     Raises UsageError with file, key and what was expected.
     """
-    return _load(Machine, "machine", name, overrides or {})
+    return load(Machine, "machine", name, overrides or {})
 
 
 def load_experiment(name: str, overrides: Mapping[str, Any] | None = None) -> Experiment:
     """Reads `configs/experiments/<name>.yaml`; see `load_machine`."""
-    return _load(Experiment, "experiment", name, overrides or {})
+    return load(Experiment, "experiment", name, overrides or {})
 
 
 def parse_numbers(option: str, text: str) -> list[int]:
@@ -294,7 +330,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _load(kind: type[_R], noun: str, name: str, overrides: Mapping[str, Any]) -> _R:
+def load(kind: type[_R], noun: str, name: str, overrides: Mapping[str, Any]) -> _R:
+    """Reads `configs/<noun>s/<name>.yaml` as a record of that kind; see `load_machine`."""
     folder = checkout() / "configs" / f"{noun}s"
     known = sorted(path.stem for path in folder.glob("*.yaml"))
     if name not in known:

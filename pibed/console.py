@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +19,14 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
         "hang",
         re.compile(r"BUG: soft lockup|INFO: task .* blocked for more than|rcu.*INFO: .*stall"),
     ),
-    ("oops", re.compile(r"Internal error: |Unable to handle kernel |kernel BUG at |\bBUG: ")),
+    (
+        "oops",
+        re.compile(
+            r"Internal error: |Unable to handle kernel |kernel BUG at |\bBUG: "
+            # A freed page was written to (mm/page_poison.c); undefined behaviour (lib/ubsan.c).
+            r"|pagealloc: (memory corruption|single bit error)|\bUBSAN: "
+        ),
+    ),
     ("warning", re.compile(r"\bWARNING: |panic_on_warn set")),
     ("panic", re.compile(r"Kernel panic - not syncing")),
 )
@@ -46,6 +54,14 @@ def diagnose(line: str) -> Death | None:
         if pattern.search(line):
             return Death(kind, _STAMP.sub("", line))
     return None
+
+
+def trace_in(lines: Sequence[str]) -> list[str]:
+    """The lines of a console's log from the one that tells of the kernel's end; none without."""
+    for number, line in enumerate(lines):
+        if diagnose(line) is not None:
+            return list(lines[number:])
+    return []
 
 
 class Console:

@@ -31,18 +31,8 @@ class Run:
 
     @classmethod
     def create(cls, root: Path, experiment: Experiment, name: str, now: datetime.datetime) -> Self:
-        """Makes `<root>/<now>-<name>/` and points `<root>/latest` to it.
-
-        Raises HostError when it cannot be written.
-        """
-        stem = f"{now.astimezone(datetime.UTC):%Y%m%dT%H%M%SZ}-{name}"
-        require_writable(root)
-        try:
-            folder = _make_unique(root, stem)
-            _point(root / "latest", folder.name)
-        except OSError as error:
-            raise explain(error, root) from error
-        return cls(folder, experiment)
+        """A new folder for a run; see `make_folder`."""
+        return cls(make_folder(root, name, now), experiment)
 
     def boot_folder(self, number: int, attempt: int) -> Path:
         """Makes the folder of a round's boot: `boots/<round>`, then `boots/<round>-2` and so on."""
@@ -67,18 +57,37 @@ class Run:
         self._write("manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
 
     def _write(self, name: str, text: str) -> None:
-        target = self.folder / name
-        unfinished = self.folder / f".{name}.unfinished"
-        try:
-            with unfinished.open("w", encoding="utf-8", newline="") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.rename(target)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                unfinished.unlink()
-            raise explain(error, target) from error
+        write_file(self.folder / name, text)
+
+
+def make_folder(root: Path, name: str, now: datetime.datetime) -> Path:
+    """Makes `<root>/<now>-<name>/` and points `<root>/latest` to it.
+
+    Raises HostError when it cannot be written.
+    """
+    stem = f"{now.astimezone(datetime.UTC):%Y%m%dT%H%M%SZ}-{name}"
+    require_writable(root)
+    try:
+        folder = _make_unique(root, stem)
+        _point(root / "latest", folder.name)
+    except OSError as error:
+        raise explain(error, root) from error
+    return folder
+
+
+def write_file(target: Path, text: str) -> None:
+    """Writes a file that appears by rename; raises HostError when it cannot be written."""
+    unfinished = target.parent / f".{target.name}.unfinished"
+    try:
+        with unfinished.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.rename(target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        raise explain(error, target) from error
 
 
 def require_writable(root: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from pibed import config
 from pibed.config import Experiment, Machine
 from pibed.errors import HostError, UsageError
+from pibed.suite import Suite, load_suite
 from tests.unit.helpers import ROOT
 
 Edit = Callable[[str, str], Path]
@@ -311,7 +312,9 @@ def test_parse_numbers_refuses(text: str, words: str) -> None:
     assert "--sizes 64,128,256" in caught.value.fix
 
 
-@pytest.mark.parametrize(("kind", "file"), [(Machine, "machine"), (Experiment, "experiment")])
+@pytest.mark.parametrize(
+    ("kind", "file"), [(Machine, "machine"), (Experiment, "experiment"), (Suite, "suite")]
+)
 def test_published_schema_is_the_models(kind: type[config.Record], file: str) -> None:
     path = ROOT / "configs" / f"{file}.schema.json"
     assert json.loads(path.read_text(encoding="utf-8")) == config.json_schema(kind)
@@ -321,3 +324,31 @@ def test_schema_refuses_unknown_keys_and_explains_known_ones() -> None:
     schema = config.json_schema(Experiment)
     assert schema["additionalProperties"] is False
     assert "boot" in schema["properties"]["rounds"]["description"]
+
+
+def test_every_series_of_the_kernel_can_be_chosen() -> None:
+    machine = config.load_machine("pi2")
+    assert machine.kernel.versions == ["6.1", "6.12"]
+    for version in machine.kernel.versions:
+        assert config.load_machine("pi2", {"kernel.version": version}).kernel.version == version
+    with pytest.raises(UsageError, match=r"kernel: version: expected one of 6\.1, 6\.12"):
+        config.load_machine("pi2", {"kernel.version": "6.6"})
+
+
+def test_debug_kernel_comes_on_top_and_leaves_the_machine_as_it_is() -> None:
+    machine = config.load_machine("pi2")
+    debug = machine.with_debug_kernel()
+    assert debug.kernel.fragments == [*machine.kernel.fragments, "debug"]
+    assert debug.kernel_args == [*machine.kernel_args, "page_poison=1"]
+    assert "debug" not in machine.kernel.fragments
+
+
+def test_suite_of_the_module() -> None:
+    suite = load_suite("paging")
+    assert suite.modes == {
+        "demand-paging": {"demand_paging": 1},
+        "pre-paging": {"demand_paging": 0},
+    }
+    assert suite.stress_s == 60
+    with pytest.raises(UsageError, match="there is no suite 'pagng'"):
+        load_suite("pagng")

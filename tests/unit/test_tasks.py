@@ -15,7 +15,7 @@ import pytest
 from invoke.collection import Collection
 
 import tasks
-from pibed import actions
+from pibed import actions, testing
 from pibed.errors import UsageError
 from tests.unit.helpers import ROOT
 
@@ -89,7 +89,7 @@ def no_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PIBED_CACHE", str(tmp_path / "two words"))
 
 
-SWEEP = actions.SweepOptions("pi2", "paging", *[None] * 8)
+SWEEP = actions.SweepOptions("pi2", "paging", *[None] * 9)
 
 
 @pytest.mark.usefixtures("no_build")
@@ -116,6 +116,40 @@ def test_mistakes_of_the_user_are_told_before_anything_is_built(
     with pytest.raises(UsageError) as caught:
         actions.sweep(dataclasses.replace(SWEEP, **given))
     assert words in caught.value.message
+
+
+KTEST = testing.KtestOptions("pi2", "paging", None, False, *[None] * 5)
+
+
+@pytest.mark.usefixtures("no_build")
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"kernel": "6.6"}, "--kernel 6.6: expected one of: 6.1, 6.12"),
+        ({"stress": "0"}, "--stress 0: expected a number from 1"),
+        ({"seed": "x"}, "--seed x: expected one whole number"),
+        ({"jobs": "0"}, "--jobs 0: expected a number from 1"),
+        ({"tests": "fork,,mmap"}, "--tests fork,,mmap: a name is missing"),
+        ({"tests": ""}, "--tests : a name is missing"),
+        ({"suite": "none"}, "there is no suite 'none'"),
+        ({"machine": "none"}, "there is no machine 'none'"),
+    ],
+)
+def test_mistakes_in_ktest_are_told_before_anything_is_built(
+    given: dict[str, str], words: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        testing.ktest(dataclasses.replace(KTEST, **given))
+    assert words in caught.value.message
+
+
+@pytest.mark.usefixtures("no_build")
+def test_kernel_of_sweep_and_build_is_checked_before_anything_is_built() -> None:
+    words = "--kernel 5.10: expected one of: 6.1, 6.12"
+    with pytest.raises(UsageError, match=words):
+        actions.sweep(dataclasses.replace(SWEEP, kernel="5.10"))
+    with pytest.raises(UsageError, match=words):
+        actions.build("pi2", "paging", "5.10", refresh=False)
 
 
 @pytest.mark.usefixtures("no_build")

@@ -1,0 +1,42 @@
+"""Options of the command line that are more than text: read, or refused with what was expected."""
+
+from __future__ import annotations
+
+from pibed import config
+from pibed.config import Experiment, Machine
+from pibed.errors import UsageError
+
+
+def number(option: str, text: str, low: int, high: int) -> int:
+    """The one whole number of an option; raises UsageError if it is none from low to high."""
+    try:
+        (value,) = config.parse_numbers(option, text)
+    except (ValueError, UsageError):
+        raise UsageError(
+            f"{option} {text}: expected one whole number from {low} to {high}"
+        ) from None
+    if not low <= value <= high:
+        raise UsageError(f"{option} {text}: expected a number from {low} to {high}")
+    return value
+
+
+def name(given: str | None, experiment: Experiment) -> str:
+    """The name for a results folder, the experiment's unless another was given."""
+    if given is None:
+        return experiment.name
+    if not given or not all(c.isascii() and (c.isalnum() or c in "-_.") for c in given):
+        raise UsageError(f"--name {given!r}: expected letters, digits, '-', '_' and '.' only")
+    return given
+
+
+def machine(name: str, kernel: str | None) -> Machine:
+    """The machine of that name, with another series of the kernel if `--kernel` gave one."""
+    known = config.load_machine(name)
+    if kernel is None:
+        return known
+    if kernel not in known.kernel.versions:
+        raise UsageError(
+            f"--kernel {kernel}: expected one of: {', '.join(known.kernel.versions)} "
+            f"(configs/machines/{name}.yaml: kernel.versions)"
+        )
+    return config.load_machine(name, {"kernel.version": kernel})

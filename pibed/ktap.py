@@ -1,0 +1,71 @@
+"""KTAP, what test programs print: parsed and held against its own plan.
+
+See Documentation/dev-tools/ktap.rst of Linux.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["passed", "failed", "skipped"]
+
+_RESULT = re.compile(r"(ok|not ok) (\d+)(?:(?: -)? (?P<name>[^#]*?))?(?: *# *(?P<directive>.*))?")
+_PLAN = re.compile(r"1\.\.(\d+)(?:\s.*)?")
+_VERSION = re.compile(r"K?TAP version \d+")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of result: `reason` is that of a skip, `notes` are the lines before it."""
+
+    name: str
+    status: Status
+    reason: str
+    notes: tuple[str, ...]
+
+
+class KtapError(ValueError):
+    """The output is not the KTAP of a program that ran to its end; the text says why."""
+
+
+def parse(lines: Sequence[str]) -> list[Result]:
+    """The results of one program without subtests.
+
+    Raises KtapError for a missing version or plan, for results that are not numbered 1, 2, … up to
+    the plan, and for "Bail out!".
+    """
+    results: list[Result] = []
+    notes: list[str] = []
+    planned: int | None = None
+    if not any(_VERSION.fullmatch(line.strip()) for line in lines):
+        raise KtapError("there is no line 'KTAP version 1'")
+    for line in lines:
+        if line.startswith("Bail out!"):
+            raise KtapError(line)
+        if match := _PLAN.fullmatch(line):
+            planned = int(match[1])
+        elif match := _RESULT.fullmatch(line):
+            if int(match[2]) != len(results) + 1:
+                raise KtapError(f"expected result {len(results) + 1}, not '{line}'")
+            results.append(_result(match, tuple(notes)))
+            notes.clear()
+        elif not _VERSION.fullmatch(line):
+            notes.append(line.removeprefix("# "))
+    if planned is None:
+        raise KtapError("there is no plan (a line such as '1..4')")
+    if planned != len(results):
+        raise KtapError(f"{len(results)} of {planned} results are there")
+    return results
+
+
+def _result(match: re.Match[str], notes: tuple[str, ...]) -> Result:
+    directive = match["directive"] or ""
+    word, _, rest = directive.partition(" ")
+    status: Status = "passed" if match[1] == "ok" else "failed"
+    # TODO marks a failure that is expected; nothing here may be expected to fail.
+    if status == "passed" and word.upper() == "SKIP":
+        status = "skipped"
+    return Result((match["name"] or "").strip(), status, rest.strip(), notes)

@@ -1,0 +1,359 @@
+"""Runs a suite of test programs in the guest, case by case, and says what came of each.
+
+Every mode of the module is a sequence of boots. A case runs in a guest in which no case has failed
+yet: after a failure, and after the kernel's death, the rest goes on in a new boot. A kernel that
+reports an error of its own, or remembers memory that nobody points to any more, fails the case
+that caused it.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import shlex
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from pibed import ktap, qemu, trace
+from pibed.agent import Command, Result
+from pibed.build import Images
+from pibed.config import Clock, Machine
+from pibed.console import trace_in
+from pibed.errors import GuestError, PibedError, UsageError
+from pibed.guest import Guest, Launch
+from pibed.ktap import Status
+from pibed.payload import TESTS_PLACE
+from pibed.suite import Suite
+
+# The host's clock: tests are about what runs at the same time, on four CPUs.
+_CLOCK: Clock = "host"
+# Guest seconds for what surrounds the cases; a debug kernel is slow.
+_SHORT_S = 120.0
+# Kmemleak looks at objects older than 5 s only (MSECS_MIN_AGE in mm/kmemleak.c of Linux), and
+# reports what two scans in a row have found unchanged.
+_KMEMLEAK = (
+    "mount -t debugfs none /sys/kernel/debug 2>/dev/null; cd /sys/kernel/debug; "
+    "[ -e kmemleak ] || exit 0; sleep 6; echo scan >kmemleak; echo scan >kmemleak; cat kmemleak"
+)
+_LISTED = re.compile(r"(\S+) (\S+) (\d+)")
+_LEAK_OWNER = re.compile(r'^ *comm "([^"]*)", pid')
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test: the program, its name and number (from 1) there, and its own deadline."""
+
+    program: str
+    name: str
+    number: int
+    timeout_s: float
+
+    def __str__(self) -> str:
+        return f"{self.program}.{self.name}"
+
+    @property
+    def comm(self) -> str:
+        """What the kernel calls the processes of the case; see module/tests/lib/ktap.h."""
+        return f"{self.program[:10]}.{self.number}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a case in a mode; `seconds` are the host's."""
+
+    mode: str
+    case: str
+    status: Status
+    seconds: float
+    message: str = ""
+    """Why it failed or was skipped, in one line."""
+    details: tuple[str, ...] = ()
+    """The program's notes, or the kernel's trace with source positions."""
+    logs: Path | None = None
+    """The folder of the boot."""
+
+
+class Observer(Protocol):
+    """Who is told how the tests go; called from several threads."""
+
+    def listed(self, mode: str, cases: int) -> None:
+        """How many cases a mode has."""
+
+    def began(self, mode: str, case: str) -> None:
+        """A case has begun."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """A case has ended; again if the kernel says later that it left something behind."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all modes share; `patterns` choose the cases, `seed` and `stress_s` go to them."""
+
+    machine: Machine
+    images: Images
+    suite: Suite
+    patterns: tuple[str, ...]
+    seed: int
+    stress_s: int
+    folder: Path
+
+
+class Cancelled(PibedError):
+    """The tests were asked to stop."""
+
+
+def ktest(setup: Setup, jobs: int, observer: Observer, outcomes: list[Outcome]) -> None:
+    """Runs the suite in all its modes, `jobs` of them at a time.
+
+    `outcomes` gets what came of the cases, mode by mode, also of those before an error.
+
+    Raises UsageError when no case matches the patterns, GuestError when a guest does not boot.
+    Whatever it raises, no QEMU is left when it returns.
+    """
+    cancel = threading.Event()
+    pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="mode")
+    modes = [_Mode(setup, name, observer, cancel) for name in setup.suite.modes]
+    futures = [pool.submit(mode.run) for mode in modes]
+    try:
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+    finally:
+        cancel.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+        outcomes += [outcome for mode in modes for outcome in mode.outcomes.values()]
+    for future in done:
+        future.result()
+
+
+@dataclass
+class _Mode:
+    """One mode: its boots, and what came of the cases (by their names)."""
+
+    setup: Setup
+    name: str
+    observer: Observer
+    cancel: threading.Event
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    _comms: dict[str, str] = field(default_factory=dict)
+    """The names of the cases' processes, and the cases."""
+    _boots: int = 0
+
+    def run(self) -> None:
+        """Boots until every case has its outcome."""
+        left: list[Case] | None = None
+        while left is None or left:
+            left = self._boot(left)
+
+    def _boot(self, cases: list[Case] | None) -> list[Case]:
+        """One boot: runs cases (all, if None) until one fails; returns those left."""
+        self._boots += 1
+        name = self.name if self._boots == 1 else f"{self.name}-{self._boots}"
+        logs = qemu.Logs.below(self.setup.folder / "boots" / name)
+        logs.console.parent.mkdir(parents=True)
+        launch = Launch(self.setup.machine, self.setup.images, _CLOCK, self.setup.seed)
+        with Guest(launch, logs, [], self._stop_requested) as guest:
+            boot = _Boot(guest, self.setup, self.name, logs)
+            if (failed := boot.load()) is not None:
+                self._take(failed)
+                for case in cases or []:
+                    self._take(replace(failed, case=str(case), message="not run", details=()))
+                return []
+            if cases is None:
+                cases = self._choose(boot.cases())
+                self.observer.listed(self.name, len(cases))
+            while cases:
+                case = cases.pop(0)
+                self.observer.began(self.name, str(case))
+                self._comms[case.comm] = str(case)
+                outcome = boot.run(case)
+                self._take(outcome)
+                if outcome.status == "failed":
+                    return cases
+            self._look_for_leaks(boot)
+            self._take(boot.unload())
+        return []
+
+    def _look_for_leaks(self, boot: _Boot) -> None:
+        """Fails the cases whose processes allocated what nobody points to any more."""
+        start = time.monotonic()
+        try:
+            reports = boot.leaks()
+        except GuestError as error:
+            self._take(boot.lost("module.leaks", start, error))
+            return
+        for owner, lines in reports.items():
+            case = self._comms.get(owner, "module.leaks")
+            message = f"memory that process {owner} allocated is leaked (kmemleak)"
+            earlier = self.outcomes.get(case)
+            seconds = earlier.seconds if earlier else 0.0
+            details = [*(earlier.details if earlier else ()), *lines]
+            self._take(boot.outcome(case, "failed", seconds, message, details))
+
+    def _choose(self, cases: list[Case]) -> list[Case]:
+        chosen = [
+            case
+            for case in cases
+            if any(
+                fnmatch.fnmatchcase(str(case), pattern) or case.program == pattern
+                for pattern in self.setup.patterns
+            )
+        ]
+        if not chosen:
+            programs = ", ".join(dict.fromkeys(case.program for case in cases))
+            raise UsageError(
+                f"--tests {','.join(self.setup.patterns)}: no test is called so",
+                fix=f"name programs ({programs}) or patterns such as 'fork.*'",
+            )
+        return chosen
+
+    def _take(self, outcome: Outcome) -> None:
+        self.outcomes[outcome.case] = outcome
+        self.observer.ended(outcome)
+
+    def _stop_requested(self) -> None:
+        if self.cancel.is_set():
+            raise Cancelled("the tests were cancelled")
+
+
+@dataclass(frozen=True)
+class _Boot:
+    """A booted guest and what can be asked of it."""
+
+    guest: Guest
+    setup: Setup
+    mode: str
+    logs: qemu.Logs
+
+    def load(self) -> Outcome | None:
+        """Loads the module; the outcome if that failed."""
+        suite = self.setup.suite
+        parameters = suite.modes[self.mode].items()
+        settings = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in parameters)
+        line = f"insmod /lib/modules/{suite.module.name}.ko {settings}"
+        outcome = self._checked("module.load", Command("load", _SHORT_S, line), _zero_status)
+        return outcome if outcome.status == "failed" else None
+
+    def cases(self) -> list[Case]:
+        """All cases of all programs."""
+        options = self._options()
+        line = f'cd /{TESTS_PLACE} && for p in *; do ./$p {options} --list | sed "s/^/$p /"; done'
+        result = self.guest.run(Command("list", _SHORT_S, line))
+        cases: list[Case] = []
+        for text in result.output:
+            if not (match := _LISTED.fullmatch(text)):
+                cases.clear()
+                break
+            number = sum(case.program == match[1] for case in cases) + 1
+            cases.append(Case(match[1], match[2], number, float(match[3])))
+        if result.status != 0 or not cases:
+            raise GuestError(
+                f"the test programs did not list their cases: {result.text}", log=self.logs.agent
+            )
+        return cases
+
+    def run(self, case: Case) -> Outcome:
+        """Runs one case."""
+        line = f"/{TESTS_PLACE}/{case.program} {self._options()} {case.name}"
+        # The program ends a late case by itself, unless it cannot.
+        command = Command(str(case), case.timeout_s + _SHORT_S, line)
+        return self._checked(str(case), command, _one_result)
+
+    def _options(self) -> str:
+        return f"--seed {self.setup.seed} --seconds {self.setup.stress_s}"
+
+    def leaks(self) -> dict[str, list[str]]:
+        """What kmemleak reports, by the process that allocated it; empty without kmemleak."""
+        result = self.guest.run(Command("kmemleak", _SHORT_S, _KMEMLEAK))
+        if result.status != 0 or result.timed_out:
+            raise GuestError(f"kmemleak did not answer: {result.text}", log=self.logs.agent)
+        reports: dict[str, list[str]] = {}
+        for block in _blocks(result.output, "unreferenced object"):
+            owner = next((match[1] for line in block if (match := _LEAK_OWNER.match(line))), "?")
+            reports.setdefault(owner, []).extend(block)
+        return {owner: trace.decode(lines, self.setup.images) for owner, lines in reports.items()}
+
+    def unload(self) -> Outcome:
+        """Unloads the module and powers off; both must work."""
+
+        def run(command: Command) -> Result:
+            result = self.guest.run(command)
+            self.guest.finish()
+            return result
+
+        line = f"rmmod {self.setup.suite.module.name}"
+        return self._checked("module.unload", Command("unload", _SHORT_S, line), _zero_status, run)
+
+    def lost(self, name: str, start: float, error: GuestError) -> Outcome:
+        """The outcome of what the guest was lost over; the console's log is whole by now."""
+        text = self.logs.console.read_text(encoding="utf-8", errors="replace")
+        decoded = trace.decode(trace_in(text.splitlines()) or error.context, self.setup.images)
+        file = self.folder / "trace.txt"
+        file.write_text("".join(f"{line}\n" for line in decoded), encoding="utf-8")
+        return self.outcome(name, "failed", time.monotonic() - start, error.message, decoded)
+
+    def outcome(
+        self, name: str, status: Status, seconds: float, message: str, details: Sequence[str]
+    ) -> Outcome:
+        """An outcome of this boot."""
+        return Outcome(self.mode, name, status, seconds, message, tuple(details), self.folder)
+
+    @property
+    def folder(self) -> Path:
+        """Where the boot's logs are."""
+        return self.logs.console.parent
+
+    def _checked(
+        self,
+        name: str,
+        command: Command,
+        judge: Callable[[Result], tuple[Status, str, tuple[str, ...]]],
+        run: Callable[[Command], Result] | None = None,
+    ) -> Outcome:
+        start = time.monotonic()
+        try:
+            result = (run or self.guest.run)(command)
+        except GuestError as error:
+            return self.lost(name, start, error)
+        seconds = time.monotonic() - start
+        if result.timed_out:
+            message = f"killed after {command.seconds:g} s"
+            return self.outcome(name, "failed", seconds, message, result.output)
+        status, message, details = judge(result)
+        return self.outcome(name, status, seconds, message, details)
+
+
+def _blocks(lines: Sequence[str], first: str) -> list[list[str]]:
+    """The lines in blocks that begin with a line that starts so; what is before is left out."""
+    blocks: list[list[str]] = []
+    for line in lines:
+        if line.startswith(first):
+            blocks.append([])
+        if blocks:
+            blocks[-1].append(line)
+    return blocks
+
+
+def _zero_status(result: Result) -> tuple[Status, str, tuple[str, ...]]:
+    if result.status == 0:
+        return "passed", "", ()
+    return "failed", f"status {result.status}: {'; '.join(result.output[-3:])}", ()
+
+
+def _one_result(result: Result) -> tuple[Status, str, tuple[str, ...]]:
+    try:
+        (only,) = ktap.parse(result.output)
+    except ktap.KtapError as error:
+        return "failed", f"not KTAP: {error}", result.output
+    except ValueError:
+        return "failed", "not KTAP: expected one result", result.output
+    if only.status == "passed" and result.status != 0:
+        return "failed", f"passed, and yet status {result.status}", only.notes
+    message = only.reason if only.status == "skipped" else ""
+    if only.status == "failed":
+        message = only.notes[0] if only.notes else "no reason given"
+    return only.status, message, only.notes

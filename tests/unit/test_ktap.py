@@ -1,0 +1,72 @@
+"""KTAP: what the test programs print is believed only if it is whole."""
+
+from __future__ import annotations
+
+import pytest
+
+from pibed import ktap
+from pibed.ktap import KtapError, Result
+
+
+def parse(text: str) -> list[Result]:
+    return ktap.parse(text.strip("\n").split("\n"))
+
+
+def test_results_with_names_statuses_reasons_and_notes() -> None:
+    results = parse(
+        """
+KTAP version 1
+1..4
+# first note
+ok 1 zeroed
+# fork.c:31: expected child == 0
+# and more
+not ok 2 child shares pages
+ok 3 inject # SKIP the kernel has no fault injection
+ok 4
+"""
+    )
+    assert results == [
+        Result("zeroed", "passed", "", ("first note",)),
+        Result("child shares pages", "failed", "", ("fork.c:31: expected child == 0", "and more")),
+        Result("inject", "skipped", "the kernel has no fault injection", ()),
+        Result("", "passed", "", ()),
+    ]
+
+
+def test_tap_13_and_a_dash_before_the_name() -> None:
+    assert parse("TAP version 13\n1..1\nok 1 - name") == [Result("name", "passed", "", ())]
+
+
+@pytest.mark.parametrize("directive", ["SKIP", "skip why", "Skip"])
+def test_skip_in_any_case_of_letters(directive: str) -> None:
+    assert parse(f"KTAP version 1\n1..1\nok 1 a # {directive}")[0].status == "skipped"
+
+
+def test_a_failure_is_never_excused() -> None:
+    for directive in ("SKIP", "TODO known"):
+        assert parse(f"KTAP version 1\n1..1\nnot ok 1 a # {directive}")[0].status == "failed"
+
+
+def test_a_note_that_looks_like_a_result_is_a_note() -> None:
+    results = parse("KTAP version 1\n1..1\n# ok 1 fake\nnot ok 1 real")
+    assert [(each.name, each.status) for each in results] == [("real", "failed")]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1..1\nok 1 a", "no line 'KTAP version 1'"),
+        ("", "no line 'KTAP version 1'"),
+        ("KTAP version 1\nok 1 a", "no plan"),
+        ("KTAP version 1\n1..2\nok 1 a", "1 of 2 results are there"),
+        ("KTAP version 1\n1..1\nok 1 a\nok 2 b", "2 of 1|expected"),
+        ("KTAP version 1\n1..2\nok 2 b\nok 1 a", "expected result 1, not 'ok 2 b'"),
+        ("KTAP version 1\n1..2\nok 1 a\nok 1 a", "expected result 2"),
+        ("KTAP version 1\n1..1\nBail out! no module", "Bail out! no module"),
+        ("KTAP version 1\n1..1\nok 1 a\nBail out! later", "Bail out! later"),
+    ],
+)
+def test_what_is_not_whole_is_refused(text: str, words: str) -> None:
+    with pytest.raises(KtapError, match=words.replace("|expected", "|expected")):
+        parse(text)
