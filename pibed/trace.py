@@ -36,6 +36,7 @@ def decode(lines: Sequence[str], images: Images) -> list[str]:
         )
     except (OSError, subprocess.TimeoutExpired):
         return list(lines)
-    decoded = result.stdout.splitlines()
+    # The module's sources are named relative to the kernel's build folder, which says nothing.
+    decoded = result.stdout.replace(f"{images.kernel_build}/", "").splitlines()
     # One line for each: anything else means that it did not get through.
     return decoded if result.returncode == 0 and len(decoded) >= len(lines) else list(lines)

@@ -136,7 +136,7 @@ KTEST = testing.KtestOptions("pi2", "paging", None, False, *[None] * 5)
     ],
 )
 def test_mistakes_in_ktest_are_told_before_anything_is_built(
-    given: dict[str, str], words: str
+    given: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
         testing.ktest(dataclasses.replace(KTEST, **given))

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -63,6 +64,11 @@ bool demand_paging(void)
 	return value == 'Y';
 }
 
+long by_mode(long demand_paging_number, long pre_paging_number)
+{
+	return demand_paging() ? demand_paging_number : pre_paging_number;
+}
+
 int device(int flags)
 {
 	int fd = open(PAGING_DEVICE_PATH, flags | O_CLOEXEC);
@@ -72,15 +78,35 @@ int device(int flags)
 	return fd;
 }
 
-char *map_pages(size_t pages, int prot)
+static char *map_device(char *address, size_t pages, int prot, int flags)
 {
 	int fd = device(O_RDWR);
-	char *mapping = mmap(NULL, pages * PAGE, prot, MAP_SHARED, fd, 0);
+	char *mapping = mmap(address, pages * PAGE, prot, MAP_SHARED | flags, fd, 0);
 
 	if (mapping == MAP_FAILED)
 		FAIL("mmap of %zu pages: %s", pages, strerror(errno));
 	close(fd);
 	return mapping;
+}
+
+char *map_pages(size_t pages, int prot)
+{
+	return map_device(NULL, pages, prot, 0);
+}
+
+char *map_pages_at(char *address, size_t pages, int prot)
+{
+	return map_device(address, pages, prot, MAP_FIXED);
+}
+
+char *reserve_pages(size_t pages)
+{
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	char *address = mmap(NULL, pages * PAGE, PROT_NONE, flags, -1, 0);
+
+	if (address == MAP_FAILED)
+		FAIL("mmap of %zu pages without access: %s", pages, strerror(errno));
+	return address;
 }
 
 void *shared_memory(size_t bytes)
@@ -162,6 +188,36 @@ bool page_is_zero(const char *page)
 	return true;
 }
 
+void fill_pages(char *address, unsigned int first, size_t pages)
+{
+	size_t i;
+
+	for (i = 0; i < pages; i++)
+		fill_page(address + i * PAGE, first + i);
+}
+
+bool pages_hold(const char *address, unsigned int first, size_t pages)
+{
+	size_t i;
+
+	for (i = 0; i < pages; i++) {
+		if (!page_holds(address + i * PAGE, first + i))
+			return false;
+	}
+	return true;
+}
+
+bool pages_are_zero(const char *address, size_t pages)
+{
+	size_t i;
+
+	for (i = 0; i < pages; i++) {
+		if (!page_is_zero(address + i * PAGE))
+			return false;
+	}
+	return true;
+}
+
 pid_t start_child(void (*function)(void *argument), void *argument)
 {
 	pid_t child;
@@ -194,6 +250,90 @@ void expect_exit(pid_t child)
 void in_child(void (*function)(void *argument), void *argument)
 {
 	expect_exit(start_child(function, argument));
+}
+
+int log_follow(void)
+{
+	int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (log < 0 || lseek(log, 0, SEEK_END) < 0)
+		FAIL("/dev/kmsg: %s", strerror(errno));
+	return log;
+}
+
+bool log_next(int log, char *line, size_t size)
+{
+	/* "priority,number,time,flags;text", then perhaps lines " KEY=value". */
+	char record[4096];
+	ssize_t length = read(log, record, sizeof(record) - 1);
+	char *text;
+
+	if (length < 0 && errno == EAGAIN)
+		return false;
+	if (length < 0)
+		FAIL("/dev/kmsg: %s", strerror(errno));
+	record[length] = '\0';
+	text = strchr(record, ';');
+	text = text ? text + 1 : record;
+	text[strcspn(text, "\n")] = '\0';
+	snprintf(line, size, "%s", text);
+	return true;
+}
+
+bool mounted(const char *type, const char *target)
+{
+	return mount("none", target, type, 0, NULL) == 0 || errno == EBUSY;
+}
+
+#define TRACING "/sys/kernel/tracing"
+
+static void trace_clear(void)
+{
+	int fd = open(TRACING "/trace", O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+	if (fd < 0)
+		FAIL(TRACING "/trace: %s", strerror(errno));
+	close(fd);
+}
+
+void trace_start(void)
+{
+	if (!mounted("tracefs", TRACING))
+		skip("tracefs: %s", strerror(errno));
+	if (access(TRACING "/events/paging", F_OK))
+		skip("the kernel has no trace events");
+	trace_clear();
+	if (write_text(TRACING "/events/paging/enable", "1"))
+		FAIL(TRACING "/events/paging/enable: %s", strerror(errno));
+}
+
+void trace_read(char *text, size_t size)
+{
+	FILE *file = fopen(TRACING "/trace", "re");
+	size_t used = 0;
+	char line[512];
+
+	if (!file)
+		FAIL(TRACING "/trace: %s", strerror(errno));
+	text[0] = '\0';
+	while (fgets(line, sizeof(line), file)) {
+		/* "task-pid [cpu] flags time: name: fields" */
+		char *event = strstr(line, ": ");
+
+		if (line[0] == '#' || !event)
+			continue;
+		used += snprintf(text + used, size - used, "%s", event + 2);
+		if (used >= size)
+			FAIL("more trace events than expected");
+	}
+	fclose(file);
+}
+
+void trace_stop(void)
+{
+	if (write_text(TRACING "/events/paging/enable", "0"))
+		FAIL(TRACING "/events/paging/enable: %s", strerror(errno));
+	trace_clear();
 }
 
 unsigned int next_random(unsigned int *state)

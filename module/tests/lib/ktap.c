@@ -83,7 +83,7 @@ static void announce(const char *program, const char *name)
 
 	if (fd < 0)
 		return;
-	dprintf(fd, "<5>test %s.%s\n", program, name);
+	dprintf(fd, "<4>test %s.%s\n", program, name);
 	close(fd);
 }
 
@@ -158,10 +158,17 @@ static bool nothing_left(unsigned long taint_before)
 	return clean;
 }
 
+static unsigned int deadline_s(const struct ktap_case *test)
+{
+	unsigned int own = test->timeout_s ? test->timeout_s : DEFAULT_TIMEOUT_S;
+
+	return test->timed ? own + ktap_options.seconds : own;
+}
+
 static bool run_case(const char *program, const struct ktap_case *test, unsigned int id,
 		     unsigned int number)
 {
-	unsigned int timeout_s = test->timeout_s ? test->timeout_s : DEFAULT_TIMEOUT_S;
+	unsigned int timeout_s = deadline_s(test);
 	unsigned long taint = read_number("/proc/sys/kernel/tainted");
 	bool late, passed;
 	int status = 0;
@@ -247,7 +254,7 @@ int ktap_main(int argc, char **argv, const struct ktap_case *cases, size_t count
 			size_t each;
 
 			for (each = 0; each < count; each++)
-				printf("%s\n", cases[each].name);
+				printf("%s %u\n", cases[each].name, deadline_s(&cases[each]));
 			return 0;
 		} else if (!strcmp(argv[i], "--seed")) {
 			ktap_options.seed = parse_number(program, "--seed", argv[i + 1]);

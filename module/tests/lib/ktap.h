@@ -4,17 +4,19 @@
  *
  *   PROGRAM [--seed N] [--seconds N] [--list | CASE...]
  *
- * runs the named cases, or all. Each case is a process of its own, in a process group of its own,
- * named "<program>.<number>" (which a kernel report shows as comm). A case ends by returning
- * (passed), by a failed ASSERT or skip(), by a signal, or at its deadline. When it and all
- * processes that it left have gone, the module must hold no page, mapping or reference any more
- * and the kernel must have no new taint; otherwise the case has failed.
+ * runs the named cases, or all; --list prints each case's name and deadline in seconds instead.
+ * Each case is a process of its own, in a process group of its own, named "<program>.<number>"
+ * (which a kernel report shows as comm). A case ends by returning (passed), by a failed ASSERT or
+ * skip(), by a signal, or at its deadline. When it and all processes that it left have gone, the
+ * module must hold no page, mapping or reference any more and the kernel must have no new taint;
+ * otherwise the case has failed.
  *
  * Exit status: 0 if no case failed, 1 if one did, 2 for a bad command line.
  */
 #ifndef KTAP_H
 #define KTAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* As in the kernel. */
@@ -25,6 +27,7 @@ struct ktap_case {
 	const char *name;
 	void (*run)(void);
 	unsigned int timeout_s;		/* 0 for the default */
+	bool timed;			/* runs for ktap_options.seconds, on top of timeout_s */
 };
 
 /* What the command line asked for; the same in every case of a program. */

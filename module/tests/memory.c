@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Real shortage of memory, and whether all memory comes back.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/ktap.h"
+#include "lib/device.h"
+
+/* These cases take seconds, and much longer on an emulated machine with a debug kernel. */
+#define LONG_TIMEOUT_S 300
+
+/* Free memory changes by as much as this without any doing of a case. */
+#define NOISE_KB 4096
+
+/* A number of /proc/meminfo, in KiB. */
+static long memory(const char *name)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	size_t length = strlen(name);
+	char line[128];
+	long value = -1;
+
+	if (!file)
+		FAIL("/proc/meminfo: %s", strerror(errno));
+	while (value < 0 && fgets(line, sizeof(line), file)) {
+		if (!strncmp(line, name, length) && line[length] == ':')
+			sscanf(line + length + 1, "%ld", &value);
+	}
+	fclose(file);
+	if (value < 0)
+		FAIL("/proc/meminfo has no %s", name);
+	return value;
+}
+
+/* Free memory in KiB: what MemFree says, and the pages that each CPU keeps for its next use. */
+static long free_memory(void)
+{
+	FILE *file = fopen("/proc/zoneinfo", "re");
+	long kept = 0, count;
+	char line[128];
+
+	if (!file)
+		FAIL("/proc/zoneinfo: %s", strerror(errno));
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, " count: %ld", &count) == 1)
+			kept += count;
+	}
+	fclose(file);
+	return memory("MemFree") + kept * (long)(PAGE / 1024);
+}
+
+/* No noise from the scheduler. */
+static void use_one_cpu(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(0, &set);
+	ASSERT_OK(sched_setaffinity(0, sizeof(set), &set));
+}
+
+static void sleep_ms(long ms)
+{
+	const struct timespec time = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+
+	nanosleep(&time, NULL);
+}
+
+/* Memory that is freed late (by RCU, by an exiting process) has a second to come back. */
+static void expect_free(long before_kb)
+{
+	long lost_kb = 0;
+	unsigned int i;
+
+	for (i = 0; i < 20; i++) {
+		lost_kb = before_kb - free_memory();
+		if (lost_kb <= NOISE_KB)
+			return;
+		sleep_ms(50);
+	}
+	FAIL("%ld KiB of free memory are lost", lost_kb);
+}
+
+static void expect_no_oom_killer(int log)
+{
+	char line[512];
+
+	while (log_next(log, line, sizeof(line))) {
+		if (strstr(line, "oom-kill") || strstr(line, "Out of memory") ||
+		    strstr(line, "OOM victim"))
+			FAIL("the OOM killer has run: %s", line);
+	}
+}
+
+static void expect_usable(void)
+{
+	char *mapping = map_pages(16, PROT_READ | PROT_WRITE);
+	unsigned int i;
+
+	for (i = 0; i < 16; i++) {
+		ASSERT(page_is_zero(mapping + i * PAGE));
+		fill_page(mapping + i * PAGE, i);
+	}
+	for (i = 0; i < 16; i++)
+		ASSERT(page_holds(mapping + i * PAGE, i));
+	ASSERT_OK(munmap(mapping, 16 * PAGE));
+}
+
+static size_t all_pages(void)
+{
+	return memory("MemTotal") * 1024 / PAGE;
+}
+
+/* Maps so many pages in advance; returns how many were allocated, 0 if mmap() had them all. */
+static size_t pages_until_enomem(size_t pages)
+{
+	long allocated = counter("pages_allocated");
+	int fd = device(O_RDWR);
+	char *mapping = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (mapping != MAP_FAILED) {
+		ASSERT_EQ(counter("pages_live"), pages);
+		ASSERT_OK(munmap(mapping, pages * PAGE));
+	} else if (errno != ENOMEM) {
+		FAIL("mmap of %zu pages: %s", pages, strerror(errno));
+	}
+	close(fd);
+	allocated = counter("pages_allocated") - allocated;
+	ASSERT_EQ(counter("pages_live"), 0);
+	ASSERT_EQ(counter("mappings"), 0);
+	return mapping == MAP_FAILED ? allocated : 0;
+}
+
+/*
+ * Pre-paging: mmap() of more than there is fails with ENOMEM when memory has run out, and is
+ * undone; a smaller mapping then works.
+ */
+static void prepaging_enomem(void)
+{
+	size_t pages = all_pages(), had;
+	long free_kb;
+	int log;
+
+	if (demand_paging())
+		skip("the module allocates on demand");
+	use_one_cpu();
+	log = log_follow();
+	free_kb = free_memory();
+	had = pages_until_enomem(pages);
+	note("%zu of %zu pages were allocated", had, pages);
+	/* It was memory that ran out, not a limit. */
+	ASSERT(had < pages);
+	ASSERT(had * (PAGE / 1024) > (size_t)free_kb * 9 / 10);
+	expect_free(free_kb);
+	ASSERT_EQ(pages_until_enomem(pages / 2), 0);
+	expect_free(free_kb);
+	expect_no_oom_killer(log);
+	expect_usable();
+	close(log);
+}
+
+/*
+ * Pre-paging: a mapping that takes nearly the last page, so that the page tables no longer fit,
+ * fails with ENOMEM as well, and the OOM killer does not run.
+ */
+static void prepaging_edge(void)
+{
+	static const unsigned int spared[] = { 64, 256, 512, 1024 };
+	size_t pages = all_pages(), had;
+	unsigned int i;
+	int log;
+
+	if (demand_paging())
+		skip("the module allocates on demand");
+	use_one_cpu();
+	log = log_follow();
+	had = pages_until_enomem(pages);
+	ASSERT(had > ARRAY_SIZE(spared) * 1024);
+	for (i = 0; i < ARRAY_SIZE(spared); i++) {
+		size_t wanted = had - spared[i], allocated = pages_until_enomem(wanted);
+
+		note("%u pages fewer: %zu of %zu allocated", spared[i],
+		     allocated ? allocated : wanted, wanted);
+		expect_no_oom_killer(log);
+	}
+	expect_usable();
+	close(log);
+}
+
+/* Pre-paging: mmap() of more pages than the machine has is refused at once, with none allocated. */
+static void prepaging_absurd(void)
+{
+	long allocated = counter("pages_allocated");
+	size_t pages = all_pages() + 1;
+	int fd = device(O_RDWR);
+
+	if (demand_paging())
+		skip("the module allocates on demand");
+	ASSERT_ERRNO(mmap(NULL, pages * PAGE, PROT_READ, MAP_SHARED, fd, 0), ENOMEM);
+	ASSERT_EQ(counter("pages_allocated"), allocated);
+	expect_usable();
+	close(fd);
+}
+
+/* What a child tells; in memory shared with it. */
+struct told {
+	size_t touched;
+	int signal;
+};
+
+static sigjmp_buf escape;
+
+static void on_signal(int number)
+{
+	siglongjmp(escape, number);
+}
+
+/* Writes its number to each page; stops at a signal. */
+static void touch_until_signal(char *mapping, size_t pages, volatile struct told *told)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGBUS, &action, NULL);
+	told->signal = sigsetjmp(escape, 1);
+	if (told->signal)
+		return;
+	for (told->touched = 0; told->touched < pages; told->touched++)
+		*(volatile size_t *)(mapping + told->touched * PAGE) = told->touched + 1;
+}
+
+/* Later, when memory has run out, the process's own memory must not need any. */
+static void touch_stack(void)
+{
+	volatile char stack[8 * PAGE];
+	size_t i;
+
+	for (i = 0; i < sizeof(stack); i += PAGE / 2)
+		stack[i] = 1;
+}
+
+static void use_all_memory(void *argument)
+{
+	volatile struct told *told = argument;
+	size_t pages = all_pages(), i, wrong = 0;
+	char *mapping = map_pages(pages, PROT_READ | PROT_WRITE);
+
+	told->touched = 0;
+	touch_stack();
+	touch_until_signal(mapping, pages, told);
+	for (i = 0; i < told->touched; i++)
+		wrong += *(size_t *)(mapping + i * PAGE) != i + 1;
+	/* The page that could not be had still cannot, or can again; but nothing else happens. */
+	ASSERT_OK(munmap(mapping, pages * PAGE));
+	ASSERT_EQ(wrong, 0);
+}
+
+/*
+ * Demand paging: a touch for which there is no page raises SIGBUS; the process lives on and all
+ * pages touched before keep their data; the OOM killer does not run; all memory comes back.
+ */
+static void demand_sigbus(void)
+{
+	struct told *told = shared_memory(sizeof(*told));
+	long free_kb;
+	int log;
+
+	if (!demand_paging())
+		skip("the module allocates in advance");
+	use_one_cpu();
+	log = log_follow();
+	free_kb = free_memory();
+	in_child(use_all_memory, told);
+	note("%zu of %zu pages were touched", told->touched, all_pages());
+	ASSERT_EQ(told->signal, SIGBUS);
+	ASSERT(told->touched * (PAGE / 1024) > (size_t)free_kb * 9 / 10);
+	ASSERT_EQ(counter("pages_live"), 0);
+	expect_free(free_kb);
+	expect_no_oom_killer(log);
+	expect_usable();
+	close(log);
+}
+
+static void map_and_touch(void *argument)
+{
+	size_t pages = all_pages() / 4 * 3;
+	char *mapping = map_pages(pages, PROT_READ | PROT_WRITE);
+	size_t i;
+
+	(void)argument;
+	for (i = 0; i < pages; i++)
+		mapping[i * PAGE] = 1;
+	FAIL("all pages were allocated before the signal came");
+}
+
+/* A fatal signal ends the allocation of a large mapping early, and nothing of it is left. */
+static void killed(void)
+{
+	long allocated = counter("pages_allocated"), free_kb, enough = all_pages() / 16;
+	size_t pages = all_pages() / 4 * 3;
+	pid_t child;
+	int status;
+
+	use_one_cpu();
+	free_kb = free_memory();
+	child = start_child(map_and_touch, NULL);
+	while (counter("pages_allocated") - allocated < enough) {
+		if (waitpid(child, &status, WNOHANG))
+			FAIL("the child has ended early");
+		sched_yield();
+	}
+	ASSERT_OK(kill(child, SIGKILL));
+	ASSERT_EQ(waitpid(child, &status, 0), child);
+	ASSERT(WIFSIGNALED(status));
+	ASSERT_EQ(WTERMSIG(status), SIGKILL);
+	allocated = counter("pages_allocated") - allocated;
+	note("%ld of %zu pages were allocated", allocated, pages);
+	ASSERT(allocated < (long)pages);
+	ASSERT_EQ(counter("pages_live"), 0);
+	ASSERT_EQ(counter("mappings"), 0);
+	expect_free(free_kb);
+}
+
+/* Maps, touches and unmaps so many pages so many times. */
+static void cycles(size_t pages, unsigned int count)
+{
+	int fd = device(O_RDWR);
+	size_t i;
+
+	while (count-- > 0) {
+		char *mapping = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+				     0);
+
+		ASSERT_OK(mapping);
+		for (i = 0; i < pages; i++)
+			mapping[i * PAGE] = 1;
+		ASSERT_OK(munmap(mapping, pages * PAGE));
+	}
+	close(fd);
+}
+
+/* Free memory, as the system has it and not as the module says, must be what it was. */
+static void expect_returned(size_t pages, unsigned int count)
+{
+	long free_kb;
+
+	use_one_cpu();
+	/* Lists and caches fill up first. */
+	cycles(pages, count / 16 + 1);
+	free_kb = free_memory();
+	cycles(pages, count);
+	expect_free(free_kb);
+}
+
+/* Thousands of mappings of one page give all of it back: one page lost by each would be seen. */
+static void returned_small(void)
+{
+	expect_returned(1, 4 * NOISE_KB * 1024 / PAGE);
+}
+
+/* So do mappings of many pages. */
+static void returned_large(void)
+{
+	expect_returned(64, 1024);
+	expect_returned(1000, 16);
+}
+
+/*
+ * The module's own memory for a mapping, which grows with its size, is given back too. Pages that
+ * no one touches need none on demand; in advance fewer cycles and a finer look have to do.
+ */
+static void returned_tracker(void)
+{
+	const size_t pages = demand_paging() ? 65536 : 2040;
+	const unsigned int count = demand_paging() ? 64 : 600;
+	int fd = device(O_RDWR);
+	long free_kb = 0;
+	unsigned int i;
+
+	use_one_cpu();
+	for (i = 0; i < count + count / 8; i++) {
+		char *mapping;
+
+		if (i == count / 8)
+			free_kb = free_memory();
+		mapping = mmap(NULL, pages * PAGE, PROT_READ, MAP_SHARED, fd, 0);
+		ASSERT_OK(mapping);
+		ASSERT_OK(munmap(mapping, pages * PAGE));
+	}
+	/* At 4 bytes for a page, a leak would come to at least so much. */
+	ASSERT(count * pages * sizeof(void *) / 1024 > NOISE_KB);
+	close(fd);
+	expect_free(free_kb);
+}
+
+static const struct ktap_case cases[] = {
+	{ .name = "prepaging_enomem", .run = prepaging_enomem, .timeout_s = LONG_TIMEOUT_S },
+	{ .name = "prepaging_edge", .run = prepaging_edge, .timeout_s = LONG_TIMEOUT_S },
+	{ .name = "prepaging_absurd", .run = prepaging_absurd },
+	{ .name = "demand_sigbus", .run = demand_sigbus, .timeout_s = LONG_TIMEOUT_S },
+	{ .name = "killed", .run = killed, .timeout_s = LONG_TIMEOUT_S },
+	{ .name = "returned_small", .run = returned_small, .timeout_s = LONG_TIMEOUT_S },
+	{ .name = "returned_large", .run = returned_large, .timeout_s = LONG_TIMEOUT_S },
+	{ .name = "returned_tracker", .run = returned_tracker, .timeout_s = LONG_TIMEOUT_S },
+};
+
+int main(int argc, char **argv)
+{
+	return ktap_main(argc, argv, cases, ARRAY_SIZE(cases));
+}

@@ -1,0 +1,60 @@
+"""The debug kernel's detectors are there, and pibed hears each of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pibed import actions, arguments, payload, trace
+from pibed.agent import Command
+from pibed.build import Images
+from pibed.config import Machine, checkout
+from pibed.console import trace_in
+from pibed.errors import GuestError
+from pibed.guest import Guest, KernelHang, KernelOops, KernelWarning, Launch
+from pibed.payload import Payload
+from pibed.qemu import Logs
+from pibed.suite import load_suite
+
+NAME = "debug_errors"
+
+
+@pytest.fixture(scope="module", params=["6.1", "6.12"])
+def debug(request: pytest.FixtureRequest) -> tuple[Machine, Images]:
+    machine = arguments.machine("pi2", request.param).with_debug_kernel()
+    programs = payload.of_suite(load_suite("paging"))
+    folder = checkout() / "tests" / "fixtures" / "modules" / NAME
+    with_errors = Payload(folder, NAME, programs.programs[:1], programs.cflags, "usr/bin", "")
+    return machine, actions.make_payload_images(machine, with_errors)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        ("out-of-bounds", KernelOops, "BUG: KASAN: slab-out-of-bounds in debug_errors_init"),
+        ("shift", KernelOops, "UBSAN: shift-out-of-bounds"),
+        ("order", KernelWarning, "WARNING: possible circular locking dependency detected"),
+        ("atomic", KernelOops, "BUG: sleeping function called from invalid context"),
+        ("lockup", KernelHang, "BUG: soft lockup"),
+        ("hung", KernelHang, "INFO: task insmod:"),
+    ],
+)
+def test_error_is_heard_and_traced_to_its_line(
+    debug: tuple[Machine, Images], tmp_path: Path, error: str, kind: type[GuestError], words: str
+) -> None:
+    machine, images = debug
+    logs = Logs.below(tmp_path)
+    timeouts = "echo 5 >/proc/sys/kernel/hung_task_timeout_secs"
+    load = f"{timeouts}; insmod /lib/modules/{NAME}.ko error={error}"
+    with (
+        pytest.raises(kind) as caught,
+        Guest(Launch(machine, images, "host", 1), logs, []) as guest,
+    ):
+        guest.run(Command("load", 60, load))
+    assert words in caught.value.message
+    console = logs.console.read_text(encoding="utf-8", errors="replace")
+    decoded = trace.decode(trace_in(console.splitlines()), images)
+    assert words in decoded[0] or words in decoded[1]
+    assert any("(module/debug_errors.c:" in line for line in decoded)
+    assert str(images.kernel_source) not in "\n".join(decoded)

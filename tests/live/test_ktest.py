@@ -1,0 +1,211 @@
+"""The tests in the guest pass on the module as it is, and catch each module that is wrong."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from pibed import actions, arguments, config, ktest, payload, vermagic
+from pibed.build import Images
+from pibed.config import Machine
+from pibed.errors import BuildError
+from pibed.ktest import Outcome
+from pibed.suite import load_suite
+from tests.live.conftest import Run
+
+KERNELS = config.load_machine("pi2").kernel.versions
+# A test program's own words for what it needs and a kernel without debug options has not.
+NEEDS_DEBUG = "the kernel has no fault injection"
+
+
+class Quiet:
+    """Nobody is told how the tests go."""
+
+    def listed(self, mode: str, cases: int) -> None:
+        pass
+
+    def began(self, mode: str, case: str) -> None:
+        pass
+
+    def ended(self, outcome: Outcome) -> None:
+        pass
+
+
+@pytest.mark.parametrize("debug", [False, True], ids=["plain", "debug"])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_everything_passes(invoke: Run, tmp_path: Path, kernel: str, debug: bool) -> None:
+    options = ["--kernel", kernel, "--results", str(tmp_path), *(["--debug"] if debug else [])]
+    result = invoke("ktest", *options, timeout=1500)
+    assert result.returncode == 0, result.stdout + result.stderr
+    root = ET.parse(tmp_path / "ktest" / "latest" / "junit.xml").getroot()
+    assert root.get("failures") == "0"
+    assert [each.get("name", "").rpartition(", ")[2] for each in root] == [
+        "demand-paging",
+        "pre-paging",
+    ]
+    for suite in root:
+        names = {f"{each.get('classname')}.{each.get('name')}" for each in suite}
+        assert f"{suite.get('name', '').rpartition(', ')[2]}.module.unload" in names
+        assert len(names) == len(suite) > 60
+    skipped = {
+        (case.get("name"), skip.get("message"))
+        for case in root.iter("testcase")
+        for skip in case.iter("skipped")
+    }
+    if debug:
+        assert not skipped
+    else:
+        assert {message for _, message in skipped} == {NEEDS_DEBUG}
+    stress = next(each for each in root.iter("testcase") if each.get("name") == "random")
+    assert float(stress.get("time", "0")) >= 60
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A module with a deliberate error: what is replaced by what, and which test must notice."""
+
+    name: str
+    edits: tuple[tuple[str, str], ...]
+    caught_by: str
+    words: str
+    """In the message or the details of the failure."""
+    mode: str = "demand-paging"
+    kernel: str = "6.12"
+    debug: bool = False
+
+
+REFCOUNT = "\trefcount_inc(&tracker->refs);\n"
+LOCK = "\tmutex_lock(&tracker->lock);\n"
+UNLOCK = "\tmutex_unlock(&tracker->lock);\n"
+FREE_LOOP = (
+    "\tfor (i = 0; i < tracker->nr_pages; i++) {\n\t\tcond_resched();\n\t\tif (tracker->pages[i])"
+)
+
+WRONG = [
+    Wrong(
+        "no reference count",
+        ((REFCOUNT, ""),),
+        "fork.pages_outlive_child",
+        "pages_freed",
+    ),
+    Wrong(
+        "leaked page",
+        ((FREE_LOOP, FREE_LOOP.replace("i = 0", "i = 1")),),
+        "mmap.zeroed",
+        "afterwards pages_live is",
+    ),
+    Wrong(
+        "leaked page that is counted as freed",
+        (
+            (
+                "\t__free_page(page);\n",
+                "\tif (page_to_pfn(page) % 8)\n\t\t__free_page(page);\n",
+            ),
+        ),
+        "memory.memory_returned",
+        "",
+    ),
+    Wrong(
+        "no lock in the fault path",
+        ((LOCK, ""), (UNLOCK, "")),
+        "fault.same_page",
+        "",
+    ),
+    Wrong(
+        "page not zeroed",
+        ((" | __GFP_ZERO", ""),),
+        "mmap.zeroed",
+        "is not zero",
+    ),
+    Wrong(
+        "page not zeroed in advance",
+        ((" | __GFP_ZERO", ""),),
+        "mmap.zeroed",
+        "is not zero",
+        mode="pre-paging",
+    ),
+    Wrong(
+        "remap_pfn_range in the fault handler",
+        (
+            (
+                "vmf_insert_pfn(vmf->vma, vmf->address, page_to_pfn(page));",
+                "remap_pfn_range(vmf->vma, vmf->address, page_to_pfn(page), PAGE_SIZE,\n"
+                "\t\t\t\t vmf->vma->vm_page_prot) ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;",
+            ),
+        ),
+        "mmap.zeroed",
+        "WARNING: ",
+    ),
+    Wrong(
+        "private mappings accepted",
+        (("\tif (!(vma->vm_flags & VM_MAYSHARE))\n\t\treturn -EINVAL;\n", ""),),
+        "mmap.private_refused",
+        "",
+    ),
+    Wrong(
+        "failed populating not undone",
+        (
+            (
+                "\t\t\tpaging_tracker_put(tracker);\n\t\t\treturn err;",
+                "\t\t\treturn err;",
+            ),
+        ),
+        "memory.",
+        "",
+        mode="pre-paging",
+    ),
+]
+
+
+def wrong_images(machine: Machine, wrong: Wrong, folder: Path) -> Images:
+    """Images with the module changed so; each text to be replaced must be there once."""
+    suite = payload.of_suite(load_suite("paging"))
+    copy = folder / "module"
+    copy.mkdir()
+    for path in suite.module_folder.iterdir():
+        if path.is_file():
+            (copy / path.name).write_bytes(path.read_bytes())
+    source = copy / "kmod_paging.c"
+    text = source.read_text(encoding="utf-8")
+    for old, new in wrong.edits:
+        assert text.count(old) == 1, f"{wrong.name}: {text.count(old)} times in the source: {old}"
+        text = text.replace(old, new)
+    source.write_text(text, encoding="utf-8")
+    return actions.make_payload_images(machine, replace(suite, module_folder=copy))
+
+
+def run_tests(
+    machine: Machine, images: Images, mode: str, patterns: tuple[str, ...], folder: Path
+) -> dict[str, Outcome]:
+    """What became of the cases that match, in one mode."""
+    suite = load_suite("paging")
+    suite = suite.model_copy(update={"modes": {mode: suite.modes[mode]}})
+    outcomes: list[Outcome] = []
+    setup = ktest.Setup(machine, images, suite, patterns, seed=1, stress_s=5, folder=folder)
+    ktest.ktest(setup, 1, Quiet(), outcomes)
+    return {outcome.case: outcome for outcome in outcomes}
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=[each.name for each in WRONG])
+def test_wrong_module_is_caught(tmp_path: Path, wrong: Wrong) -> None:
+    machine = arguments.machine("pi2", wrong.kernel)
+    if wrong.debug:
+        machine = machine.with_debug_kernel()
+    images = wrong_images(machine, wrong, tmp_path)
+    outcomes = run_tests(machine, images, wrong.mode, (wrong.caught_by,), tmp_path / "results")
+    outcome = outcomes[wrong.caught_by]
+    assert outcome.status == "failed"
+    assert wrong.words in "\n".join((outcome.message, *outcome.details))
+
+
+def test_module_of_another_kernel_is_refused_before_boot(images: Images) -> None:
+    other = arguments.machine("pi2", "6.12")
+    newer = actions.make_images(other, config.load_experiment("paging"))
+    boot = images.kernel.parent
+    release = (images.kernel_build / "include" / "config" / "kernel.release").read_text().strip()
+    vermagic.check(images.module, boot / "Image", release)
+    with pytest.raises(BuildError, match=r"it was built for the kernel '6\.12\."):
+        vermagic.check(newer.module, boot / "Image", release)
