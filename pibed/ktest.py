@@ -41,7 +41,6 @@ _KMEMLEAK = (
     "[ -e kmemleak ] || exit 0; sleep 6; echo scan >kmemleak; echo scan >kmemleak; cat kmemleak"
 )
 _LISTED = re.compile(r"(\S+) (\S+) (\d+)")
-_LEAK_OWNER = re.compile(r'^ *comm "([^"]*)", pid')
 
 
 @dataclass(frozen=True)
@@ -261,7 +260,7 @@ class _Boot:
         line = f"/{TESTS_PLACE}/{case.program} {self._options()} {case.name}"
         # The program ends a late case by itself, unless it cannot.
         command = Command(str(case), case.timeout_s + _SHORT_S, line)
-        return self._checked(str(case), command, _one_result)
+        return self._checked(str(case), command, judge_case)
 
     def _options(self) -> str:
         return f"--seed {self.setup.seed} --seconds {self.setup.stress_s}"
@@ -271,11 +270,10 @@ class _Boot:
         result = self.guest.run(Command("kmemleak", _SHORT_S, _KMEMLEAK))
         if result.status != 0 or result.timed_out:
             raise GuestError(f"kmemleak did not answer: {result.text}", log=self.logs.agent)
-        reports: dict[str, list[str]] = {}
-        for block in _blocks(result.output, "unreferenced object"):
-            owner = next((match[1] for line in block if (match := _LEAK_OWNER.match(line))), "?")
-            reports.setdefault(owner, []).extend(block)
-        return {owner: trace.decode(lines, self.setup.images) for owner, lines in reports.items()}
+        return {
+            owner: trace.decode(lines, self.setup.images)
+            for owner, lines in leaks_by_owner(result.output).items()
+        }
 
     def unload(self) -> Outcome:
         """Unloads the module and powers off; both must work."""
@@ -327,15 +325,19 @@ class _Boot:
         return self.outcome(name, status, seconds, message, details)
 
 
-def _blocks(lines: Sequence[str], first: str) -> list[list[str]]:
-    """The lines in blocks that begin with a line that starts so; what is before is left out."""
-    blocks: list[list[str]] = []
+def leaks_by_owner(lines: Sequence[str]) -> dict[str, list[str]]:
+    """Kmemleak's report by the process that allocated (see Linux, dev-tools/kmemleak.rst)."""
+    reports: dict[str, list[str]] = {}
+    block: list[str] = []
     for line in lines:
-        if line.startswith(first):
-            blocks.append([])
-        if blocks:
-            blocks[-1].append(line)
-    return blocks
+        if line.startswith("unreferenced object"):
+            block = [line]
+        elif match := re.match(r' *comm "([^"]*)", pid', line):
+            reports.setdefault(match[1], []).extend([*block, line])
+            block = reports[match[1]]
+        else:
+            block.append(line)
+    return reports
 
 
 def _zero_status(result: Result) -> tuple[Status, str, tuple[str, ...]]:
@@ -344,7 +346,8 @@ def _zero_status(result: Result) -> tuple[Status, str, tuple[str, ...]]:
     return "failed", f"status {result.status}: {'; '.join(result.output[-3:])}", ()
 
 
-def _one_result(result: Result) -> tuple[Status, str, tuple[str, ...]]:
+def judge_case(result: Result) -> tuple[Status, str, tuple[str, ...]]:
+    """Status, message and details of a case, from what its program printed."""
     try:
         (only,) = ktap.parse(result.output)
     except ktap.KtapError as error:

@@ -14,7 +14,8 @@ from pibed.errors import ChecksFailed, UsageError
 
 def test(live: bool) -> None:
     """Runs all checks and tests; raises ChecksFailed that names those which failed."""
-    from pibed import checks
+    from pibed import checks, payload
+    from pibed.suite import load_suite
 
     experiment = config.load_experiment("paging")
     machine = config.load_machine("pi2")
@@ -23,6 +24,12 @@ def test(live: bool) -> None:
         actions.make_images(arguments.machine("pi2", version), experiment)
         for version in machine.kernel.versions
     ]
+    if live:
+        # What the live tests need is built here, where its progress is seen.
+        suite = payload.of_suite(load_suite("paging"))
+        for version in machine.kernel.versions:
+            debug = arguments.machine("pi2", version).with_debug_kernel()
+            actions.make_payload_images(debug, suite)
     console = ui.stderr()
     failed = []
     for check in checks.checks(images, live=live):

@@ -24,6 +24,9 @@
 /* Free memory changes by as much as this without any doing of a case. */
 #define NOISE_KB 4096
 
+/* How many pages are left to a case that has taken the others: 128 MiB, so 64 page tables. */
+#define EDGE_PAGES 32768UL
+
 /* A number of /proc/meminfo, in KiB. */
 static long memory(const char *name)
 {
@@ -123,24 +126,29 @@ static size_t all_pages(void)
 	return memory("MemTotal") * 1024 / PAGE;
 }
 
-/* Maps so many pages in advance; returns how many were allocated, 0 if mmap() had them all. */
-static size_t pages_until_enomem(size_t pages)
+/* Later, when memory has run out, the process's own memory must not need any. */
+static void touch_stack(void)
 {
-	long allocated = counter("pages_allocated");
-	int fd = device(O_RDWR);
-	char *mapping = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	volatile char stack[8 * PAGE];
+	size_t i;
 
-	if (mapping != MAP_FAILED) {
-		ASSERT_EQ(counter("pages_live"), pages);
+	for (i = 0; i < sizeof(stack); i += PAGE / 2)
+		stack[i] = 1;
+}
+
+/* Maps so many pages in advance, and unmaps them; returns whether there was room. */
+static bool mmap_works(size_t pages)
+{
+	int fd = device(O_RDWR);
+	char *mapping = mmap(NULL, pages * PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	bool works = mapping != MAP_FAILED;
+
+	if (works)
 		ASSERT_OK(munmap(mapping, pages * PAGE));
-	} else if (errno != ENOMEM) {
-		FAIL("mmap of %zu pages: %s", pages, strerror(errno));
-	}
+	else
+		ASSERT_EQ(errno, ENOMEM);
 	close(fd);
-	allocated = counter("pages_allocated") - allocated;
-	ASSERT_EQ(counter("pages_live"), 0);
-	ASSERT_EQ(counter("mappings"), 0);
-	return mapping == MAP_FAILED ? allocated : 0;
+	return works;
 }
 
 /*
@@ -158,43 +166,64 @@ static void prepaging_enomem(void)
 	use_one_cpu();
 	log = log_follow();
 	free_kb = free_memory();
-	had = pages_until_enomem(pages);
+	had = counter("pages_allocated");
+	ASSERT(!mmap_works(pages));
+	had = counter("pages_allocated") - had;
+	ASSERT_EQ(counter("pages_live"), 0);
+	ASSERT_EQ(counter("mappings"), 0);
 	note("%zu of %zu pages were allocated", had, pages);
 	/* It was memory that ran out, not a limit. */
 	ASSERT(had < pages);
 	ASSERT(had * (PAGE / 1024) > (size_t)free_kb * 9 / 10);
 	expect_free(free_kb);
-	ASSERT_EQ(pages_until_enomem(pages / 2), 0);
+	ASSERT(mmap_works(pages / 2));
 	expect_free(free_kb);
 	expect_no_oom_killer(log);
 	expect_usable();
 	close(log);
 }
 
+/* Looks for the largest mapping that there is room for, and thereby tries those near it. */
+static void bisect(void *argument)
+{
+	size_t ballast = free_memory() / (long)(PAGE / 1024) - EDGE_PAGES, low, high;
+	char *mapping = map_pages(ballast, PROT_READ);
+
+	(void)argument;
+	touch_stack();
+	low = EDGE_PAGES / 2;
+	high = EDGE_PAGES * 2;
+	while (high - low > 8) {
+		size_t middle = (low + high) / 2;
+
+		if (mmap_works(middle))
+			low = middle;
+		else
+			high = middle;
+		ASSERT_EQ(counter("pages_live"), ballast);
+		ASSERT_EQ(counter("mappings"), 1);
+	}
+	note("%zu pages fitted, %zu did not, beside %zu", low, high, ballast);
+	ASSERT_OK(munmap(mapping, ballast * PAGE));
+}
+
 /*
- * Pre-paging: a mapping that takes nearly the last page, so that the page tables no longer fit,
- * fails with ENOMEM as well, and the OOM killer does not run.
+ * Pre-paging: a mapping that takes the last pages, so that its page tables no longer fit, fails
+ * with ENOMEM as well, and the OOM killer does not run.
  */
 static void prepaging_edge(void)
 {
-	static const unsigned int spared[] = { 64, 256, 512, 1024 };
-	size_t pages = all_pages(), had;
-	unsigned int i;
-	int log;
+	int log, status;
+	pid_t child;
 
 	if (demand_paging())
 		skip("the module allocates on demand");
 	use_one_cpu();
 	log = log_follow();
-	had = pages_until_enomem(pages);
-	ASSERT(had > ARRAY_SIZE(spared) * 1024);
-	for (i = 0; i < ARRAY_SIZE(spared); i++) {
-		size_t wanted = had - spared[i], allocated = pages_until_enomem(wanted);
-
-		note("%u pages fewer: %zu of %zu allocated", spared[i],
-		     allocated ? allocated : wanted, wanted);
-		expect_no_oom_killer(log);
-	}
+	child = start_child(bisect, NULL);
+	ASSERT_EQ(waitpid(child, &status, 0), child);
+	expect_no_oom_killer(log);
+	ASSERT_EQ(status, 0);
 	expect_usable();
 	close(log);
 }
@@ -239,16 +268,6 @@ static void touch_until_signal(char *mapping, size_t pages, volatile struct told
 		return;
 	for (told->touched = 0; told->touched < pages; told->touched++)
 		*(volatile size_t *)(mapping + told->touched * PAGE) = told->touched + 1;
-}
-
-/* Later, when memory has run out, the process's own memory must not need any. */
-static void touch_stack(void)
-{
-	volatile char stack[8 * PAGE];
-	size_t i;
-
-	for (i = 0; i < sizeof(stack); i += PAGE / 2)
-		stack[i] = 1;
 }
 
 static void use_all_memory(void *argument)

@@ -377,7 +377,7 @@ static long random_file_call(struct random *random, int fd)
 	case 16:
 		return pwrite(random->file, address(random), bytes, 0);
 	default:
-		return fstat(fd, pointer(random) == NULL ? NULL : (void *)address(random));
+		return fcntl(fd, F_GETLK, pointer(random));
 	}
 }
 

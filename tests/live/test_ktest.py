@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +18,7 @@ from pibed.errors import BuildError
 from pibed.ktest import Outcome
 from pibed.suite import load_suite
 from tests.live.conftest import Run
+from tests.live.test_sweep import start
 
 KERNELS = config.load_machine("pi2").kernel.versions
 # A test program's own words for what it needs and a kernel without debug options has not.
@@ -80,17 +84,14 @@ class Wrong:
 REFCOUNT = "\trefcount_inc(&tracker->refs);\n"
 LOCK = "\tmutex_lock(&tracker->lock);\n"
 UNLOCK = "\tmutex_unlock(&tracker->lock);\n"
+FREE = "\t__free_page(page);\n"
+FREE_TRACKER = "\tkvfree(tracker);\n"
 FREE_LOOP = (
     "\tfor (i = 0; i < tracker->nr_pages; i++) {\n\t\tcond_resched();\n\t\tif (tracker->pages[i])"
 )
 
 WRONG = [
-    Wrong(
-        "no reference count",
-        ((REFCOUNT, ""),),
-        "fork.pages_outlive_child",
-        "pages_freed",
-    ),
+    Wrong("no reference count", ((REFCOUNT, ""),), "fork.outlives_child", "pages_freed"),
     Wrong(
         "leaked page",
         ((FREE_LOOP, FREE_LOOP.replace("i = 0", "i = 1")),),
@@ -99,29 +100,45 @@ WRONG = [
     ),
     Wrong(
         "leaked page that is counted as freed",
+        ((FREE, f"\tif (page_to_pfn(page) % 8)\n\t{FREE}"),),
+        "memory.returned_small",
+        "MemFree",
+    ),
+    Wrong("leaked tracker", ((FREE_TRACKER, ""),), "memory.returned_tracker", "MemFree"),
+    Wrong(
+        "leaked tracker, on the debug kernel",
+        ((FREE_TRACKER, ""),),
+        "mmap.zeroed",
+        "is leaked (kmemleak)",
+        debug=True,
+    ),
+    Wrong(
+        "tracker used after it was freed",
         (
+            (FREE_TRACKER, ""),
             (
-                "\t__free_page(page);\n",
-                "\tif (page_to_pfn(page) % 8)\n\t\t__free_page(page);\n",
+                "\tfor (i = 0; i < tracker->nr_pages",
+                f"{FREE_TRACKER}\tfor (i = 0; i < tracker->nr_pages",
             ),
         ),
-        "memory.memory_returned",
-        "",
-    ),
-    Wrong(
-        "no lock in the fault path",
-        ((LOCK, ""), (UNLOCK, "")),
-        "fault.same_page",
-        "",
-    ),
-    Wrong(
-        "page not zeroed",
-        ((" | __GFP_ZERO", ""),),
         "mmap.zeroed",
-        "is not zero",
+        "BUG: KASAN: ",
+        debug=True,
     ),
     Wrong(
-        "page not zeroed in advance",
+        "no lock in the fault path", ((LOCK, ""), (UNLOCK, "")), "fault.threads_one_page", "pages"
+    ),
+    Wrong(
+        "sleeping under a spinning lock",
+        ((LOCK, f"\tpreempt_disable();\n{LOCK}"),),
+        "mmap.zeroed",
+        "BUG: sleeping function called from invalid context",
+        kernel="6.1",
+        debug=True,
+    ),
+    Wrong("page not zeroed", ((" | __GFP_ZERO", ""),), "mmap.zeroed", "is not zero"),
+    Wrong(
+        "page not zeroed, in advance",
         ((" | __GFP_ZERO", ""),),
         "mmap.zeroed",
         "is not zero",
@@ -133,7 +150,7 @@ WRONG = [
             (
                 "vmf_insert_pfn(vmf->vma, vmf->address, page_to_pfn(page));",
                 "remap_pfn_range(vmf->vma, vmf->address, page_to_pfn(page), PAGE_SIZE,\n"
-                "\t\t\t\t vmf->vma->vm_page_prot) ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;",
+                "vmf->vma->vm_page_prot) ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;",
             ),
         ),
         "mmap.zeroed",
@@ -146,16 +163,29 @@ WRONG = [
         "",
     ),
     Wrong(
+        "executable mappings accepted",
+        (("\tif (vma->vm_flags & VM_EXEC)\n\t\treturn -EPERM;\n", ""),),
+        "mmap.exec_refused",
+        "EPERM",
+    ),
+    Wrong(
         "failed populating not undone",
-        (
-            (
-                "\t\t\tpaging_tracker_put(tracker);\n\t\t\treturn err;",
-                "\t\t\treturn err;",
-            ),
-        ),
-        "memory.",
-        "",
+        (("\t\t\tpaging_tracker_put(tracker);\n\t\t\treturn err;", "\t\t\treturn err;"),),
+        "mmap.larger_than_memory",
+        "afterwards mappings is",
         mode="pre-paging",
+    ),
+    Wrong(
+        "module not held by its mappings",
+        (("\t.owner = THIS_MODULE,\n", ""),),
+        "load.mapping_holds",
+        "",
+    ),
+    Wrong(
+        "log lines of faults limited in rate",
+        (('\t\tpr_info("%s() invoked: took', '\t\tpr_info_ratelimited("%s() invoked: took'),),
+        "counters.log_every_fault",
+        "",
     ),
 ]
 
@@ -209,3 +239,29 @@ def test_module_of_another_kernel_is_refused_before_boot(images: Images) -> None
     vermagic.check(images.module, boot / "Image", release)
     with pytest.raises(BuildError, match=r"it was built for the kernel '6\.12\."):
         vermagic.check(newer.module, boot / "Image", release)
+
+
+def test_interrupted_run_keeps_what_was_found_and_leaves_no_qemu(
+    images: Images, tmp_path: Path
+) -> None:
+    process = start("ktest", "--tests", "fork,stress", "--results", str(tmp_path))
+    console = tmp_path / "ktest" / "latest" / "boots" / "demand-paging" / "console.log"
+    deadline = time.monotonic() + 120
+    while not (console.exists() and b"test stress." in console.read_bytes()):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    root = ET.parse(tmp_path / "ktest" / "latest" / "junit.xml").getroot()
+    assert root.get("failures") == "0"
+    assert any(case.get("name") == "outlives_child" for case in root.iter("testcase"))
+
+
+def test_no_such_test(invoke: Run, tmp_path: Path) -> None:
+    result = invoke("ktest", "--tests", "frok", "--results", str(tmp_path))
+    assert result.returncode == 2
+    assert "--tests frok: no test is called so" in result.stderr
+    assert "fork" in result.stderr

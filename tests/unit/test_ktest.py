@@ -1,0 +1,86 @@
+"""What is made of a case's output; how cases run is seen in the live tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from pibed import ktest
+from pibed.agent import Result
+from pibed.ktest import Case
+
+
+def judged(*lines: str, status: int = 0) -> tuple[str, str, tuple[str, ...]]:
+    result = Result("fork.shared", status, timed_out=False, truncated=False, output=lines)
+    return ktest.judge_case(result)
+
+
+def test_passed_with_its_notes() -> None:
+    lines = ("KTAP version 1", "1..1", "# seed 1", "ok 1 shared")
+    assert judged(*lines) == ("passed", "", ("seed 1",))
+
+
+def test_failed_says_why_in_one_line() -> None:
+    lines = ("KTAP version 1", "1..1", "# fork.c:3: no", "# more", "not ok 1 shared")
+    assert judged(*lines, status=1) == ("failed", "fork.c:3: no", ("fork.c:3: no", "more"))
+
+
+def test_failed_without_a_word() -> None:
+    status, message, _ = judged("KTAP version 1", "1..1", "not ok 1 shared", status=1)
+    assert (status, message) == ("failed", "no reason given")
+
+
+def test_skipped_with_its_reason() -> None:
+    lines = ("KTAP version 1", "1..1", "ok 1 shared # SKIP no fault injection")
+    assert judged(*lines) == ("skipped", "no fault injection", ())
+
+
+@pytest.mark.parametrize(
+    ("lines", "status", "words"),
+    [
+        ((), 0, "not KTAP: there is no line 'KTAP version 1'"),
+        (("Segmentation fault",), 139, "not KTAP"),
+        (("KTAP version 1", "1..1"), 0, "not KTAP: 0 of 1 results"),
+        (("KTAP version 1", "1..2", "ok 1 a", "ok 2 b"), 0, "expected one result"),
+        (("KTAP version 1", "1..1", "ok 1 a"), 1, "passed, and yet status 1"),
+    ],
+)
+def test_what_cannot_be_believed_has_failed(
+    lines: tuple[str, ...], status: int, words: str
+) -> None:
+    verdict, message, _ = judged(*lines, status=status)
+    assert verdict == "failed"
+    assert words in message
+
+
+def test_kernel_names_a_case_by_program_and_number() -> None:
+    assert Case("introspect", "core_dump", 12, 60).comm == "introspect.12"
+    assert Case("introspection", "core_dump", 12, 60).comm == "introspect.12"
+    # The kernel keeps 15 characters (TASK_COMM_LEN).
+    assert len(Case("x" * 30, "y", 9999, 60).comm) <= 15
+
+
+LEAKS = """\
+unreferenced object 0xc2a3b000 (size 64):
+  comm "fork.3", pid 101, jiffies 1234 (age 10.000s)
+  hex dump (first 32 bytes):
+    01 00 00 00 00 00 00 00  ........
+  backtrace:
+    [<(ptrval)>] paging_mmap+0x10/0x20 [kmod_paging]
+unreferenced object 0xc2a3c000 (size 64):
+  comm "split.1", pid 102, jiffies 1240 (age 9.000s)
+  backtrace:
+unreferenced object 0xc2a3d000 (size 64):
+  comm "fork.3", pid 101, jiffies 1250 (age 9.000s)
+  backtrace:
+"""
+
+
+def test_leaks_by_the_process_that_allocated_them() -> None:
+    reports = ktest.leaks_by_owner(LEAKS.splitlines())
+    assert list(reports) == ["fork.3", "split.1"]
+    assert [line for line in reports["fork.3"] if line.startswith("unreferenced")] == [
+        "unreferenced object 0xc2a3b000 (size 64):",
+        "unreferenced object 0xc2a3d000 (size 64):",
+    ]
+    assert "    [<(ptrval)>] paging_mmap+0x10/0x20 [kmod_paging]" in reports["fork.3"]
+    assert ktest.leaks_by_owner([]) == {}
