@@ -33,24 +33,23 @@ def checks(images: Sequence[Images], live: bool) -> list[Check]:
     kernel_sources = [*sorted(module.rglob("*.c")), *sorted(module.rglob("*.h"))]
     per_kernel = []
     for each in images:
-        checkpatch = [
-            "perl",
-            str(each.kernel_source / "scripts" / "checkpatch.pl"),
-            # Some of its checks read files of the kernel's tree.
-            *(f"--root={each.kernel_source}", "--strict", "--no-tree", "--terse", "--quiet"),
-            *("--file", *(str(path) for path in kernel_sources)),
-        ]
         name = vermagic.of_module(each.module).split()[0]
         per_kernel += [
-            Check(f"checkpatch --strict of Linux {name}", _command(checkpatch)),
+            Check(
+                f"checkpatch --strict of Linux {name}", partial(_checkpatch, each, kernel_sources)
+            ),
             Check(f"sparse and W=1 on Linux {name}", partial(_sparse, each, module)),
         ]
+    variables = dict(each.split("=", 1) for each in images[0].variables)
+    compiler = [f"{variables['CROSS_COMPILE']}gcc", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
+    programs = [*(module / "user").glob("*.c"), *(module / "tests").rglob("*.c")]
     tests = ["tests/unit", *(["tests/live"] if live else [])]
     return [
         Check("ruff format", _command([python, "-m", "ruff", "format", "--check", "."])),
         Check("ruff check", _command([python, "-m", "ruff", "check", "."])),
         Check("mypy --strict", _command([python, "-m", "mypy"])),
         Check("shellcheck", _command(["shellcheck", *_shell_scripts(root)])),
+        Check("warnings in programs", _command([*compiler, *(str(each) for each in programs)])),
         *per_kernel,
         Check("pytest", _command([python, "-m", "pytest", *tests])),
     ]
@@ -78,6 +77,17 @@ def _shell_scripts(root: Path) -> list[str]:
                 ):
                     found.append(str(path.relative_to(root)))
     return sorted(found)
+
+
+def _checkpatch(images: Images, sources: Sequence[Path]) -> bool:
+    """Runs the kernel's own checkpatch.pl: any finding fails."""
+    script = images.kernel_source / "scripts" / "checkpatch.pl"
+    options = ["--strict", "--no-tree", f"--root={images.kernel_source}", "--terse", "--quiet"]
+    files = ["--file", *(str(path) for path in sources)]
+    # It may leave a file of its own where it runs.
+    with tempfile.TemporaryDirectory(prefix="pibed-") as folder:
+        argv = ["perl", str(script), *options, *files]
+        return subprocess.run(argv, cwd=folder, check=False).returncode == 0
 
 
 def _sparse(images: Images, module: Path) -> bool:
