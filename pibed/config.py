@@ -50,6 +50,8 @@ class DebugKernel(Record):
     """Files of kernel/fragments/ without `.config`, behind the kernel's own."""
     kernel_args: list[str] = []
     """Added to the kernel's command line."""
+    boot_timeout_s: Annotated[float, Field(gt=0)]
+    """In place of the machine's."""
 
 
 class Kernel(Record):
@@ -136,7 +138,11 @@ class Machine(Record):
             update={"fragments": [*self.kernel.fragments, *debug.fragments]}
         )
         return self.model_copy(
-            update={"kernel": kernel, "kernel_args": [*self.kernel_args, *debug.kernel_args]}
+            update={
+                "kernel": kernel,
+                "kernel_args": [*self.kernel_args, *debug.kernel_args],
+                "boot_timeout_s": debug.boot_timeout_s,
+            }
         )
 
 
