@@ -49,7 +49,7 @@ static void expect(int line, const long demand[ARRAY_SIZE(names)],
 }
 
 /* In the order of names[]: allocated, freed, live, faults, mappings. */
-#define COUNTS(...) ((const long[ARRAY_SIZE(names)]){ __VA_ARGS__ })
+#define COUNTS(...) ((const long[ARRAY_SIZE(names)]) { __VA_ARGS__ })
 #define EXPECT(demand, pre) expect(__LINE__, demand, pre)
 
 static void write_fifth(void *argument)

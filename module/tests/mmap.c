@@ -21,7 +21,7 @@
 #define PAGES_PER_GIB ((1UL << 30) / PAGE)
 
 /* mmap(2) of a given descriptor. */
-static char *map_fd(int fd, size_t bytes, int prot, int flags, uint64_t offset)
+static char *map_fd(int fd, size_t bytes, int prot, int flags, off64_t offset)
 {
 	return mmap64(NULL, bytes, prot, flags, fd, offset);
 }
@@ -168,8 +168,8 @@ static void open_mode_limits(void)
  */
 static void any_offset(void)
 {
-	static const uint64_t offsets[] = {
-		PAGE, 7 * PAGE, 1UL << 20, 1UL << 31, (1ULL << 32) - 9 * PAGE,
+	static const off64_t offsets[] = {
+		PAGE, 7 * PAGE, 1UL << 20, 1LL << 31, (1LL << 32) - 9 * PAGE,
 	};
 	size_t i;
 
