@@ -102,7 +102,7 @@ def ktest(options: KtestOptions) -> None:
             results.write_file(folder / "junit.xml", junit.to_xml(title, outcomes))
     width = None if sys.stdout.isatty() else 110
     Console(width=width, highlight=False).print(testreport.table(title, outcomes))
-    for line in testreport.failures(outcomes):
+    for line in (*testreport.skips(outcomes), *testreport.failures(outcomes)):
         print(line)
     print(f"{testreport.counts(outcomes)}; seed {seed}")
     print(f"results: {folder}")

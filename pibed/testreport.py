@@ -98,7 +98,7 @@ class KtestProgress:
 
 
 def table(title: str, outcomes: Sequence[Outcome]) -> Table:
-    """A row a case, a column a mode; what was skipped says why."""
+    """A row a case, a column a mode."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -121,8 +121,7 @@ def table(title: str, outcomes: Sequence[Outcome]) -> Table:
             if outcome is None:
                 cells.append("")
                 continue
-            words = f"{outcome.status}: {outcome.message}" if outcome.message else outcome.status
-            cells.append(f"[{_STYLES[outcome.status]}]{escape(words)}[/]")
+            cells.append(f"[{_STYLES[outcome.status]}]{outcome.status}[/]")
         result.add_row(escape(case), *cells)
     return result
 
@@ -140,6 +139,15 @@ def failures(outcomes: Sequence[Outcome]) -> list[str]:
         if outcome.logs is not None:
             lines.append(f"  logs: {outcome.logs}")
     return lines
+
+
+def skips(outcomes: Sequence[Outcome]) -> list[str]:
+    """Each reason for which cases were skipped, with the cases."""
+    reasons: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.status == "skipped":
+            reasons.setdefault(f"{outcome.mode}: {outcome.message}", []).append(outcome.case)
+    return [f"skipped in {reason}: {', '.join(cases)}" for reason, cases in reasons.items()]
 
 
 def counts(outcomes: Sequence[Outcome]) -> str:

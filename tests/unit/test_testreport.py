@@ -38,8 +38,16 @@ def test_table_has_a_row_a_case_and_a_column_a_mode() -> None:
     assert lines[0] == "Title [x]"
     assert lines[1].split() == ["test", "demand-paging", "pre-paging"]
     assert lines[3].split() == ["fork.shared", "passed", "passed"]
-    assert lines[4].split("  ", 1)[1].strip() == "skipped: no [fault] injection"
-    assert lines[5].split("  ", 1)[1].strip() == "failed: mmap.c:9: page 3 is not zero"
+    assert lines[4].split() == ["inject.all", "skipped"]
+    assert lines[5].split() == ["mmap.zeroed", "failed"]
+
+
+def test_reasons_of_skips_are_said_once() -> None:
+    more = [*OUTCOMES, Outcome("demand-paging", "inject.b", "skipped", 0.1, "no [fault] injection")]
+    assert testreport.skips(more) == [
+        "skipped in demand-paging: no [fault] injection: inject.all, inject.b"
+    ]
+    assert testreport.skips(OUTCOMES[:1]) == []
 
 
 def test_failures_with_details_and_logs() -> None:
