@@ -211,6 +211,15 @@ static int paging_populate(struct vm_area_struct *vma, struct paging_tracker *tr
 	if (tracker->nr_pages > totalram_pages())
 		return -ENOMEM;
 
+	/*
+	 * The page tables, as long as there is memory: the core allocates them with the OOM killer,
+	 * which must not be what ends a mapping that takes the last pages.
+	 */
+	err = apply_to_page_range(vma->vm_mm, vma->vm_start, vma->vm_end - vma->vm_start,
+				  NULL, NULL);
+	if (err)
+		return err;
+
 	for (i = 0; i < tracker->nr_pages; i++) {
 		if (fatal_signal_pending(current))
 			return -EINTR;

@@ -1,7 +1,6 @@
 """A kernel's trace made readable: addresses become files and lines.
 
-The kernel's own scripts/decode_stacktrace.sh does it; it needs the kernel's and the module's
-debugging information, and leaves a line as it is where there is none.
+The kernel's own scripts/decode_stacktrace.sh does it, for a kernel with debugging information.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import subprocess
 from collections.abc import Sequence
 
 from pibed.build import Images
+from pibed.kconfig import read_config
 from pibed.process import clean_environment
 
 # It runs a handful of programs a line.
@@ -17,7 +17,12 @@ _TIMEOUT_S = 120
 
 
 def decode(lines: Sequence[str], images: Images) -> list[str]:
-    """The lines of a kernel log with source positions added; as they are if that fails."""
+    """The lines of a kernel log with source positions added.
+
+    They are returned as they are if the kernel has no debugging information, or if it fails.
+    """
+    if read_config(images.kernel_build / ".config").get("CONFIG_DEBUG_INFO", "n") != "y":
+        return list(lines)
     variables = dict(each.split("=", 1) for each in images.variables)
     script = images.kernel_source / "scripts" / "decode_stacktrace.sh"
     try:
@@ -38,5 +43,5 @@ def decode(lines: Sequence[str], images: Images) -> list[str]:
         return list(lines)
     # The module's sources are named relative to the kernel's build folder, which says nothing.
     decoded = result.stdout.replace(f"{images.kernel_build}/", "").splitlines()
-    # One line for each: anything else means that it did not get through.
+    # Fewer lines mean that it did not get through.
     return decoded if result.returncode == 0 and len(decoded) >= len(lines) else list(lines)

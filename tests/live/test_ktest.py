@@ -98,7 +98,7 @@ FREE_LOOP = (
 )
 
 WRONG = [
-    Wrong("no reference count", ((REFCOUNT, ""),), "fork.outlives_child", "pages_freed"),
+    Wrong("no reference count", ((REFCOUNT, ""),), "fork.outlives_child", "refcount"),
     Wrong(
         "leaked page",
         ((FREE_LOOP, FREE_LOOP.replace("i = 0", "i = 1")),),
@@ -107,11 +107,22 @@ WRONG = [
     ),
     Wrong(
         "leaked page that is counted as freed",
-        ((FREE, f"\tif (page_to_pfn(page) % 8)\n\t{FREE}"),),
+        (
+            (
+                "paging_free_page(tracker->pages[i]);",
+                "paging_free_page(i ? tracker->pages[i] : 0);",
+            ),
+            (FREE, f"\tif (page)\n\t{FREE}"),
+        ),
         "memory.returned_small",
-        "MemFree",
+        "of free memory are lost",
     ),
-    Wrong("leaked tracker", ((FREE_TRACKER, ""),), "memory.returned_tracker", "MemFree"),
+    Wrong(
+        "leaked tracker",
+        ((FREE_TRACKER, ""),),
+        "memory.returned_tracker",
+        "of free memory are lost",
+    ),
     Wrong(
         "leaked tracker, on the debug kernel",
         ((FREE_TRACKER, ""),),
@@ -121,15 +132,17 @@ WRONG = [
     ),
     Wrong(
         "tracker used after it was freed",
-        (
-            (FREE_TRACKER, ""),
-            (
-                "\tfor (i = 0; i < tracker->nr_pages",
-                f"{FREE_TRACKER}\tfor (i = 0; i < tracker->nr_pages",
-            ),
-        ),
+        ((FREE_TRACKER, ""), (FREE_LOOP, FREE_TRACKER + FREE_LOOP)),
         "mmap.zeroed",
         "BUG: KASAN: ",
+        debug=True,
+    ),
+    Wrong(
+        "page tables when memory is gone",
+        (("err = apply_to_page_range(", "err = 0 && apply_to_page_range("),),
+        "inject.populate",
+        "",
+        mode="pre-paging",
         debug=True,
     ),
     Wrong(
