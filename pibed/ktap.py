@@ -27,38 +27,44 @@ class Result:
     notes: tuple[str, ...]
 
 
-class KtapError(ValueError):
-    """The output is not the KTAP of a program that ran to its end; the text says why."""
+@dataclass(frozen=True)
+class Document:
+    """What a program printed: its results, and why they are not all that it planned, if so."""
+
+    results: tuple[Result, ...]
+    problem: str | None
 
 
-def parse(lines: Sequence[str]) -> list[Result]:
-    """The results of one program without subtests.
+def parse(lines: Sequence[str]) -> Document:
+    """The results of one program without subtests, up to where it is not KTAP any more.
 
-    Raises KtapError for a missing version or plan, for results that are not numbered 1, 2, … up to
-    the plan, and for "Bail out!".
+    A document has a problem when the version or the plan is missing, when its results are not
+    numbered 1, 2, … up to the plan, and when the program has bailed out.
     """
     results: list[Result] = []
     notes: list[str] = []
     planned: int | None = None
+    problem: str | None = None
     if not any(_VERSION.fullmatch(line.strip()) for line in lines):
-        raise KtapError("there is no line 'KTAP version 1'")
+        problem = "there is no line 'KTAP version 1'"
     for line in lines:
         if line.startswith("Bail out!"):
-            raise KtapError(line)
-        if match := _PLAN.fullmatch(line):
+            problem = problem or line
+        elif match := _PLAN.fullmatch(line):
             planned = int(match[1])
         elif match := _RESULT.fullmatch(line):
             if int(match[2]) != len(results) + 1:
-                raise KtapError(f"expected result {len(results) + 1}, not '{line}'")
+                problem = problem or f"expected result {len(results) + 1}, not '{line}'"
+                break
             results.append(_result(match, tuple(notes)))
             notes.clear()
         elif not _VERSION.fullmatch(line):
             notes.append(line.removeprefix("# "))
     if planned is None:
-        raise KtapError("there is no plan (a line such as '1..4')")
-    if planned != len(results):
-        raise KtapError(f"{len(results)} of {planned} results are there")
-    return results
+        problem = problem or "there is no plan (a line such as '1..4')"
+    elif planned != len(results):
+        problem = problem or f"{len(results)} of {planned} results are there"
+    return Document(tuple(results), problem)
 
 
 def _result(match: re.Match[str], notes: tuple[str, ...]) -> Result:

@@ -1,9 +1,9 @@
-"""Runs a suite of test programs in the guest, case by case, and says what came of each.
+"""Runs a suite of test programs in the guest and says what came of each of their cases.
 
 Every mode of the module is a sequence of boots. A case runs in a guest in which no case has failed
 yet: after a failure, and after the kernel's death, the rest goes on in a new boot. A kernel that
 reports an error of its own, or remembers memory that nobody points to any more, fails the case
-that caused it.
+that caused it: the programs announce on the kernel's console which case runs.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ _KMEMLEAK = (
     "mount -t debugfs none /sys/kernel/debug 2>/dev/null; cd /sys/kernel/debug; "
     "[ -e kmemleak ] || exit 0; sleep 6; echo scan >kmemleak; echo scan >kmemleak; cat kmemleak"
 )
+_ANNOUNCED = re.compile(r"\] test (\S+): (begins|ok|not ok|skipped)$")
+_TIME = re.compile(r"time (\d+\.\d+) s")
 _LISTED = re.compile(r"(\S+) (\S+) (\d+)")
 
 
@@ -166,13 +168,14 @@ class _Mode:
                 cases = self._choose(boot.cases())
                 self.observer.listed(self.name, len(cases))
             while cases:
-                case = cases.pop(0)
-                self.observer.began(self.name, str(case))
-                self._comms[case.comm] = str(case)
-                outcome = boot.run(case)
-                self._take(outcome)
-                if outcome.status == "failed":
-                    return cases
+                program = [case for case in cases if case.program == cases[0].program]
+                self.observer.began(self.name, program[0].program)
+                self._comms |= {case.comm: str(case) for case in program}
+                for outcome in boot.run(program):
+                    self._take(outcome)
+                    cases.pop(0)
+                    if outcome.status == "failed":
+                        return cases
             self._look_for_leaks(boot)
             self._take(boot.unload())
         return []
@@ -234,7 +237,7 @@ class _Boot:
         parameters = suite.modes[self.mode].items()
         settings = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in parameters)
         line = f"insmod /lib/modules/{suite.module.name}.ko {settings}"
-        outcome = self._checked("module.load", Command("load", _SHORT_S, line), _zero_status)
+        outcome = self._checked("module.load", Command("load", _SHORT_S, line))
         return outcome if outcome.status == "failed" else None
 
     def cases(self) -> list[Case]:
@@ -255,12 +258,42 @@ class _Boot:
             )
         return cases
 
-    def run(self, case: Case) -> Outcome:
-        """Runs one case."""
-        line = f"/{TESTS_PLACE}/{case.program} {self._options()} {case.name}"
+    def run(self, cases: Sequence[Case]) -> list[Outcome]:
+        """Runs cases of one program until one fails; what came of those that were run."""
+        program = cases[0].program
+        names = " ".join(case.name for case in cases)
+        line = f"/{TESTS_PLACE}/{program} {self._options()} --stop {names}"
         # The program ends a late case by itself, unless it cannot.
-        command = Command(str(case), case.timeout_s + _SHORT_S, line)
-        return self._checked(str(case), command, judge_case)
+        seconds = sum(case.timeout_s for case in cases) + _SHORT_S
+        start = time.monotonic()
+        try:
+            result = self.guest.run(Command(program, seconds, line))
+        except GuestError as error:
+            return self._outcomes_of_death(cases, start, error)
+        if result.timed_out:
+            result = replace(result, output=(*result.output, "Bail out! killed at the deadline"))
+        verdicts = judge(result, len(cases))
+        return [
+            self.outcome(str(case), *verdict)
+            for case, verdict in zip(cases, verdicts, strict=False)
+        ]
+
+    def _outcomes_of_death(
+        self, cases: Sequence[Case], start: float, error: GuestError
+    ) -> list[Outcome]:
+        """What the console tells of the cases until the one over which the guest was lost."""
+        text = self.logs.console.read_text(encoding="utf-8", errors="replace")
+        told = {match[1]: match[2] for match in map(_ANNOUNCED.search, text.splitlines()) if match}
+        outcomes: list[Outcome] = []
+        statuses: dict[str, Status] = {"ok": "passed", "skipped": "skipped", "not ok": "failed"}
+        for case in cases:
+            status = statuses.get(told.get(str(case), ""))
+            if status is None or status == "failed":
+                return [*outcomes, self.lost(str(case), start, error)]
+            message = "see the log" if status == "skipped" else ""
+            outcomes.append(self.outcome(str(case), status, 0.0, message, ()))
+        # All have ended: it must be what the last one left.
+        return [*outcomes[:-1], self.lost(str(cases[-1]), start, error)]
 
     def _options(self) -> str:
         return f"--seed {self.setup.seed} --seconds {self.setup.stress_s}"
@@ -284,7 +317,7 @@ class _Boot:
             return result
 
         line = f"rmmod {self.setup.suite.module.name}"
-        return self._checked("module.unload", Command("unload", _SHORT_S, line), _zero_status, run)
+        return self._checked("module.unload", Command("unload", _SHORT_S, line), run)
 
     def lost(self, name: str, start: float, error: GuestError) -> Outcome:
         """The outcome of what the guest was lost over; the console's log is whole by now."""
@@ -309,7 +342,6 @@ class _Boot:
         self,
         name: str,
         command: Command,
-        judge: Callable[[Result], tuple[Status, str, tuple[str, ...]]],
         run: Callable[[Command], Result] | None = None,
     ) -> Outcome:
         start = time.monotonic()
@@ -321,8 +353,10 @@ class _Boot:
         if result.timed_out:
             message = f"killed after {command.seconds:g} s"
             return self.outcome(name, "failed", seconds, message, result.output)
-        status, message, details = judge(result)
-        return self.outcome(name, status, seconds, message, details)
+        if result.status != 0:
+            message = f"status {result.status}: {'; '.join(result.output[-3:])}"
+            return self.outcome(name, "failed", seconds, message, result.output)
+        return self.outcome(name, "passed", seconds, "", ())
 
 
 def leaks_by_owner(lines: Sequence[str]) -> dict[str, list[str]]:
@@ -340,23 +374,30 @@ def leaks_by_owner(lines: Sequence[str]) -> dict[str, list[str]]:
     return reports
 
 
-def _zero_status(result: Result) -> tuple[Status, str, tuple[str, ...]]:
-    if result.status == 0:
-        return "passed", "", ()
-    return "failed", f"status {result.status}: {'; '.join(result.output[-3:])}", ()
+Verdict = tuple[Status, float, str, tuple[str, ...]]
 
 
-def judge_case(result: Result) -> tuple[Status, str, tuple[str, ...]]:
-    """Status, message and details of a case, from what its program printed."""
-    try:
-        (only,) = ktap.parse(result.output)
-    except ktap.KtapError as error:
-        return "failed", f"not KTAP: {error}", result.output
-    except ValueError:
-        return "failed", "not KTAP: expected one result", result.output
-    if only.status == "passed" and result.status != 0:
-        return "failed", f"passed, and yet status {result.status}", only.notes
-    message = only.reason if only.status == "skipped" else ""
-    if only.status == "failed":
-        message = only.notes[0] if only.notes else "no reason given"
-    return only.status, message, only.notes
+def judge(result: Result, planned: int) -> list[Verdict]:
+    """Status, seconds, message and notes of each case, from what its program printed.
+
+    Ends with the first that failed. Whatever is wrong with the output fails the case at which it
+    is.
+    """
+    document = ktap.parse(result.output)
+    verdicts: list[Verdict] = []
+    for each in document.results:
+        seconds = sum(float(match[1]) for match in map(_TIME.fullmatch, each.notes) if match)
+        notes = tuple(note for note in each.notes if not _TIME.fullmatch(note))
+        message = each.reason
+        if each.status == "failed":
+            message = notes[0] if notes else "no reason given"
+        verdicts.append((each.status, seconds, message, notes))
+        if each.status == "failed":
+            return verdicts
+    if document.problem is not None or len(verdicts) != planned:
+        problem = document.problem or f"{len(verdicts)} results instead of {planned}"
+        return [*verdicts[: planned - 1], ("failed", 0.0, f"not KTAP: {problem}", result.output)]
+    if result.status != 0:
+        message = f"everything passed, and yet status {result.status}"
+        return [*verdicts[:-1], ("failed", 0.0, message, result.output)]
+    return verdicts

@@ -593,7 +593,7 @@ static void sweep_populate(unsigned int failed_after[NR_PAGES])
 
 /*
  * Pre-paging, no memory for the page table, or for the first, a middle or the last page: ENOMEM,
- * and the pages that were allocated before are freed. (The page table and the first page are the two
+ * and the pages that were allocated before are freed. (Page table and first page are the two
  * that fail with no page allocated; a failed tracker of this size shows as neither, since the
  * allocator of slabs tries twice to get a page.)
  */

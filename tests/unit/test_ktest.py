@@ -9,29 +9,42 @@ from pibed.agent import Result
 from pibed.ktest import Case
 
 
-def judged(*lines: str, status: int = 0) -> tuple[str, str, tuple[str, ...]]:
-    result = Result("fork.shared", status, timed_out=False, truncated=False, output=lines)
-    return ktest.judge_case(result)
+def judged(*lines: str, status: int = 0, planned: int = 1) -> list[ktest.Verdict]:
+    result = Result("fork", status, timed_out=False, truncated=False, output=lines)
+    return ktest.judge(result, planned)
 
 
-def test_passed_with_its_notes() -> None:
-    lines = ("KTAP version 1", "1..1", "# seed 1", "ok 1 shared")
-    assert judged(*lines) == ("passed", "", ("seed 1",))
+def test_passed_with_its_notes_and_time() -> None:
+    lines = ("KTAP version 1", "1..1", "# seed 1", "# time 0.250 s", "ok 1 shared")
+    assert judged(*lines) == [("passed", 0.25, "", ("seed 1",))]
 
 
 def test_failed_says_why_in_one_line() -> None:
     lines = ("KTAP version 1", "1..1", "# fork.c:3: no", "# more", "not ok 1 shared")
-    assert judged(*lines, status=1) == ("failed", "fork.c:3: no", ("fork.c:3: no", "more"))
+    notes = ("fork.c:3: no", "more")
+    assert judged(*lines, status=1) == [("failed", 0.0, "fork.c:3: no", notes)]
 
 
 def test_failed_without_a_word() -> None:
-    status, message, _ = judged("KTAP version 1", "1..1", "not ok 1 shared", status=1)
-    assert (status, message) == ("failed", "no reason given")
+    lines = ("KTAP version 1", "1..1", "# time 1.000 s", "not ok 1 shared")
+    assert judged(*lines, status=1) == [("failed", 1.0, "no reason given", ())]
 
 
 def test_skipped_with_its_reason() -> None:
     lines = ("KTAP version 1", "1..1", "ok 1 shared # SKIP no fault injection")
-    assert judged(*lines) == ("skipped", "no fault injection", ())
+    assert judged(*lines) == [("skipped", 0.0, "no fault injection", ())]
+
+
+def test_stopped_at_the_first_failure() -> None:
+    lines = ("KTAP version 1", "1..3", "ok 1 a", "# why", "not ok 2 b", "Bail out! stopped")
+    assert [each[0] for each in judged(*lines, status=1, planned=3)] == ["passed", "failed"]
+
+
+def test_ended_in_the_middle_fails_the_case_that_ran() -> None:
+    lines = ("KTAP version 1", "1..3", "ok 1 a", "Bail out! a process cannot be killed")
+    verdicts = judged(*lines, status=1, planned=3)
+    assert [each[0] for each in verdicts] == ["passed", "failed"]
+    assert verdicts[1][2] == "not KTAP: Bail out! a process cannot be killed"
 
 
 @pytest.mark.parametrize(
@@ -40,16 +53,16 @@ def test_skipped_with_its_reason() -> None:
         ((), 0, "not KTAP: there is no line 'KTAP version 1'"),
         (("Segmentation fault",), 139, "not KTAP"),
         (("KTAP version 1", "1..1"), 0, "not KTAP: 0 of 1 results"),
-        (("KTAP version 1", "1..2", "ok 1 a", "ok 2 b"), 0, "expected one result"),
-        (("KTAP version 1", "1..1", "ok 1 a"), 1, "passed, and yet status 1"),
+        (("KTAP version 1", "1..2", "ok 1 a", "ok 2 b"), 0, "2 results instead of 1"),
+        (("KTAP version 1", "1..1", "ok 1 a"), 1, "everything passed, and yet status 1"),
     ],
 )
 def test_what_cannot_be_believed_has_failed(
     lines: tuple[str, ...], status: int, words: str
 ) -> None:
-    verdict, message, _ = judged(*lines, status=status)
-    assert verdict == "failed"
-    assert words in message
+    (verdict,) = judged(*lines, status=status)
+    assert verdict[0] == "failed"
+    assert words in verdict[2]
 
 
 def test_kernel_names_a_case_by_program_and_number() -> None:

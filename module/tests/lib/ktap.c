@@ -17,12 +17,17 @@
 
 #define DEFAULT_TIMEOUT_S 60
 
+/* How long a process that was killed may take to go. */
+#define GRACE_S 60
+
 /* Exit statuses of a case; kselftest has the same. */
 #define STATUS_FAILED 1
 #define STATUS_SKIPPED 4
 
 /* TAINT_OOT_MODULE: the only one that a module built out of the tree must give. */
 #define TAINT_ALLOWED BIT(12)
+
+enum verdict { PASSED, FAILED, SKIPPED };
 
 struct ktap_options ktap_options = { .seed = 1, .seconds = 10 };
 
@@ -76,14 +81,17 @@ void skip(const char *format, ...)
 	_exit(STATUS_SKIPPED);
 }
 
-/* Tells whoever reads the kernel's console which case the following lines belong to. */
-static void announce(const char *program, const char *name)
+/*
+ * Tells the kernel's console which case begins and how it has ended: to a person, which case the
+ * lines between belong to; to the host, which case ran when the kernel died.
+ */
+static void announce(const char *program, const char *name, const char *what)
 {
 	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return;
-	dprintf(fd, "<4>test %s.%s\n", program, name);
+	dprintf(fd, "<4>test %s.%s: %s\n", program, name, what);
 	close(fd);
 }
 
@@ -102,29 +110,45 @@ static double now_s(void)
 	return now.tv_sec + now.tv_nsec / 1e9;
 }
 
+/* A process that not even SIGKILL ends: nothing more can be said here. */
+[[gnu::noreturn]]
+static void give_up(void)
+{
+	printf("Bail out! a process cannot be killed\n");
+	exit(1);
+}
+
 /* Waits for a process; kills its group at the deadline. Returns whether that was needed. */
 static bool wait_or_kill(pid_t child, unsigned int timeout_s, int *status)
 {
 	double deadline = now_s() + timeout_s;
+	bool late = false;
 
 	while (waitpid(child, status, WNOHANG) == 0) {
 		if (now_s() > deadline) {
+			if (late)
+				give_up();
+			late = true;
+			deadline = now_s() + GRACE_S;
 			kill(-child, SIGKILL);
 			kill(child, SIGKILL);
-			waitpid(child, status, 0);
-			return true;
 		}
 		sleep_ms(2);
 	}
-	return false;
+	return late;
 }
 
 static void kill_rest(pid_t group)
 {
+	double deadline = now_s() + GRACE_S;
+
 	kill(-group, SIGKILL);
 	/* The runner is the subreaper: what the case left behind is its child now. */
-	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
-		;
+	while (waitpid(-1, NULL, WNOHANG) >= 0) {
+		if (now_s() > deadline)
+			give_up();
+		sleep_ms(2);
+	}
 }
 
 /* What must hold when nothing of a case is left. */
@@ -165,23 +189,22 @@ static unsigned int deadline_s(const struct ktap_case *test)
 	return test->timed ? own + ktap_options.seconds : own;
 }
 
-static bool run_case(const char *program, const struct ktap_case *test, unsigned int id,
-		     unsigned int number)
+/* Runs a case and prints what came of it, but for the result; returns that. */
+static enum verdict run_case(const char *program, const struct ktap_case *test, unsigned int id)
 {
 	unsigned int timeout_s = deadline_s(test);
 	unsigned long taint = read_number("/proc/sys/kernel/tainted");
-	bool late, passed;
+	double start = now_s();
 	int status = 0;
 	pid_t child;
+	bool late;
 
-	announce(program, test->name);
 	reason[0] = '\0';
 	fflush(NULL);
 	child = fork();
 	if (child < 0) {
 		note("fork: %s", strerror(errno));
-		printf("not ok %u %s\n", number, test->name);
-		return false;
+		return FAILED;
 	}
 	if (!child) {
 		char comm[16];
@@ -197,22 +220,35 @@ static bool run_case(const char *program, const struct ktap_case *test, unsigned
 	late = wait_or_kill(child, timeout_s, &status);
 	kill_rest(child);
 
-	passed = !late && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	if (late)
 		note("not done within %u s", timeout_s);
 	else if (WIFSIGNALED(status))
 		note("killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	late |= !nothing_left(taint);
+	note("time %.3f s", now_s() - start);
+	if (late || !WIFEXITED(status))
+		return FAILED;
+	if (WEXITSTATUS(status) == STATUS_SKIPPED)
+		return SKIPPED;
+	return WEXITSTATUS(status) ? FAILED : PASSED;
+}
 
-	if (!nothing_left(taint)) {
-		printf("not ok %u %s\n", number, test->name);
-		return false;
-	}
-	if (!late && WIFEXITED(status) && WEXITSTATUS(status) == STATUS_SKIPPED) {
+static enum verdict report_case(const char *program, const struct ktap_case *test,
+				unsigned int id, unsigned int number)
+{
+	static const char * const words[] = {
+		[PASSED] = "ok", [FAILED] = "not ok", [SKIPPED] = "skipped",
+	};
+	enum verdict verdict;
+
+	announce(program, test->name, "begins");
+	verdict = run_case(program, test, id);
+	announce(program, test->name, words[verdict]);
+	if (verdict == SKIPPED)
 		printf("ok %u %s # SKIP %s\n", number, test->name, reason);
-		return true;
-	}
-	printf("%s %u %s\n", passed ? "ok" : "not ok", number, test->name);
-	return passed;
+	else
+		printf("%s %u %s\n", words[verdict], number, test->name);
+	return verdict;
 }
 
 static unsigned long parse_number(const char *program, const char *option, const char *text)
@@ -245,7 +281,7 @@ int ktap_main(int argc, char **argv, const struct ktap_case *cases, size_t count
 {
 	const char *program = strrchr(argv[0], '/');
 	unsigned int wanted, number;
-	bool passed = true;
+	bool passed = true, stop = false;
 	int i;
 
 	program = program ? program + 1 : argv[0];
@@ -256,6 +292,8 @@ int ktap_main(int argc, char **argv, const struct ktap_case *cases, size_t count
 			for (each = 0; each < count; each++)
 				printf("%s %u\n", cases[each].name, deadline_s(&cases[each]));
 			return 0;
+		} else if (!strcmp(argv[i], "--stop")) {
+			stop = true;
 		} else if (!strcmp(argv[i], "--seed")) {
 			ktap_options.seed = parse_number(program, "--seed", argv[i + 1]);
 			i++;
@@ -291,7 +329,13 @@ int ktap_main(int argc, char **argv, const struct ktap_case *cases, size_t count
 
 		if (argc)
 			test = find_case(cases, count, argv[number - 1]);
-		passed &= run_case(program, test, test - cases + 1, number);
+		if (report_case(program, test, test - cases + 1, number) == FAILED) {
+			passed = false;
+			if (stop && number < wanted) {
+				printf("Bail out! stopped at the first failure\n");
+				break;
+			}
+		}
 	}
 	return passed ? 0 : 1;
 }
