@@ -28,7 +28,9 @@
  * not find the culprit, as the pages are in no resident set. mmap() then fails
  * with ENOMEM and has no effect. A fault raises SIGBUS: VM_FAULT_OOM would make
  * the core repeat the access for as long as there is no memory, and nothing
- * else would have been done about it. A fatal signal ends populating (EINTR).
+ * else would have been done about it. Page tables the core allocates with the
+ * OOM killer; populating therefore has them made before it takes the pages. A
+ * fatal signal ends populating (EINTR).
  *
  * Locking. A tracker's mutex serialises the faults of one mapping, so that two
  * threads which touch one page get the same. mmap() needs no lock: no one else
@@ -211,10 +213,7 @@ static int paging_populate(struct vm_area_struct *vma, struct paging_tracker *tr
 	if (tracker->nr_pages > totalram_pages())
 		return -ENOMEM;
 
-	/*
-	 * The page tables, as long as there is memory: the core allocates them with the OOM killer,
-	 * which must not be what ends a mapping that takes the last pages.
-	 */
+	/* Page tables first, as long as there is memory (see above). */
 	err = apply_to_page_range(vma->vm_mm, vma->vm_start, vma->vm_end - vma->vm_start,
 				  NULL, NULL);
 	if (err)

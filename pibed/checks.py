@@ -82,7 +82,7 @@ def _shell_scripts(root: Path) -> list[str]:
 def _checkpatch(images: Images, sources: Sequence[Path]) -> bool:
     """Runs the kernel's own checkpatch.pl: any finding fails."""
     script = images.kernel_source / "scripts" / "checkpatch.pl"
-    options = ["--strict", "--no-tree", f"--root={images.kernel_source}", "--terse", "--quiet"]
+    options = ["--strict", "--no-tree", f"--root={images.kernel_source}", "--terse", "--no-summary"]
     files = ["--file", *(str(path) for path in sources)]
     # It may leave a file of its own where it runs.
     with tempfile.TemporaryDirectory(prefix="pibed-") as folder:

@@ -206,7 +206,7 @@ static void bisect(void *argument)
 	allocated = counter("pages_allocated") - allocated;
 	low = allocated - EDGE_PAGES;
 	high = allocated + EDGE_PAGES;
-	while (high - low > EDGE_PAGES / 16) {
+	while (high - low > EDGE_PAGES / 4) {
 		size_t middle = (low + high) / 2;
 
 		if (mmap_works(middle))
@@ -418,7 +418,7 @@ static void returned_large(void)
 static void returned_tracker(void)
 {
 	const size_t pages = demand_paging() ? 65536 : 2048;
-	const unsigned int count = demand_paging() ? 64 : 400;
+	const unsigned int count = demand_paging() ? 16 : 330;
 	int fd = device(O_RDWR);
 	long before_kb = 0;
 	unsigned int i;
