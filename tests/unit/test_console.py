@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pibed.console import Console, Death, diagnose
+from pibed.console import Console, Death, diagnose, trace_in
 from tests.unit.helpers import FIXTURES
 
 LOGS = FIXTURES / "console"
@@ -32,6 +32,19 @@ DEATHS = {
     "panic.log": Death("panic", "Kernel panic - not syncing: sysrq triggered crash"),
     "hang.log": Death("hang", "rcu: INFO: rcu_sched detected stalls on CPUs/tasks:"),
     "hang-host-clock.log": Death("hang", "rcu: INFO: rcu_sched self-detected stall on CPU"),
+    # The debug kernel's detectors, provoked by tests/fixtures/modules/debug_errors.
+    "kasan.log": Death(
+        "oops", "BUG: KASAN: slab-out-of-bounds in debug_errors_init+0x74/0x264 [debug_errors]"
+    ),
+    "ubsan.log": Death("oops", "UBSAN: shift-out-of-bounds in module/debug_errors.c:67:3"),
+    "lockdep.log": Death("warning", "WARNING: possible circular locking dependency detected"),
+    "atomic-sleep.log": Death(
+        "oops", "BUG: sleeping function called from invalid context at kernel/locking/mutex.c:580"
+    ),
+    "soft-lockup.log": Death(
+        "hang", "watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [insmod:57]"
+    ),
+    "hung-task.log": Death("hang", "INFO: task insmod:57 blocked for more than 5 seconds."),
 }
 
 
@@ -214,3 +227,18 @@ def test_closing_our_end_ends_the_thread() -> None:
         thread.name == "console" and thread.is_alive() for thread in threading.enumerate()
     )
     line.far.close()
+
+
+def test_page_written_to_after_it_was_freed() -> None:
+    line = "[   12.5] pagealloc: memory corruption"
+    assert diagnose(line) == Death("oops", "pagealloc: memory corruption")
+    assert diagnose("[   12.5] pagealloc: single bit error") is not None
+
+
+def test_trace_begins_with_the_line_that_tells_of_the_end() -> None:
+    lines = (LOGS / "kasan.log").read_text(encoding="utf-8").splitlines()
+    trace = trace_in(lines)
+    assert diagnose(trace[0]) == DEATHS["kasan.log"]
+    assert len(trace) < len(lines)
+    assert any("debug_errors_init" in line for line in trace[1:])
+    assert trace_in(lines[: len(lines) - len(trace)]) == []
