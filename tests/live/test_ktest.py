@@ -40,8 +40,7 @@ class Quiet:
 # Each kernel and each kind of it once; the other two pairs are an `invoke ktest` away.
 @pytest.mark.parametrize(("kernel", "debug"), [("6.1", False), ("6.12", True)])
 def test_everything_passes(invoke: Run, tmp_path: Path, kernel: str, debug: bool) -> None:
-    options = ["--kernel", kernel, "--stress", "20", "--results", str(tmp_path)]
-    options += ["--debug"] if debug else []
+    options = ["--kernel", kernel, "--results", str(tmp_path), *(["--debug"] if debug else [])]
     result = invoke("ktest", *options, timeout=1500)
     assert result.returncode == 0, result.stdout + result.stderr
     root = ET.parse(tmp_path / "ktest" / "latest" / "junit.xml").getroot()
@@ -71,7 +70,7 @@ def test_everything_passes(invoke: Run, tmp_path: Path, kernel: str, debug: bool
     ]
     times = [float(each.get("time", "0")) for each in stress if each.get("name") == "random"]
     assert len(times) == len(root)
-    assert min(times) >= 20
+    assert min(times) >= 60
 
 
 @dataclass(frozen=True)
