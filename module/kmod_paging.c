@@ -12,25 +12,26 @@
  * pages; a part that is unmapped earlier keeps its pages until then. The VMAs
  * are VM_PFNMAP: the core neither counts references to the pages nor hands them
  * out to get_user_pages(), so no one can hold a page longer than the tracker
- * does, and the core has removed all page-table entries of a VMA when it calls
- * its close operation. For the same reason the pages are in no one's resident
+ * does, and when the last VMA goes the core has removed all page-table entries
+ * before it calls the close operation. For the same reason the pages are in no one's resident
  * set, in no core dump, and out of a debugger's reach.
  *
  * Refused. Private mappings (EINVAL), since copying on write would back them
  * with pages that the tracker does not know of. Executable ones (EPERM, and
- * EACCES from a later mprotect), as from a file system mounted noexec: this is
- * memory for data. Growth by mremap (EFAULT, by VM_DONTEXPAND), since the
+ * EACCES from a later mprotect): this is memory for data. A process with the
+ * personality READ_IMPLIES_EXEC asks for that with every readable mapping.
+ * Growth by mremap (EFAULT, by VM_DONTEXPAND), since the
  * tracker's array has a fixed size; so a fault outside of it cannot happen, and
  * would get SIGBUS. The file offset has no meaning: any is taken, and two
  * mappings of one offset are as apart as of two.
  *
  * Shortage of memory. Pages are asked for without the OOM killer, which could
  * not find the culprit, as the pages are in no resident set. mmap() then fails
- * with ENOMEM and has no effect. A fault raises SIGBUS: VM_FAULT_OOM would make
+ * with ENOMEM and leaves nothing. A fault raises SIGBUS: VM_FAULT_OOM would make
  * the core repeat the access for as long as there is no memory, and nothing
- * else would have been done about it. Page tables the core allocates with the
- * OOM killer; populating therefore has them made before it takes the pages. A
- * fatal signal ends populating (EINTR).
+ * else would have been done about it. Page tables the core allocates, and with
+ * the OOM killer; populating has them made before it takes the pages. A fatal
+ * signal ends populating (EINTR).
  *
  * Locking. A tracker's mutex serialises the faults of one mapping, so that two
  * threads which touch one page get the same. mmap() needs no lock: no one else

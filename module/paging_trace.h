@@ -52,7 +52,7 @@ TRACE_EVENT(fault,
 				    { (__force unsigned long)VM_FAULT_NOPAGE, "NOPAGE" }))
 );
 
-/* A VMA goes; refs is how many others still hold its pages. */
+/* A VMA goes; refs is how many others hold its pages, unless one goes at the same moment. */
 TRACE_EVENT(close,
 	    TP_PROTO(const struct vm_area_struct *vma, unsigned int refs),
 	    TP_ARGS(vma, refs),

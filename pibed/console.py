@@ -25,6 +25,8 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
             r"Internal error: |Unable to handle kernel |kernel BUG at |\bBUG: "
             # A freed page was written to (mm/page_poison.c); undefined behaviour (lib/ubsan.c).
             r"|pagealloc: (memory corruption|single bit error)|\bUBSAN: "
+            # SLUB (mm/slub.c); a lock without initialisation (kernel/locking/lockdep.c).
+            r"|\bBUG \S+ \(|INFO: trying to register non-static key"
         ),
     ),
     ("warning", re.compile(r"\bWARNING: |panic_on_warn set")),

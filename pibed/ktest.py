@@ -26,6 +26,7 @@ from pibed.config import Clock, Machine
 from pibed.console import trace_in
 from pibed.errors import GuestError, PibedError, UsageError
 from pibed.guest import Guest, Launch
+from pibed.kconfig import read_config
 from pibed.ktap import Status
 from pibed.payload import TESTS_PLACE
 from pibed.suite import Suite
@@ -37,10 +38,13 @@ _SHORT_S = 120.0
 # Kmemleak looks at objects older than 5 s only (MSECS_MIN_AGE in mm/kmemleak.c of Linux), and
 # reports what two scans in a row have found unchanged.
 _KMEMLEAK = (
-    "mount -t debugfs none /sys/kernel/debug 2>/dev/null; cd /sys/kernel/debug; "
-    "[ -e kmemleak ] || exit 0; sleep 6; echo scan >kmemleak; echo scan >kmemleak; cat kmemleak"
+    "mount -t debugfs none /sys/kernel/debug 2>/dev/null; cd /sys/kernel/debug && sleep 6 && "
+    # Two writes: a kmemleak that has switched itself off refuses them.
+    "echo scan >kmemleak && echo scan >kmemleak && cat kmemleak"
 )
 _ANNOUNCED = re.compile(r"\] test (\S+): (begins|ok|not ok|skipped)$")
+# In place of a process's name.
+_CUT_OFF = "…"
 _TIME = re.compile(r"time (\d+\.\d+) s")
 _LISTED = re.compile(r"(\S+) (\S+) (\d+)")
 
@@ -146,12 +150,36 @@ class _Mode:
 
     def run(self) -> None:
         """Boots until every case has its outcome."""
-        left: list[Case] | None = None
-        while left is None or left:
+        left = self._boot(None)
+        while left:
             left = self._boot(left)
 
     def _boot(self, cases: list[Case] | None) -> list[Case]:
         """One boot: runs cases (all, if None) until one fails; returns those left."""
+        start = time.monotonic()
+        try:
+            return self._booted(cases)
+        except GuestError as error:
+            # It did not boot, or did not say what there is to run.
+            folder = error.log.parent if error.log is not None else None
+            seconds = time.monotonic() - start
+            self._give_up(
+                Outcome(
+                    *(self.name, "module.boot", "failed", seconds, error.message),
+                    details=tuple(error.context),
+                    logs=folder,
+                ),
+                cases or [],
+            )
+            return []
+
+    def _give_up(self, failed: Outcome, cases: Sequence[Case]) -> None:
+        """Takes a failure after which nothing of the mode can be run."""
+        self._take(failed)
+        for case in cases:
+            self._take(replace(failed, case=str(case), seconds=0.0, message="not run", details=()))
+
+    def _booted(self, cases: list[Case] | None) -> list[Case]:
         self._boots += 1
         name = self.name if self._boots == 1 else f"{self.name}-{self._boots}"
         logs = qemu.Logs.below(self.setup.folder / "boots" / name)
@@ -160,14 +188,13 @@ class _Mode:
         with Guest(launch, logs, [], self._stop_requested) as guest:
             boot = _Boot(guest, self.setup, self.name, logs)
             if (failed := boot.load()) is not None:
-                self._take(failed)
-                for case in cases or []:
-                    self._take(replace(failed, case=str(case), message="not run", details=()))
+                self._give_up(failed, cases or [])
                 return []
             if cases is None:
                 cases = self._choose(boot.cases())
                 self.observer.listed(self.name, len(cases))
-            while cases:
+            failed = None
+            while cases and failed is None:
                 program = [case for case in cases if case.program == cases[0].program]
                 self.observer.began(self.name, program[0].program)
                 self._comms |= {case.comm: str(case) for case in program}
@@ -175,10 +202,12 @@ class _Mode:
                     self._take(outcome)
                     cases.pop(0)
                     if outcome.status == "failed":
-                        return cases
-            self._look_for_leaks(boot)
-            self._take(boot.unload())
-        return []
+                        failed = outcome
+            if boot.alive:
+                self._look_for_leaks(boot)
+            if not cases and boot.alive:
+                self._take(boot.unload())
+            return cases
 
     def _look_for_leaks(self, boot: _Boot) -> None:
         """Fails the cases whose processes allocated what nobody points to any more."""
@@ -191,27 +220,27 @@ class _Mode:
         for owner, lines in reports.items():
             case = self._comms.get(owner, "module.leaks")
             message = f"memory that process {owner} allocated is leaked (kmemleak)"
+            if owner == _CUT_OFF:
+                message = "kmemleak's report is cut off: other cases may have leaked as well"
             earlier = self.outcomes.get(case)
             seconds = earlier.seconds if earlier else 0.0
             details = [*(earlier.details if earlier else ()), *lines]
             self._take(boot.outcome(case, "failed", seconds, message, details))
 
     def _choose(self, cases: list[Case]) -> list[Case]:
-        chosen = [
-            case
-            for case in cases
-            if any(
-                fnmatch.fnmatchcase(str(case), pattern) or case.program == pattern
-                for pattern in self.setup.patterns
-            )
+        def matches(case: Case, pattern: str) -> bool:
+            return case.program == pattern or fnmatch.fnmatchcase(str(case), pattern)
+
+        for pattern in self.setup.patterns:
+            if not any(matches(case, pattern) for case in cases):
+                programs = ", ".join(dict.fromkeys(case.program for case in cases))
+                raise UsageError(
+                    f"--tests {','.join(self.setup.patterns)}: no test is called {pattern}",
+                    fix=f"name programs ({programs}) or patterns such as 'fork.*'",
+                )
+        return [
+            case for case in cases if any(matches(case, pattern) for pattern in self.setup.patterns)
         ]
-        if not chosen:
-            programs = ", ".join(dict.fromkeys(case.program for case in cases))
-            raise UsageError(
-                f"--tests {','.join(self.setup.patterns)}: no test is called so",
-                fix=f"name programs ({programs}) or patterns such as 'fork.*'",
-            )
-        return chosen
 
     def _take(self, outcome: Outcome) -> None:
         self.outcomes[outcome.case] = outcome
@@ -222,14 +251,15 @@ class _Mode:
             raise Cancelled("the tests were cancelled")
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Boot:
-    """A booted guest and what can be asked of it."""
+    """A booted guest and what can be asked of it, as long as it is alive."""
 
     guest: Guest
     setup: Setup
     mode: str
     logs: qemu.Logs
+    alive: bool = True
 
     def load(self) -> Outcome | None:
         """Loads the module; the outcome if that failed."""
@@ -243,7 +273,11 @@ class _Boot:
     def cases(self) -> list[Case]:
         """All cases of all programs."""
         options = self._options()
-        line = f'cd /{TESTS_PLACE} && for p in *; do ./$p {options} --list | sed "s/^/$p /"; done'
+        line = (
+            f"cd /{TESTS_PLACE} && for p in *; do "
+            f'l=$(./$p {options} --list) && [ -n "$l" ] && echo "$l" | sed "s/^/$p /" '
+            '|| { echo "$p lists nothing"; exit 1; }; done'
+        )
         result = self.guest.run(Command("list", _SHORT_S, line))
         cases: list[Case] = []
         for text in result.output:
@@ -272,7 +306,9 @@ class _Boot:
             return self._outcomes_of_death(cases, start, error)
         if result.timed_out:
             result = replace(result, output=(*result.output, "Bail out! killed at the deadline"))
-        verdicts = judge(result, len(cases))
+        elif result.truncated:
+            result = replace(result, output=(*result.output, "Bail out! more than 64 KiB printed"))
+        verdicts = judge(result, [case.name for case in cases])
         return [
             self.outcome(str(case), *verdict)
             for case, verdict in zip(cases, verdicts, strict=False)
@@ -300,6 +336,9 @@ class _Boot:
 
     def leaks(self) -> dict[str, list[str]]:
         """What kmemleak reports, by the process that allocated it; empty without kmemleak."""
+        config = read_config(self.setup.images.kernel_build / ".config")
+        if config.get("CONFIG_DEBUG_KMEMLEAK", "n") != "y":
+            return {}
         result = self.guest.run(Command("kmemleak", _SHORT_S, _KMEMLEAK))
         if result.status != 0 or result.timed_out:
             raise GuestError(f"kmemleak did not answer: {result.text}", log=self.logs.agent)
@@ -321,6 +360,7 @@ class _Boot:
 
     def lost(self, name: str, start: float, error: GuestError) -> Outcome:
         """The outcome of what the guest was lost over; the console's log is whole by now."""
+        self.alive = False
         text = self.logs.console.read_text(encoding="utf-8", errors="replace")
         decoded = trace.decode(trace_in(text.splitlines()) or error.context, self.setup.images)
         file = self.folder / "trace.txt"
@@ -377,7 +417,7 @@ def leaks_by_owner(lines: Sequence[str]) -> dict[str, list[str]]:
 Verdict = tuple[Status, float, str, tuple[str, ...]]
 
 
-def judge(result: Result, planned: int) -> list[Verdict]:
+def judge(result: Result, names: Sequence[str]) -> list[Verdict]:
     """Status, seconds, message and notes of each case, from what its program printed.
 
     Ends with the first that failed. Whatever is wrong with the output fails the case at which it
@@ -385,7 +425,10 @@ def judge(result: Result, planned: int) -> list[Verdict]:
     """
     document = ktap.parse(result.output)
     verdicts: list[Verdict] = []
-    for each in document.results:
+    for each, name in zip(document.results, names, strict=False):
+        if each.name != name:
+            message = f"not KTAP: expected a result of {name}, not of {each.name!r}"
+            return [*verdicts, ("failed", 0.0, message, result.output)]
         seconds = sum(float(match[1]) for match in map(_TIME.fullmatch, each.notes) if match)
         notes = tuple(note for note in each.notes if not _TIME.fullmatch(note))
         message = each.reason
@@ -394,9 +437,10 @@ def judge(result: Result, planned: int) -> list[Verdict]:
         verdicts.append((each.status, seconds, message, notes))
         if each.status == "failed":
             return verdicts
-    if document.problem is not None or len(verdicts) != planned:
-        problem = document.problem or f"{len(verdicts)} results instead of {planned}"
-        return [*verdicts[: planned - 1], ("failed", 0.0, f"not KTAP: {problem}", result.output)]
+    if document.problem is not None or len(document.results) != len(names):
+        count = len(document.results)
+        problem = document.problem or f"{count} results instead of {len(names)}"
+        return [*verdicts[: len(names) - 1], ("failed", 0.0, f"not KTAP: {problem}", result.output)]
     if result.status != 0:
         message = f"everything passed, and yet status {result.status}"
         return [*verdicts[:-1], ("failed", 0.0, message, result.output)]

@@ -74,10 +74,9 @@ def ktest(options: KtestOptions) -> None:
         machine = machine.with_debug_kernel()
         title += " with the debug options"
         name += "-debug"
-    stress_s = arguments.number("--stress", options.stress or str(suite.stress_s), 1, 86_400)
-    seed = arguments.number("--seed", options.seed or "1", 0, 2**32 - 1)
-    cores = len(os.sched_getaffinity(0))
-    jobs = arguments.number("--jobs", options.jobs or str(cores), 1, 1024)
+    stress_s = _number("--stress", options.stress, suite.stress_s, 1, 86_400)
+    seed = _number("--seed", options.seed, 1, 0, 2**32 - 1)
+    jobs = _number("--jobs", options.jobs, len(os.sched_getaffinity(0)), 1, 1024)
     jobs = min(jobs, len(suite.modes))
     patterns = _patterns(options.tests)
     host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
@@ -111,6 +110,10 @@ def ktest(options: KtestOptions) -> None:
     if failed:
         names = ", ".join(dict.fromkeys(outcome.case for outcome in failed))
         raise ChecksFailed(f"failed: {names}", fix="see above and the logs there")
+
+
+def _number(option: str, given: str | None, default: int, low: int, high: int) -> int:
+    return default if given is None else arguments.number(option, given, low, high)
 
 
 def _patterns(given: str | None) -> tuple[str, ...]:

@@ -402,7 +402,12 @@ static void unload_traced(void *argument)
 	ASSERT_OK(load(parameters_found));
 	trace_read(text, sizeof(text));
 	trace_start();
+	mapping = map_pages(1, PROT_READ | PROT_WRITE);
+	ASSERT_OK(munmap(mapping, PAGE));
+	trace_read(text, sizeof(text));
 	trace_stop();
+	ASSERT(strstr(text, "mmap: "));
+	ASSERT(strstr(text, "close: "));
 }
 
 /* The module can be unloaded while its trace events are recorded, and be traced again. */

@@ -35,6 +35,7 @@ def debug(request: pytest.FixtureRequest) -> tuple[Machine, Images]:
         ("out-of-bounds", KernelOops, "BUG: KASAN: slab-out-of-bounds in debug_errors_init"),
         ("shift", KernelOops, "UBSAN: shift-out-of-bounds"),
         ("order", KernelWarning, "WARNING: possible circular locking dependency detected"),
+        ("initialisation", KernelOops, "INFO: trying to register non-static key"),
         ("atomic", KernelOops, "BUG: sleeping function called from invalid context"),
         ("lockup", KernelHang, "BUG: soft lockup"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 import xml.etree.ElementTree as ET
@@ -22,6 +23,8 @@ from tests.live.test_sweep import start
 
 # A test program's own words for what it needs and a kernel without debug options has not.
 NEEDS_DEBUG = "the kernel has no fault injection"
+# Kmemleak keeps memory of its own that a count of free memory cannot tell from leaked memory.
+NEEDS_PLAIN = "kmemleak looks for it"
 
 
 class Quiet:
@@ -58,7 +61,7 @@ def test_everything_passes(invoke: Run, tmp_path: Path, kernel: str, debug: bool
             case.get("name")
             for case in suite
             if (skip := case.find("skipped")) is not None
-            and (debug or skip.get("message") != NEEDS_DEBUG)
+            and skip.get("message") != (NEEDS_PLAIN if debug else NEEDS_DEBUG)
         }
         for suite in root
     ]
@@ -81,7 +84,7 @@ class Wrong:
     edits: tuple[tuple[str, str], ...]
     caught_by: str
     words: str
-    """In the message or the details of the failure."""
+    """A regular expression that the message or the details of the failure match."""
     mode: str = "demand-paging"
     kernel: str = "6.12"
     debug: bool = False
@@ -126,7 +129,7 @@ WRONG = [
         "leaked tracker, on the debug kernel",
         ((FREE_TRACKER, ""),),
         "mmap.zeroed",
-        "is leaked (kmemleak)",
+        r"is leaked \(kmemleak\)",
         debug=True,
     ),
     Wrong(
@@ -140,7 +143,7 @@ WRONG = [
         "page tables when memory is gone",
         (("err = apply_to_page_range(", "err = 0 && apply_to_page_range("),),
         "inject.populate",
-        "",
+        r"inject\.c:\d+: expected (most|allocated)",
         mode="pre-paging",
         debug=True,
     ),
@@ -179,7 +182,7 @@ WRONG = [
         "private mappings accepted",
         (("\tif (!(vma->vm_flags & VM_MAYSHARE))\n\t\treturn -EINVAL;\n", ""),),
         "mmap.private_refused",
-        "",
+        "succeeded, expected EINVAL",
     ),
     Wrong(
         "executable mappings accepted",
@@ -198,13 +201,13 @@ WRONG = [
         "module not held by its mappings",
         (("\t.owner = THIS_MODULE,\n", ""),),
         "load.mapping_holds",
-        "",
+        "expected EWOULDBLOCK|the kernel died",
     ),
     Wrong(
         "log lines of faults limited in rate",
         (('\t\tpr_info("%s() invoked: took', '\t\tpr_info_ratelimited("%s() invoked: took'),),
         "counters.log_every_fault",
-        "",
+        r"counters\.c:\d+: ",
     ),
 ]
 
@@ -247,7 +250,7 @@ def test_wrong_module_is_caught(tmp_path: Path, wrong: Wrong) -> None:
     outcomes = run_tests(machine, images, wrong.mode, (wrong.caught_by,), tmp_path / "results")
     outcome = outcomes[wrong.caught_by]
     assert outcome.status == "failed"
-    assert wrong.words in "\n".join((outcome.message, *outcome.details))
+    assert re.search(wrong.words, "\n".join((outcome.message, *outcome.details)))
 
 
 def test_module_of_another_kernel_is_refused_before_boot(images: Images) -> None:
@@ -282,5 +285,5 @@ def test_interrupted_run_keeps_what_was_found_and_leaves_no_qemu(
 def test_no_such_test(invoke: Run, tmp_path: Path) -> None:
     result = invoke("ktest", "--tests", "frok", "--results", str(tmp_path))
     assert result.returncode == 2
-    assert "--tests frok: no test is called so" in result.stderr
+    assert "--tests frok: no test is called frok" in result.stderr
     assert "fork" in result.stderr

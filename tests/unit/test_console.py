@@ -235,6 +235,14 @@ def test_page_written_to_after_it_was_freed() -> None:
     assert diagnose("[   12.5] pagealloc: single bit error") is not None
 
 
+def test_broken_slab_and_lock_that_was_not_initialised() -> None:
+    for line in (
+        "BUG kmalloc-64 (Tainted: G           O      ): Right Redzone overwritten",
+        "INFO: trying to register non-static key.",
+    ):
+        assert diagnose(f"[   12.5] {line}") == Death("oops", line)
+
+
 def test_trace_begins_with_the_line_that_tells_of_the_end() -> None:
     lines = (LOGS / "kasan.log").read_text(encoding="utf-8").splitlines()
     trace = trace_in(lines)

@@ -9,9 +9,9 @@ from pibed.agent import Result
 from pibed.ktest import Case
 
 
-def judged(*lines: str, status: int = 0, planned: int = 1) -> list[ktest.Verdict]:
+def judged(*lines: str, status: int = 0, names: str = "shared") -> list[ktest.Verdict]:
     result = Result("fork", status, timed_out=False, truncated=False, output=lines)
-    return ktest.judge(result, planned)
+    return ktest.judge(result, names.split())
 
 
 def test_passed_with_its_notes_and_time() -> None:
@@ -37,12 +37,12 @@ def test_skipped_with_its_reason() -> None:
 
 def test_stopped_at_the_first_failure() -> None:
     lines = ("KTAP version 1", "1..3", "ok 1 a", "# why", "not ok 2 b", "Bail out! stopped")
-    assert [each[0] for each in judged(*lines, status=1, planned=3)] == ["passed", "failed"]
+    assert [each[0] for each in judged(*lines, status=1, names="a b c")] == ["passed", "failed"]
 
 
 def test_ended_in_the_middle_fails_the_case_that_ran() -> None:
     lines = ("KTAP version 1", "1..3", "ok 1 a", "Bail out! a process cannot be killed")
-    verdicts = judged(*lines, status=1, planned=3)
+    verdicts = judged(*lines, status=1, names="a b c")
     assert [each[0] for each in verdicts] == ["passed", "failed"]
     assert verdicts[1][2] == "not KTAP: Bail out! a process cannot be killed"
 
@@ -53,8 +53,13 @@ def test_ended_in_the_middle_fails_the_case_that_ran() -> None:
         ((), 0, "not KTAP: there is no line 'KTAP version 1'"),
         (("Segmentation fault",), 139, "not KTAP"),
         (("KTAP version 1", "1..1"), 0, "not KTAP: 0 of 1 results"),
-        (("KTAP version 1", "1..2", "ok 1 a", "ok 2 b"), 0, "2 results instead of 1"),
-        (("KTAP version 1", "1..1", "ok 1 a"), 1, "everything passed, and yet status 1"),
+        (("KTAP version 1", "1..2", "ok 1 shared", "ok 2 b"), 0, "2 results instead of 1"),
+        (
+            ("KTAP version 1", "1..1", "ok 1 other"),
+            0,
+            "expected a result of shared, not of 'other'",
+        ),
+        (("KTAP version 1", "1..1", "ok 1 shared"), 1, "everything passed, and yet status 1"),
     ],
 )
 def test_what_cannot_be_believed_has_failed(

@@ -118,7 +118,7 @@ void *shared_memory(size_t bytes)
 	return memory;
 }
 
-static __thread sigjmp_buf escape;
+static sigjmp_buf escape;
 
 static void on_signal(int number)
 {

@@ -48,7 +48,10 @@ char *reserve_pages(size_t pages);
 /* Zeroed memory that is shared with children (not of the device). */
 void *shared_memory(size_t bytes);
 
-/* Reads or writes one byte; returns 0, or the signal (SIGSEGV, SIGBUS) that it raised. */
+/*
+ * Reads or writes one byte; returns 0, or the signal (SIGSEGV, SIGBUS) that it raised. Not for two
+ * threads at once: the handlers are the process's.
+ */
 int try_read(const char *address);
 int try_write(char *address, char value);
 

@@ -82,8 +82,8 @@ void skip(const char *format, ...)
 }
 
 /*
- * Tells the kernel's console which case begins and how it has ended: to a person, which case the
- * lines between belong to; to the host, which case ran when the kernel died.
+ * Tells the kernel's console which case begins and how it has ended, so that it is known which one
+ * ran when the kernel died or warned.
  */
 static void announce(const char *program, const char *name, const char *what)
 {
