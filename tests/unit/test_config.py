@@ -339,7 +339,8 @@ def test_debug_kernel_comes_on_top_and_leaves_the_machine_as_it_is() -> None:
     machine = config.load_machine("pi2")
     debug = machine.with_debug_kernel()
     assert debug.kernel.fragments == [*machine.kernel.fragments, "debug"]
-    assert debug.kernel_args == [*machine.kernel_args, "page_poison=1", "mem=256M"]
+    assert debug.kernel_args == [*machine.kernel_args, *machine.kernel.debug.kernel_args]
+    assert "page_poison=1" in debug.kernel_args
     assert "debug" not in machine.kernel.fragments
 
 
