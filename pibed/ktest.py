@@ -266,7 +266,11 @@ class _Boot:
         suite = self.setup.suite
         parameters = suite.modes[self.mode].items()
         settings = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in parameters)
-        line = f"insmod /lib/modules/{suite.module.name}.ko {settings}"
+        # Without the first, the kernel drops announcements that come too fast.
+        line = (
+            "echo on >/proc/sys/kernel/printk_devkmsg; "
+            f"insmod /lib/modules/{suite.module.name}.ko {settings}"
+        )
         outcome = self._checked("module.load", Command("load", _SHORT_S, line))
         return outcome if outcome.status == "failed" else None
 
