@@ -195,7 +195,7 @@ class _Mode:
                 self.observer.listed(self.name, len(cases))
             failed = None
             while cases and failed is None:
-                program = [case for case in cases if case.program == cases[0].program]
+                program = cases[:1]
                 self.observer.began(self.name, program[0].program)
                 self._comms |= {case.comm: str(case) for case in program}
                 for outcome in boot.run(program):
