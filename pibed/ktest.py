@@ -305,7 +305,7 @@ class _Boot:
         seconds = sum(case.timeout_s for case in cases) + _SHORT_S
         start = time.monotonic()
         try:
-            result = self.guest.run(Command(program, seconds, line))
+            result = self.guest.run(Command(str(cases[0]), seconds, line))
         except GuestError as error:
             return self._outcomes_of_death(cases, start, error)
         if result.timed_out:

@@ -267,9 +267,9 @@ def test_interrupted_run_keeps_what_was_found_and_leaves_no_qemu(
     images: Images, tmp_path: Path
 ) -> None:
     process = start("ktest", "--tests", "fork,stress", "--results", str(tmp_path))
-    console = tmp_path / "ktest" / "latest" / "boots" / "demand-paging" / "console.log"
+    agent = tmp_path / "ktest" / "latest" / "boots" / "demand-paging" / "agent.log"
     deadline = time.monotonic() + 120
-    while not (console.exists() and b"test stress." in console.read_bytes()):
+    while not (agent.exists() and b"begin stress" in agent.read_bytes()):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.2)
