@@ -1,4 +1,4 @@
-"""Measures pibed beside the bare thing in one run: `bench/bench.py build|boot|sweep|memory`.
+"""Measures pibed beside the bare thing in one run: `bench/bench.py list|build|boot|sweep|memory`.
 
 Run it on a machine that does nothing else, from the checkout's environment, after `invoke build`.
 Ratios are what counts: absolute times are this machine's.
@@ -48,6 +48,18 @@ def inv(*arguments: str, cache: Path | None = None) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+
+
+def bench_list() -> None:
+    """`./inv --list` beside Invoke alone, which is the least that it could take."""
+    alone = [sys.executable, "-c", "import invoke"]
+    pairs = []
+    for _ in range(11):
+        bare = measured(lambda: subprocess.run(alone, check=True))[0]
+        pairs.append((bare, measured(lambda: inv("--list"))[0]))
+    bare, ours = (statistics.median(times) for times in zip(*pairs, strict=True))
+    print(f"import invoke: median {bare:.3f} s")
+    print(f"./inv --list:  median {ours:.3f} s, ratio {ours / bare:.2f}")
 
 
 def bench_build() -> None:
@@ -177,6 +189,7 @@ def bench_memory() -> None:
 
 if __name__ == "__main__":
     benches = {
+        "list": bench_list,
         "build": bench_build,
         "boot": bench_boot,
         "sweep": bench_sweep,
