@@ -14,7 +14,7 @@ from pibed.config import Clock, Experiment
 from pibed.errors import GuestError
 from pibed.plan import Cell, Visit, cells
 from pibed.samples import Sample
-from pibed.ui import duration
+from pibed.ui import counting_bar, duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -115,24 +115,7 @@ class SweepProgress:
         if not self._console.is_terminal:
             yield
             return
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-        )
-
-        with Progress(
-            TextColumn("samples"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
-            TextColumn("{task.fields[now]}", style="dim"),
-            console=self._console,
-            transient=True,
-        ) as progress:
+        with counting_bar(self._console, "samples", "left", "now") as progress:
             self._live = (progress, progress.add_task("", total=self._total, left="", now=""))
             try:
                 yield

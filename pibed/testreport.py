@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pibed.ktest import Outcome
-from pibed.ui import duration
+from pibed.ui import counting_bar, duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,23 +39,7 @@ class KtestProgress:
         if not self._console.is_terminal:
             yield
             return
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-        )
-
-        with Progress(
-            TextColumn("tests"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[now]}", style="dim", markup=False),
-            console=self._console,
-            transient=True,
-        ) as progress:
+        with counting_bar(self._console, "tests", "now") as progress:
             self._live = (progress, progress.add_task("", total=None, now=""))
             try:
                 yield

@@ -16,6 +16,7 @@ from pibed.store import Output
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
 # Seconds between two lines about the same work in a log.
 _PLAIN_INTERVAL_S = 15.0
@@ -38,6 +39,29 @@ def duration(seconds: float) -> str:
     if minutes < 100:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def counting_bar(console: Console, label: str, *fields: str) -> Progress:
+    """A bar that counts up to a total, with the task's fields behind it, the last one dim."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    shown = [
+        TextColumn(
+            f"{{task.fields[{field}]}}", style="dim" if field == fields[-1] else "", markup=False
+        )
+        for field in fields
+    ]
+    return Progress(
+        *(TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), *shown),
+        console=console,
+        transient=True,
+    )
 
 
 class BuildProgress:
