@@ -3,7 +3,7 @@
 Every mode of the module is a sequence of boots. A case runs in a guest in which no case has failed
 yet: after a failure, and after the kernel's death, the rest goes on in a new boot. A kernel that
 reports an error of its own, or remembers memory that nobody points to any more, fails the case
-that caused it: the programs announce on the kernel's console which case runs.
+that caused it, since each is a command of its own.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ _KMEMLEAK = (
     # Two writes: a kmemleak that has switched itself off refuses them.
     "echo scan >kmemleak && echo scan >kmemleak && cat kmemleak"
 )
-_ANNOUNCED = re.compile(r"\] test (\S+): (begins|ok|not ok|skipped)$")
 # In place of a process's name.
 _CUT_OFF = "…"
 _TIME = re.compile(r"time (\d+\.\d+) s")
@@ -69,7 +68,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a case in a mode; `seconds` are the host's."""
+    """What came of a case in a mode, and how many seconds it took."""
 
     mode: str
     case: str
@@ -118,7 +117,7 @@ def ktest(setup: Setup, jobs: int, observer: Observer, outcomes: list[Outcome]) 
 
     `outcomes` gets what came of the cases, mode by mode, also of those before an error.
 
-    Raises UsageError when no case matches the patterns, GuestError when a guest does not boot.
+    Raises UsageError when a pattern matches no case. A guest that does not boot is an outcome.
     Whatever it raises, no QEMU is left when it returns.
     """
     cancel = threading.Event()
@@ -193,16 +192,14 @@ class _Mode:
             if cases is None:
                 cases = self._choose(boot.cases())
                 self.observer.listed(self.name, len(cases))
-            failed = None
-            while cases and failed is None:
-                program = cases[:1]
-                self.observer.began(self.name, program[0].program)
-                self._comms |= {case.comm: str(case) for case in program}
-                for outcome in boot.run(program):
-                    self._take(outcome)
-                    cases.pop(0)
-                    if outcome.status == "failed":
-                        failed = outcome
+            while cases:
+                case = cases.pop(0)
+                self.observer.began(self.name, str(case))
+                self._comms[case.comm] = str(case)
+                outcome = boot.run(case)
+                self._take(outcome)
+                if outcome.status == "failed":
+                    break
             if boot.alive:
                 self._look_for_leaks(boot)
             if not cases and boot.alive:
@@ -266,11 +263,7 @@ class _Boot:
         suite = self.setup.suite
         parameters = suite.modes[self.mode].items()
         settings = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in parameters)
-        # Without the first, the kernel drops announcements that come too fast.
-        line = (
-            "echo on >/proc/sys/kernel/printk_devkmsg; "
-            f"insmod /lib/modules/{suite.module.name}.ko {settings}"
-        )
+        line = f"insmod /lib/modules/{suite.module.name}.ko {settings}"
         outcome = self._checked("module.load", Command("load", _SHORT_S, line))
         return outcome if outcome.status == "failed" else None
 
@@ -296,44 +289,22 @@ class _Boot:
             )
         return cases
 
-    def run(self, cases: Sequence[Case]) -> list[Outcome]:
-        """Runs cases of one program until one fails; what came of those that were run."""
-        program = cases[0].program
-        names = " ".join(case.name for case in cases)
-        line = f"/{TESTS_PLACE}/{program} {self._options()} --stop {names}"
+    def run(self, case: Case) -> Outcome:
+        """Runs one case."""
+        line = f"/{TESTS_PLACE}/{case.program} {self._options()} {case.name}"
         # The program ends a late case by itself, unless it cannot.
-        seconds = sum(case.timeout_s for case in cases) + _SHORT_S
+        command = Command(str(case), case.timeout_s + _SHORT_S, line)
         start = time.monotonic()
         try:
-            result = self.guest.run(Command(str(cases[0]), seconds, line))
+            result = self.guest.run(command)
         except GuestError as error:
-            return self._outcomes_of_death(cases, start, error)
+            return self.lost(str(case), start, error)
         if result.timed_out:
             result = replace(result, output=(*result.output, "Bail out! killed at the deadline"))
         elif result.truncated:
             result = replace(result, output=(*result.output, "Bail out! more than 64 KiB printed"))
-        verdicts = judge(result, [case.name for case in cases])
-        return [
-            self.outcome(str(case), *verdict)
-            for case, verdict in zip(cases, verdicts, strict=False)
-        ]
-
-    def _outcomes_of_death(
-        self, cases: Sequence[Case], start: float, error: GuestError
-    ) -> list[Outcome]:
-        """What the console tells of the cases until the one over which the guest was lost."""
-        text = self.logs.console.read_text(encoding="utf-8", errors="replace")
-        told = {match[1]: match[2] for match in map(_ANNOUNCED.search, text.splitlines()) if match}
-        outcomes: list[Outcome] = []
-        statuses: dict[str, Status] = {"ok": "passed", "skipped": "skipped", "not ok": "failed"}
-        for case in cases:
-            status = statuses.get(told.get(str(case), ""))
-            if status is None or status == "failed":
-                return [*outcomes, self.lost(str(case), start, error)]
-            message = "see the log" if status == "skipped" else ""
-            outcomes.append(self.outcome(str(case), status, 0.0, message, ()))
-        # All have ended: it must be what the last one left.
-        return [*outcomes[:-1], self.lost(str(cases[-1]), start, error)]
+        (verdict,) = judge(result, [case.name])
+        return self.outcome(str(case), *verdict)
 
     def _options(self) -> str:
         return f"--seed {self.setup.seed} --seconds {self.setup.stress_s}"
@@ -346,10 +317,10 @@ class _Boot:
         result = self.guest.run(Command("kmemleak", _SHORT_S, _KMEMLEAK))
         if result.status != 0 or result.timed_out:
             raise GuestError(f"kmemleak did not answer: {result.text}", log=self.logs.agent)
-        return {
-            owner: trace.decode(lines, self.setup.images)
-            for owner, lines in leaks_by_owner(result.output).items()
-        }
+        found = leaks_by_owner(result.output)
+        if result.truncated:
+            found[_CUT_OFF] = []
+        return {owner: trace.decode(lines, self.setup.images) for owner, lines in found.items()}
 
     def unload(self) -> Outcome:
         """Unloads the module and powers off; both must work."""

@@ -81,20 +81,6 @@ void skip(const char *format, ...)
 	_exit(STATUS_SKIPPED);
 }
 
-/*
- * Tells the kernel's console which case begins and how it has ended, so that it is known which one
- * ran when the kernel died or warned.
- */
-static void announce(const char *program, const char *name, const char *what)
-{
-	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return;
-	dprintf(fd, "<4>test %s.%s: %s\n", program, name, what);
-	close(fd);
-}
-
 static void sleep_ms(long ms)
 {
 	const struct timespec time = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
@@ -236,18 +222,12 @@ static enum verdict run_case(const char *program, const struct ktap_case *test, 
 static enum verdict report_case(const char *program, const struct ktap_case *test,
 				unsigned int id, unsigned int number)
 {
-	static const char * const words[] = {
-		[PASSED] = "ok", [FAILED] = "not ok", [SKIPPED] = "skipped",
-	};
-	enum verdict verdict;
+	enum verdict verdict = run_case(program, test, id);
 
-	announce(program, test->name, "begins");
-	verdict = run_case(program, test, id);
-	announce(program, test->name, words[verdict]);
 	if (verdict == SKIPPED)
 		printf("ok %u %s # SKIP %s\n", number, test->name, reason);
 	else
-		printf("%s %u %s\n", words[verdict], number, test->name);
+		printf("%s %u %s\n", verdict == PASSED ? "ok" : "not ok", number, test->name);
 	return verdict;
 }
 
@@ -281,7 +261,7 @@ int ktap_main(int argc, char **argv, const struct ktap_case *cases, size_t count
 {
 	const char *program = strrchr(argv[0], '/');
 	unsigned int wanted, number;
-	bool passed = true, stop = false;
+	bool passed = true;
 	int i;
 
 	program = program ? program + 1 : argv[0];
@@ -292,8 +272,6 @@ int ktap_main(int argc, char **argv, const struct ktap_case *cases, size_t count
 			for (each = 0; each < count; each++)
 				printf("%s %u\n", cases[each].name, deadline_s(&cases[each]));
 			return 0;
-		} else if (!strcmp(argv[i], "--stop")) {
-			stop = true;
 		} else if (!strcmp(argv[i], "--seed")) {
 			ktap_options.seed = parse_number(program, "--seed", argv[i + 1]);
 			i++;
@@ -329,13 +307,8 @@ int ktap_main(int argc, char **argv, const struct ktap_case *cases, size_t count
 
 		if (argc)
 			test = find_case(cases, count, argv[number - 1]);
-		if (report_case(program, test, test - cases + 1, number) == FAILED) {
+		if (report_case(program, test, test - cases + 1, number) == FAILED)
 			passed = false;
-			if (stop && number < wanted) {
-				printf("Bail out! stopped at the first failure\n");
-				break;
-			}
-		}
 	}
 	return passed ? 0 : 1;
 }

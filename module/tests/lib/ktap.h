@@ -2,14 +2,14 @@
 /*
  * A small runner for test programs that print KTAP (Documentation/dev-tools/ktap.rst of Linux).
  *
- *   PROGRAM [--seed N] [--seconds N] [--stop] [--list | CASE...]
+ *   PROGRAM [--seed N] [--seconds N] [--list | CASE...]
  *
- * runs the named cases, or all, with --stop until one fails; --list prints each case's name and
- * deadline in seconds instead. Each case is a process of its own, in a process group of its own,
- * named "<program>.<number>" (which a kernel report shows as comm). A case ends by returning
- * (passed), by a failed ASSERT or skip(), by a signal, or at its deadline. When it and all
- * processes that it left have gone, the module must hold no page, mapping or reference any more
- * and the kernel must have no new taint; otherwise the case has failed.
+ * runs the named cases, or all; --list prints each case's name and deadline in seconds instead.
+ * Each case is a process of its own, in a process group of its own, named "<program>.<number>"
+ * (which a kernel report shows as comm). A case ends by returning (passed), by a failed ASSERT or
+ * skip(), by a signal, or at its deadline. When it and all processes that it left have gone, the
+ * module must hold no page, mapping or reference any more and the kernel must have no new taint;
+ * otherwise the case has failed.
  *
  * Exit status: 0 if no case failed, 1 if one did, 2 for a bad command line.
  */
