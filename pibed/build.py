@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pibed import kconfig, vermagic
+from pibed import kconfig, toolchain, vermagic
 from pibed.apt import Archive, Downloads
 from pibed.config import Machine, checkout
 from pibed.errors import BuildError, UsageError
 from pibed.initramfs import CharDevice, Entry, File, Folder, Link, write_archive
 from pibed.payload import Payload
-from pibed.process import capture, run_logged
+from pibed.process import run_logged
 from pibed.store import Output, Step, Store, digest_files, digest_text
+from pibed.toolchain import Toolchain
 
 # Fixed, so that the same sources give the same bytes wherever and whenever they are built.
 REPRODUCIBLE = {
@@ -77,7 +78,7 @@ class _Builder:
     machine: Machine
     store: Store
     progress: Progress
-    tools: dict[str, str]
+    tools: Toolchain
 
     def run(self, step: Step, make: Callable[[Path, Path, Callable[[str], None]], None]) -> Output:
         def logged(folder: Path, log: Path) -> None:
@@ -105,10 +106,7 @@ def build(
     downloads = Downloads(root, refresh)
     linux = downloads.fetch(f"linux-source-{machine.kernel.version}", "binary")
     busybox = downloads.fetch("busybox", "source")
-    tools = {
-        name: capture([name, "--version"]).splitlines()[0]
-        for name in ("gcc", f"{machine.cross_compile}gcc", f"{machine.cross_compile}ld")
-    }
+    tools = toolchain.find(machine)
     builder = _Builder(machine, Store(root / "steps"), progress, tools)
 
     linux_source = _unpack_linux(builder, linux)
@@ -135,7 +133,7 @@ def build(
             archive.package: {"version": archive.version, "files": archive.files}
             for archive in (linux, busybox)
         },
-        tools=tools,
+        tools=tools.linking,
         steps=(linux_source, kernel, device_tree, busybox_binary, module, programs, initramfs),
     )
 
@@ -213,7 +211,8 @@ def _kernel(builder: _Builder, source: Output) -> Output:
         "config": digest_text(text),
         "variables": " ".join(builder.variables),
         "device tree": dtb,
-        "tools": str(builder.tools),
+        # Not the C library: nothing of it gets into the kernel.
+        "tools": str(builder.tools.compilers),
     }
     # Measured on two cores; sanitizers make the compiler slower.
     expected_s = 240 if "CONFIG_KASAN" in requests else 140
@@ -296,7 +295,7 @@ def _busybox(builder: _Builder, source: Output) -> Output:
         "source": source.step.key,
         "config": "".join(f"{request}\n" for request in requests.values()),
         "variables": " ".join(builder.variables),
-        "tools": str(builder.tools),
+        "tools": str(builder.tools.linking),
     }
     return builder.run(Step("busybox", inputs, expected_s=20), make)
 
@@ -343,7 +342,7 @@ def _programs(builder: _Builder, payload: Payload) -> Output:
         "files": digest_files(checkout(), sorted(files)),
         "programs": " ".join(each.name for each in payload.programs),
         "cflags": " ".join(payload.cflags),
-        "tools": str(builder.tools),
+        "tools": str(builder.tools.linking),
     }
     return builder.run(Step("programs", inputs, expected_s=len(payload.programs)), make)
 

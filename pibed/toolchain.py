@@ -1,0 +1,62 @@
+"""The tools that decide what is built and measured, each with a line that tells it from others."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pibed.config import Machine
+from pibed.errors import HostError
+from pibed.process import capture
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """What the host has for a machine."""
+
+    compilers: dict[str, str]
+    """Compilers and linker, by name: the line in which each states its version."""
+    libc: str
+    """The C library that programs of the guest are linked with: its version and SHA-256."""
+    qemu: str
+    """QEMU's version line."""
+
+    @property
+    def linking(self) -> dict[str, str]:
+        """All that makes programs of the guest: the compilers and the C library."""
+        return self.compilers | {"libc.a": self.libc}
+
+    @property
+    def all(self) -> dict[str, str]:
+        """Everything, as the lock has it."""
+        return self.linking | {"qemu": self.qemu}
+
+
+def find(machine: Machine) -> Toolchain:
+    """Asks each tool; raises HostError for one that is missing, BuildError for a broken one."""
+    compiler = f"{machine.cross_compile}gcc"
+    return Toolchain(
+        compilers={
+            name: _version(name) for name in ("gcc", compiler, f"{machine.cross_compile}ld")
+        },
+        libc=_libc(compiler),
+        qemu=_version(machine.qemu.binary),
+    )
+
+
+def _version(program: str) -> str:
+    return capture([program, "--version"]).partition("\n")[0]
+
+
+def _libc(compiler: str) -> str:
+    """The version that the static C library states, if it is GNU's, and its SHA-256."""
+    path = Path(capture([compiler, "-print-file-name=libc.a"]).strip())
+    # A compiler answers with the bare name when it does not have the file.
+    if not path.is_absolute():
+        raise HostError(f"{compiler} has no libc.a", fix="./inv setup")
+    content = path.read_bytes()
+    stated = re.search(rb"GNU C Library \([ -~]+\) [ -~]*version \d[.\d]*\d", content)
+    version = f"{stated[0].decode()}, " if stated else ""
+    return f"{version}SHA-256 {hashlib.sha256(content).hexdigest()}"
