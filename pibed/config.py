@@ -346,16 +346,21 @@ def load(kind: type[_R], noun: str, name: str, overrides: Mapping[str, Any]) -> 
             fix=f"choose one of: {', '.join(known)} (files of {folder})",
         )
     path = folder / f"{name}.yaml"
+    record = load_file(kind, path, overrides)
+    if (stated := getattr(record, "name", name)) != name:
+        raise UsageError(f"{path}: name: expected {name}, as the file is called, not {stated}")
+    return record
+
+
+def load_file(kind: type[_R], path: Path, overrides: Mapping[str, Any]) -> _R:
+    """Reads one file as a record of that kind; see `load_machine`."""
     data = _read_yaml(path)
     for key, value in overrides.items():
         _override(data, key, value)
     try:
-        record = kind.model_validate(data)
+        return kind.model_validate(data)
     except ValidationError as error:
         raise UsageError(_explain(path, error, overrides)) from None
-    if (stated := data["name"]) != name:
-        raise UsageError(f"{path}: name: expected {name}, as the file is called, not {stated}")
-    return record
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
