@@ -39,6 +39,8 @@ def doctor(context: Context, machine: str = "pi2") -> None:
         "experiment": "configuration in configs/experiments/ (default paging)",
         "kernel": "series of the kernel, such as 6.12 (default: the machine's)",
         "refresh": "ask the distribution for newer sources first",
+        "locked": "refuse to build if anything differs from configs/lock.yaml",
+        "mirror": "folder with the locked sources, used instead of the network",
     }
 )
 @command
@@ -48,6 +50,8 @@ def build(
     experiment: str = "paging",
     kernel: str | None = None,
     refresh: bool = False,
+    locked: bool = False,
+    mirror: str | None = None,
 ) -> None:
     """Build kernel, device tree, root file system, module and workload; only what changed.
 
@@ -55,7 +59,29 @@ def build(
     """
     from pibed import actions
 
-    actions.build(machine, experiment, kernel, refresh)
+    actions.build(machine, experiment, kernel, refresh, locked, mirror)
+
+
+@task(
+    help={
+        "machine": "configuration in configs/machines/ (default pi2)",
+        "refresh": "ask the distribution for newer sources first",
+        "archive": "folder to copy the locked sources to, so that it can be a --mirror",
+    }
+)
+@command
+def lock(
+    context: Context, machine: str = "pi2", refresh: bool = False, archive: str | None = None
+) -> None:
+    """Pin what images are built from and what measures in configs/lock.yaml.
+
+    Prints what changed against the lock before.
+
+    Example: invoke lock --archive ~/pibed-sources
+    """
+    from pibed import locking
+
+    locking.write(machine, refresh, archive)
 
 
 @task(

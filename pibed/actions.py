@@ -27,6 +27,7 @@ from pibed.errors import (
     PibedError,
     UsageError,
 )
+from pibed.lock import DEFAULT_POLICY, Policy
 from pibed.store import cache_folder
 
 if TYPE_CHECKING:
@@ -82,11 +83,19 @@ def doctor(machine_name: str) -> None:
         )
 
 
-def build(machine_name: str, experiment_name: str, kernel: str | None, refresh: bool) -> None:
+def build(
+    machine_name: str,
+    experiment_name: str,
+    kernel: str | None,
+    refresh: bool,
+    locked: bool = False,
+    mirror: str | None = None,
+) -> None:
     """Makes the images and prints where they are."""
     machine = arguments.machine(machine_name, kernel)
     experiment = config.load_experiment(experiment_name)
-    images = make_images(machine, experiment, refresh=refresh, show_cached=True)
+    policy = arguments.policy(locked, refresh, mirror)
+    images = make_images(machine, experiment, policy, show_cached=True)
     print(f"kernel       {images.kernel}")
     print(f"device tree  {images.device_tree}")
     print(f"initramfs    {images.initramfs}")
@@ -370,21 +379,29 @@ def clean(everything: bool) -> None:
 
 
 def make_images(
-    machine: Machine, experiment: Experiment, *, refresh: bool = False, show_cached: bool = False
+    machine: Machine,
+    experiment: Experiment,
+    policy: Policy = DEFAULT_POLICY,
+    *,
+    show_cached: bool = False,
 ) -> Images:
     """Builds the images of an experiment; see `make_payload_images`."""
     return make_payload_images(
-        machine, payload.of_experiment(experiment), refresh=refresh, show_cached=show_cached
+        machine, payload.of_experiment(experiment), policy, show_cached=show_cached
     )
 
 
 def make_payload_images(
-    machine: Machine, payload_: Payload, *, refresh: bool = False, show_cached: bool = False
+    machine: Machine,
+    payload_: Payload,
+    policy: Policy = DEFAULT_POLICY,
+    *,
+    show_cached: bool = False,
 ) -> Images:
-    """Builds what is not there yet, with progress on standard error."""
+    """Builds what is not there yet, with progress and what differs from the lock on stderr."""
     host.require([each for each in prerequisites(machine) if not each.for_tests])
     progress = ui.BuildProgress(ui.stderr(), show_cached)
-    return build_images(machine, payload_, cache_folder(), progress, refresh)
+    return build_images(machine, payload_, cache_folder(), progress, policy)
 
 
 def prerequisites(machine: Machine) -> list[host.Prerequisite]:

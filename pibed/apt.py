@@ -9,11 +9,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pibed.errors import BuildError, HostError
+from pibed.lock import DEFAULT_POLICY, Policy, Source
 from pibed.process import capture, run_logged
 from pibed.store import digest_file, digest_text, explain, no_space
 
@@ -25,41 +28,50 @@ _OS_RELEASE = Path("/etc/os-release")
 
 @dataclass(frozen=True)
 class Archive:
-    """A downloaded package: its files lie in `folder`; `files` maps their names to SHA-256."""
+    """A downloaded package: the files of `source` lie in `folder`."""
 
     package: str
-    version: str
+    source: Source
     folder: Path
-    files: dict[str, str]
 
     @property
     def digest(self) -> str:
         """One digest of all files."""
-        return digest_text(json.dumps(self.files, sort_keys=True))
+        return digest_text(json.dumps(self.source.files, sort_keys=True))
 
     def path(self, suffix: str) -> Path:
         """The file whose name ends so; raises BuildError if there is none."""
-        for name in sorted(self.files):
+        for name in sorted(self.source.files):
             if name.endswith(suffix):
                 return self.folder / name
         raise BuildError(f"{self.folder}: no file *{suffix} in the package {self.package}")
 
 
+class NotLockedError(HostError):
+    """A package cannot be had in the version of the lock."""
+
+
 class Downloads:
     """Packages kept in `<root>/downloads/<package>/`, apt's own state in `<root>/apt/`.
 
-    A package that is there is used as it is, so that builds do not change under their user;
-    `refresh` asks for the newest once more.
+    A package that is there is used as it is, so that builds do not change under their user. One
+    that is not is downloaded in the version that `locked` names for it, or in the newest if apt
+    has that one no more; `policy` can be stricter.
     """
 
-    def __init__(self, root: Path, refresh: bool = False) -> None:
+    def __init__(
+        self, root: Path, locked: Mapping[str, Source], policy: Policy = DEFAULT_POLICY
+    ) -> None:
         self.root = root
-        self._refresh = refresh
+        self._locked = locked
+        self._policy = policy
 
     def fetch(self, package: str, kind: Kind) -> Archive:
         """A package's archive, downloaded if it is not there yet; apt checks its signature.
 
-        Raises HostError where apt is not set up for it, BuildError when the download fails.
+        Raises HostError where apt is not set up for it, NotLockedError if the policy asks for the
+        lock's version and it cannot be had, BuildError when the download fails or the mirror does
+        not have the locked files.
         """
         try:
             return self._fetch(package, kind)
@@ -67,29 +79,75 @@ class Downloads:
             raise explain(error, self.root) from error
 
     def _fetch(self, package: str, kind: Kind) -> Archive:
+        wanted = self._locked.get(package)
+        strict = self._policy.locked or self._policy.mirror is not None
+        if strict and wanted is None:
+            raise NotLockedError(
+                f"{package} is not in the lock", fix="add it with `invoke lock`, see docs/lock.md"
+            )
+        if wanted is not None and self._policy.mirror is not None:
+            _verify(self._policy.mirror, wanted)
         folder = self.root / "downloads" / package
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            archive = None if self._refresh else _read(package, folder)
-            if archive is None:
-                self._download(package, kind, folder)
+            archive = None if self._policy.refresh else _read(package, folder)
+            if archive is None or (strict and archive.source != wanted):
+                self._get(package, kind, folder, wanted)
                 archive = _read(package, folder)
             if archive is None:
                 raise BuildError(f"{folder}: the download of {package} is not whole")
             return archive
 
-    def _download(self, package: str, kind: Kind, folder: Path) -> None:
-        options = self._configure()
+    def _get(self, package: str, kind: Kind, folder: Path, wanted: Source | None) -> None:
+        """Puts a package into its folder: from the mirror, or with apt."""
+        mirror = self._policy.mirror
+        if self._policy.refresh:
+            wanted = None
+        incoming = folder / "incoming"
+        shutil.rmtree(incoming, ignore_errors=True)
+        incoming.mkdir()
+        if wanted is not None and mirror is not None:
+            for name in wanted.files:
+                shutil.copyfile(mirror / name, incoming / name)
+            source = wanted
+        elif wanted is not None and _has(folder, wanted):
+            # Downloaded once, before another version was.
+            source = wanted
+        else:
+            source = self._download(package, kind, incoming, wanted.version if wanted else None)
+        # Gone while files are replaced that it may speak of. Older versions stay beside the new
+        # one until `invoke clean --everything`.
+        record = folder / "package.json"
+        record.unlink(missing_ok=True)
+        for path in incoming.iterdir():
+            path.rename(folder / path.name)
+        incoming.rmdir()
+        unfinished = folder / "package.json.unfinished"
+        unfinished.write_text(json.dumps(source.model_dump(), indent=1) + "\n", encoding="utf-8")
+        unfinished.rename(record)
+
+    def _download(self, package: str, kind: Kind, incoming: Path, version: str | None) -> Source:
+        """Downloads that version of a package, or the newest, into an empty folder."""
         log = self.root / "logs" / f"download-{package}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.unlink(missing_ok=True)
+        apt = ["apt-get", *self._configure()]
         command = (
             ["source", "--download-only", "--only-source"] if kind == "source" else ["download"]
         )
+        target = package if version is None else f"{package}={version}"
         try:
-            run_logged(["apt-get", *options, "update"], log)
-            run_logged(["apt-get", *options, *command, package], log, cwd=folder)
+            run_logged([*apt, "update"], log)
+            if version is not None and not _offered([*apt, *command, target], log):
+                if self._policy.locked:
+                    raise NotLockedError(
+                        f"apt does not have {package} {version}",
+                        fix="take it from a --mirror, see docs/lock.md",
+                        log=log,
+                    )
+                target = package
+            run_logged([*apt, *command, target], log, cwd=incoming)
         except BuildError as error:
             if no_space(error, self.root):
                 raise explain(OSError(errno.ENOSPC, ""), self.root) from None
@@ -99,26 +157,7 @@ class Downloads:
                 log=log,
                 context=error.context,
             ) from None
-        suffix = ".dsc" if kind == "source" else ".deb"
-        # The newest by time: older versions stay until `invoke clean --everything`.
-        newest = max(folder.glob(f"*{suffix}"), key=lambda path: path.stat().st_mtime_ns)
-        if kind == "source":
-            from debian.deb822 import Dsc
-
-            with newest.open(encoding="utf-8") as file:
-                dsc = Dsc(file)
-            version = dsc["Version"]
-            names = [newest.name, *(entry["name"] for entry in dsc["Checksums-Sha256"])]
-        else:
-            version = capture(["dpkg-deb", "--field", str(newest), "Version"]).strip()
-            names = [newest.name]
-        record = {
-            "version": version,
-            "files": {name: digest_file(folder / name) for name in sorted(names)},
-        }
-        unfinished = folder / "package.json.unfinished"
-        unfinished.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        unfinished.rename(folder / "package.json")
+        return _describe(kind, incoming)
 
     def _configure(self) -> list[str]:
         """Writes the private configuration; returns apt-get's options to use it."""
@@ -139,15 +178,66 @@ class Downloads:
         return ["--quiet", *(f"--option={key}={value}" for key, value in settings.items())]
 
 
+def _offered(command: list[str], log: Path) -> bool:
+    """Whether apt could download what this command asks for."""
+    try:
+        run_logged([*command, "--print-uris"], log)
+    except BuildError:
+        return False
+    return True
+
+
+def _describe(kind: Kind, folder: Path) -> Source:
+    """The one package that was downloaded into a folder."""
+    (main,) = folder.glob("*.dsc" if kind == "source" else "*.deb")
+    if kind == "source":
+        from debian.deb822 import Dsc
+
+        with main.open(encoding="utf-8") as file:
+            dsc = Dsc(file)
+        version = dsc["Version"]
+        names = [main.name, *(entry["name"] for entry in dsc["Checksums-Sha256"])]
+    else:
+        version = capture(["dpkg-deb", "--field", str(main), "Version"]).strip()
+        names = [main.name]
+    return Source(
+        version=version, files={name: digest_file(folder / name) for name in sorted(names)}
+    )
+
+
+def _has(folder: Path, wanted: Source) -> bool:
+    return all(
+        (folder / name).is_file() and digest_file(folder / name) == digest
+        for name, digest in wanted.files.items()
+    )
+
+
+def _verify(mirror: Path, wanted: Source) -> None:
+    """Raises BuildError that names each locked file which the mirror lacks or has otherwise."""
+    wrong = []
+    for name, expected in sorted(wanted.files.items()):
+        try:
+            found = f"SHA-256 {digest_file(mirror / name)}"
+        except OSError as error:
+            found = error.strerror or str(error)
+        if found != f"SHA-256 {expected}":
+            wrong.append(f"{mirror / name}: expected SHA-256 {expected}, found: {found}")
+    if wrong:
+        raise BuildError(
+            "\n".join(wrong),
+            fix="put the files that configs/lock.yaml names into the mirror, see docs/lock.md",
+        )
+
+
 def _read(package: str, folder: Path) -> Archive | None:
     """The archive that was downloaded, or None if there is none that is whole."""
     try:
-        record = json.loads((folder / "package.json").read_text(encoding="utf-8"))
-        archive = Archive(package, record["version"], folder, dict(record["files"]))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        text = (folder / "package.json").read_text(encoding="utf-8")
+        source = Source.model_validate_json(text)
+    except (FileNotFoundError, ValueError):
         return None
-    whole = all((folder / name).is_file() for name in archive.files)
-    return archive if whole else None
+    whole = all((folder / name).is_file() for name in source.files)
+    return Archive(package, source, folder) if whole else None
 
 
 def _release() -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pibed import config
 from pibed.config import Experiment, Machine
 from pibed.errors import UsageError
+from pibed.lock import Policy
 
 
 def number(option: str, text: str, low: int, high: int) -> int:
@@ -27,6 +30,17 @@ def name(given: str | None, experiment: Experiment) -> str:
     if not given or not all(c.isascii() and (c.isalnum() or c in "-_.") for c in given):
         raise UsageError(f"--name {given!r}: expected letters, digits, '-', '_' and '.' only")
     return given
+
+
+def policy(locked: bool, refresh: bool, mirror: str | None) -> Policy:
+    """Where sources come from and what is refused; raises UsageError for what contradicts."""
+    if refresh and (locked or mirror is not None):
+        other = "--locked" if locked else "--mirror"
+        raise UsageError(f"--refresh asks for the newest sources, {other} for those of the lock")
+    folder = None if mirror is None else Path(mirror).absolute()
+    if folder is not None and not folder.is_dir():
+        raise UsageError(f"--mirror {mirror}: there is no such folder", fix="see docs/lock.md")
+    return Policy(locked=locked, refresh=refresh, mirror=folder)
 
 
 def machine(name: str, kernel: str | None) -> Machine:

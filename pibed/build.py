@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pibed import kconfig, toolchain, vermagic
-from pibed.apt import Archive, Downloads
+from pibed import kconfig, sources, toolchain, vermagic
+from pibed.apt import Archive
 from pibed.config import Machine, checkout
 from pibed.errors import BuildError, UsageError
 from pibed.initramfs import CharDevice, Entry, File, Folder, Link, write_archive
+from pibed.lock import Comparison, Policy
 from pibed.payload import Payload
 from pibed.process import run_logged
 from pibed.store import Output, Step, Store, digest_files, digest_text
@@ -56,10 +57,14 @@ class Images:
     tools: dict[str, str]
     """Tool to the line in which it states its version."""
     steps: tuple[Output, ...]
+    lock: Comparison
 
 
 class Progress(Protocol):
     """Who is told how the build goes."""
+
+    def differs(self, line: str) -> None:
+        """What the build is made from or with differs from the lock."""
 
     def step(
         self, name: str, expected_s: float, log: Path
@@ -95,18 +100,18 @@ class _Builder:
 
 
 def build(
-    machine: Machine, payload: Payload, root: Path, progress: Progress, refresh: bool = False
+    machine: Machine, payload: Payload, root: Path, progress: Progress, policy: Policy
 ) -> Images:
     """Makes the images for a machine and what it is to run in the cache folder `root`.
 
-    Raises HostError for a missing tool, BuildError for a failed step with its log or a module that
-    the kernel would refuse, UsageError for files that the configuration names and that are not
-    there.
+    Raises HostError for a missing tool or what the policy refuses, BuildError for a source that
+    cannot be had, a failed step with its log or a module that the kernel would refuse, UsageError
+    for files that the configuration names and that are not there.
     """
-    downloads = Downloads(root, refresh)
-    linux = downloads.fetch(f"linux-source-{machine.kernel.version}", "binary")
-    busybox = downloads.fetch("busybox", "source")
     tools = toolchain.find(machine)
+    (linux, busybox), comparison = sources.fetch(machine, root, tools, policy)
+    for line in comparison.differs:
+        progress.differs(line)
     builder = _Builder(machine, Store(root / "steps"), progress, tools)
 
     linux_source = _unpack_linux(builder, linux)
@@ -129,12 +134,10 @@ def build(
         kernel_source=linux_source.path,
         kernel_build=kernel.path,
         variables=tuple(builder.variables),
-        sources={
-            archive.package: {"version": archive.version, "files": archive.files}
-            for archive in (linux, busybox)
-        },
+        sources={archive.package: archive.source.model_dump() for archive in (linux, busybox)},
         tools=tools.linking,
         steps=(linux_source, kernel, device_tree, busybox_binary, module, programs, initramfs),
+        lock=comparison,
     )
 
 

@@ -117,6 +117,10 @@ class BuildProgress:
 
         yield count
 
+    def differs(self, line: str) -> None:
+        """What the build is made from or with differs from the lock."""
+        self._console.print(f"differs from lock: {line}", markup=False)
+
     def waiting(self, name: str) -> None:
         """Another process is making this step's output."""
         self._console.print(f"{name}: another build is making it; waiting")

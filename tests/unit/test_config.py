@@ -11,6 +11,7 @@ import pytest
 from pibed import config
 from pibed.config import Experiment, Machine
 from pibed.errors import HostError, UsageError
+from pibed.lock import Lock
 from pibed.suite import Suite, load_suite
 from tests.unit.helpers import ROOT
 
@@ -313,7 +314,8 @@ def test_parse_numbers_refuses(text: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "file"), [(Machine, "machine"), (Experiment, "experiment"), (Suite, "suite")]
+    ("kind", "file"),
+    [(Machine, "machine"), (Experiment, "experiment"), (Suite, "suite"), (Lock, "lock")],
 )
 def test_published_schema_is_the_models(kind: type[config.Record], file: str) -> None:
     path = ROOT / "configs" / f"{file}.schema.json"

@@ -1,0 +1,74 @@
+"""What the steps of a build depend on; that they build is for the live tests."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pibed import build, config, payload, ui
+from pibed.store import Output, Step, Store
+from pibed.toolchain import Toolchain
+
+
+class Recorder(Store):
+    """A store that takes every output for made."""
+
+    def produce(
+        self,
+        step: Step,
+        make: Callable[[Path, Path], None],
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> Output:
+        return Output(step, self.root, cached=True, seconds=0.0)
+
+
+TOOLS = Toolchain({"gcc": "12.2.0", "cross-gcc": "12.2.0"}, "libc 2.36", "QEMU 7.2")
+
+
+@pytest.fixture
+def steps(tmp_path: Path) -> Callable[[Toolchain], dict[str, Step]]:
+    """The steps that run tools, by name, as they are with a toolchain."""
+    machine = config.load_machine("pi2")
+    dts = tmp_path / "arch" / "arm" / "boot" / "dts"
+    dts.mkdir(parents=True)
+    (dts / f"{machine.kernel.device_tree}.dts").touch()
+    source = Output(Step("source", {}, expected_s=1), tmp_path, cached=True, seconds=0.0)
+    paging = payload.of_experiment(config.load_experiment("paging"))
+
+    def with_tools(tools: Toolchain) -> dict[str, Step]:
+        progress = ui.BuildProgress(ui.stderr(), show_cached=False)
+        builder = build._Builder(machine, Recorder(tmp_path), progress, tools)
+        outputs = (
+            build._kernel(builder, source),
+            build._busybox(builder, source),
+            build._programs(builder, paging),
+        )
+        return {output.step.name: output.step for output in outputs}
+
+    return with_tools
+
+
+Steps = Callable[[Toolchain], dict[str, Step]]
+
+
+def test_another_c_library_builds_what_is_linked_with_it_anew(steps: Steps) -> None:
+    before, after = steps(TOOLS), steps(dataclasses.replace(TOOLS, libc="libc 2.37"))
+    assert [name for name in before if before[name].key != after[name].key] == [
+        "busybox",
+        "programs",
+    ]
+    # As it was before the C library counted: a kernel takes minutes.
+    assert before["kernel"].inputs["tools"] == "{'gcc': '12.2.0', 'cross-gcc': '12.2.0'}"
+
+
+def test_another_compiler_builds_everything_anew(steps: Steps) -> None:
+    compilers = TOOLS.compilers | {"gcc": "12.2.1"}
+    before, after = steps(TOOLS), steps(dataclasses.replace(TOOLS, compilers=compilers))
+    assert all(before[name].key != after[name].key for name in before)
+
+
+def test_another_qemu_builds_nothing(steps: Steps) -> None:
+    assert steps(TOOLS) == steps(dataclasses.replace(TOOLS, qemu="QEMU 10"))
