@@ -97,6 +97,8 @@ def lock(
         "kernel": "series of the kernel, such as 6.12 (default: the machine's)",
         "name": "name of the results folder behind its date (default: the experiment)",
         "results": "folder for the results (default results/ in the checkout)",
+        "locked": "refuse to measure if anything differs from configs/lock.yaml",
+        "mirror": "folder with the locked sources, used instead of the network",
     }
 )
 @command
@@ -113,6 +115,8 @@ def sweep(
     kernel: str | None = None,
     name: str | None = None,
     results: str | None = None,
+    locked: bool = False,
+    mirror: str | None = None,
 ) -> None:
     """Measure the experiment: every cell once a round, and a table of all.
 
@@ -133,6 +137,8 @@ def sweep(
             jobs=jobs,
             name=name,
             results=results,
+            locked=locked,
+            mirror=mirror,
         )
     )
 

@@ -233,6 +233,8 @@ class SweepOptions:
     jobs: str | None
     name: str | None
     results: str | None
+    locked: bool = False
+    mirror: str | None = None
 
 
 def sweep(options: SweepOptions) -> None:
@@ -258,10 +260,11 @@ def sweep(options: SweepOptions) -> None:
         jobs = arguments.number("--jobs", options.jobs, 1, 1024)
     jobs = min(jobs, experiment.rounds)
     name = arguments.name(options.name, experiment)
+    policy = arguments.policy(options.locked, False, options.mirror)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     root = Path(options.results or config.checkout() / "results").absolute()
     results.require_writable(root)
-    images = make_images(machine, experiment)
+    images = make_images(machine, experiment, policy)
 
     now = datetime.datetime.now(datetime.UTC)
     run = results.Run.create(root, experiment, name, now)
@@ -302,7 +305,9 @@ def sweep(options: SweepOptions) -> None:
 
     title = f"{experiment.title}: {experiment.rounds} runs a cell, {clock} clock"
     width = None if sys.stdout.isatty() else 110
-    Console(width=width).print(table.table(experiment, summarise(experiment, taken), title))
+    differs = f"differs from lock: {'; '.join(images.lock.differs)}" if images.lock.differs else ""
+    summaries = summarise(experiment, taken)
+    Console(width=width).print(table.table(experiment, summaries, title, differs))
     print(f"results: {run.folder}")
     _require_all_well(run, taken, problems)
 

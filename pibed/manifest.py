@@ -54,6 +54,7 @@ def manifest(
         "problems": sorted(problems),
         "sources": images.sources,
         "tools": images.tools,
+        "lock": {"digest": images.lock.digest, "differs": list(images.lock.differs)},
         "steps": {output.step.name: output.step.key for output in images.steps},
         "images": {
             name: digest_file(path)

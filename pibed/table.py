@@ -12,13 +12,25 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def table(experiment: Experiment, summaries: Sequence[Summary], title: str) -> Table:
-    """Min, max, mean, median and SD of the metrics that the experiment wants shown."""
+def table(
+    experiment: Experiment, summaries: Sequence[Summary], title: str, caption: str = ""
+) -> Table:
+    """Min, max, mean, median and SD of the metrics that the experiment wants shown.
+
+    `caption` is a line below for what a reader of the numbers must know.
+    """
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    result = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    result = Table(
+        title=escape(title),
+        title_justify="left",
+        caption=escape(caption) or None,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
     for parameter in experiment.parameters.values():
         result.add_column(escape(parameter.title), justify="left" if parameter.labels else "right")
     result.add_column("timing")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pibed import actions, config, sweep
+from pibed import actions, config, lock, sweep
 from pibed.config import Experiment, Machine
 from pibed.errors import GuestError
 from pibed.plan import Visit
@@ -71,6 +71,8 @@ def test_paging_study(invoke: Run, tmp_path: Path, clock: str) -> None:
     assert manifest["samples"]["digest"] == digest_file(run / "samples.csv")
     assert manifest["experiment"]["parameters"]["size"]["values"] == [33, 64, 128]
     assert manifest["clock"] == clock
+    assert manifest["lock"]["digest"] == digest_file(lock.path())
+    assert ("differs from lock: " in done.stdout) == bool(manifest["lock"]["differs"])
 
     # The kernel's log has its lines and the agent's line none of them.
     console = (run / "boots" / "01" / "console.log").read_text()

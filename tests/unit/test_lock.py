@@ -312,7 +312,7 @@ def invoke(environment: dict[str, str], *argv: str) -> subprocess.CompletedProce
     )
 
 
-@pytest.mark.parametrize("task", ["build"])
+@pytest.mark.parametrize("task", ["build", "sweep"])
 def test_command_line_refuses_before_anything_is_built(tmp_path: Path, task: str) -> None:
     shipped = config.load_file(Lock, ROOT / "configs" / "lock.yaml", {})
     cache = tmp_path / "cache"

@@ -84,6 +84,15 @@ def test_names_of_the_experiment_are_no_markup() -> None:
     assert lines[-1][0] == "lazy [b]"
 
 
+def test_caption_is_below() -> None:
+    text = io.StringIO()
+    rows = [summary(0, 64, "work_us", 1)]
+    caption = "differs from lock: qemu 10 [b] instead of 7.2"
+    Console(file=text, width=120).print(table.table(experiment(), rows, "t", caption))
+    # Wrapped at the width of the table.
+    assert " ".join(text.getvalue().split()).endswith(f" 1.0 {caption}")
+
+
 def test_large_fractions_keep_their_digits() -> None:
     row = shown([summary(0, 64, "work_us", 1234567.5, 1234567.5)])[-1]
     assert row[4:6] == ["1234567.5", "1234567.5"]

@@ -88,7 +88,7 @@ def no_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PIBED_CACHE", str(tmp_path / "two words"))
 
 
-SWEEP = actions.SweepOptions("pi2", "paging", *[None] * 9)
+SWEEP = actions.SweepOptions("pi2", "paging", None, None, None, None, None, None, None, None, None)
 
 
 @pytest.mark.usefixtures("no_build")
@@ -107,10 +107,11 @@ SWEEP = actions.SweepOptions("pi2", "paging", *[None] * 9)
         ({"clock": "wall"}, "--clock wall: expected one of: virtual, host"),
         ({"experiment": "none"}, "there is no experiment 'none'"),
         ({"machine": "none"}, "there is no machine 'none'"),
+        ({"mirror": "/no/such"}, "--mirror /no/such: there is no such folder"),
     ],
 )
 def test_mistakes_of_the_user_are_told_before_anything_is_built(
-    given: dict[str, str], words: str
+    given: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
         actions.sweep(dataclasses.replace(SWEEP, **given))
