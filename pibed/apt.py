@@ -172,6 +172,8 @@ class Downloads:
             "Dir::State::Lists": own / "lists",
             "Dir::Cache": own / "cache",
             "APT::Sandbox::User": "root",  # no switch of users: the folders are the caller's
+            # A list that could not be had must not look like a version that is gone.
+            "APT::Update::Error-Mode": "any",
             "Acquire::Languages": "none",
             "Acquire::Retries": "3",
         }

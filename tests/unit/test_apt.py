@@ -113,14 +113,19 @@ def fetch(
     return Downloads(root, locked, policy or Policy()).fetch(NAMES[kind], kind)
 
 
-def forbid_apt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An apt-get in PATH that only leaves a file behind, whose name is returned."""
+def put_apt(folder: Path, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts an apt-get of one line of shell into PATH."""
     folder.mkdir(parents=True)
-    called = folder / "called"
     script = folder / "apt-get"
-    script.write_text(f"#!/bin/sh\ntouch '{called}'\nexit 1\n")
+    script.write_text(f"#!/bin/sh\n{line}\n")
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def forbid_apt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An apt-get that only leaves a file behind, whose name is returned."""
+    called = folder / "called"
+    put_apt(folder, f"touch '{called}'; exit 1", monkeypatch)
     return called
 
 
@@ -213,6 +218,25 @@ def test_no_such_package(repository: Repository, root: Path) -> None:
     with pytest.raises(BuildError, match="the package nothing could not be downloaded") as caught:
         Downloads(root, {}).fetch("nothing", "binary")
     assert any("nothing" in line for line in caught.value.context)
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(locked=True)])
+def test_a_repository_out_of_reach_is_not_a_version_that_is_gone(
+    repository: Repository,
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    policy: Policy,
+) -> None:
+    (stanza,) = (tmp_path / "etc" / "apt" / "sources.list.d").iterdir()
+    # Nobody listens there, which apt takes for a failure that will pass and thus for none.
+    text = stanza.read_text().replace(f"copy:{repository.folder}", "http://127.0.0.1:1/")
+    stanza.write_text(text)
+    # The real one, but it does not wait and try again.
+    real = shutil.which("apt-get")
+    put_apt(tmp_path / "bin", f'exec {real} "$@" --option=Acquire::Retries=0', monkeypatch)
+    with pytest.raises(BuildError, match=r"linux-source-9\.9 could not be downloaded"):
+        fetch(root, "binary", repository.locked("binary", "1.1"), policy)
 
 
 def test_no_sources_for_the_release(repository: Repository, root: Path, tmp_path: Path) -> None:
