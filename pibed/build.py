@@ -58,6 +58,7 @@ class Images:
     """Tool to the line in which it states its version."""
     steps: tuple[Output, ...]
     lock: Comparison
+    """How what they were made from and with stands to the lock."""
 
 
 class Progress(Protocol):

@@ -169,6 +169,6 @@ def refuse(differs: Sequence[str]) -> None:
     if differs:
         raise HostError(
             "\n".join(["what is here differs from the lock:", *(f"  {each}" for each in differs)]),
-            fix="install the locked versions (docs/lock.md), accept these with `invoke lock`, "
-            "or leave --locked away: results are marked then",
+            fix="install the locked tools, take locked sources from a --mirror (docs/lock.md), "
+            "accept what is here with `invoke lock`, or leave --locked away: results are marked",
         )

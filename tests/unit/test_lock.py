@@ -312,15 +312,32 @@ def invoke(environment: dict[str, str], *argv: str) -> subprocess.CompletedProce
     )
 
 
-@pytest.mark.parametrize("task", ["build", "sweep"])
-def test_command_line_refuses_before_anything_is_built(tmp_path: Path, task: str) -> None:
+@pytest.fixture
+def another_linker(tmp_path: Path) -> dict[str, str]:
+    """An environment with another linker, and the shipped lock's sources, by name at least."""
     shipped = config.load_file(Lock, ROOT / "configs" / "lock.yaml", {})
-    cache = tmp_path / "cache"
     for package, each in shipped.sources.items():
-        put(cache, package, each)
+        put(tmp_path / "cache", package, each)
     environment = tool(tmp_path / "bin", "arm-linux-gnueabihf-ld", "another linker")
+    return environment | {"PIBED_CACHE": str(tmp_path / "cache")}
+
+
+def test_command_line_tells_what_differs_and_goes_on(another_linker: dict[str, str]) -> None:
+    result = invoke(another_linker, "build")
+    told, _, rest = result.stderr.partition("linux-source: started")
+    assert "differs from lock: arm-linux-gnueabihf-ld: another linker instead of GNU ld" in told
+    # The sources are none.
+    assert result.returncode == 4
+    assert "dpkg-deb" in rest
+
+
+@pytest.mark.parametrize("task", ["build", "sweep"])
+def test_command_line_refuses_before_anything_is_built(
+    another_linker: dict[str, str], tmp_path: Path, task: str
+) -> None:
+    cache = tmp_path / "cache"
     results = [f"--results={tmp_path / 'results'}"] if task == "sweep" else []
-    result = invoke(environment | {"PIBED_CACHE": str(cache)}, task, "--locked", *results)
+    result = invoke(another_linker, task, "--locked", *results)
     assert result.returncode == 3
     assert "  arm-linux-gnueabihf-ld: another linker instead of GNU ld" in result.stderr
     assert "to fix: " in result.stderr
