@@ -124,7 +124,7 @@ def compare(
 ) -> Comparison:
     """Compares what a build has with the lock; what the lock names beyond that does not matter."""
     if lock is None:
-        return Comparison(None, (f"there is no {path()}",))
+        return Comparison(None, (f"there is no configs/{path().name}",))
     return Comparison(digest_file(path()), tuple(differences(lock, sources, tools)))
 
 

@@ -154,7 +154,7 @@ def test_each_difference_has_its_line() -> None:
 
 def test_without_a_lock_everything_differs(file: Path) -> None:
     assert lock.load() is None
-    assert lock.compare(None, {}, {}) == Comparison(None, (f"there is no {file}",))
+    assert lock.compare(None, {}, {}) == Comparison(None, ("there is no configs/lock.yaml",))
 
 
 def test_changes() -> None:
@@ -235,7 +235,7 @@ def test_a_lock_is_needed_to_honour_it(
     with pytest.raises(HostError, match=re.escape(f"there is no {file}")):
         sources.fetch(machine, cache, TOOLS, policy)
     _, comparison = sources.fetch(machine, cache, TOOLS, Policy())
-    assert comparison == Comparison(None, (f"there is no {file}",))
+    assert comparison == Comparison(None, ("there is no configs/lock.yaml",))
 
 
 def test_mirror_without_a_file(machine: Machine, cache: Path, tmp_path: Path) -> None:
