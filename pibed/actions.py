@@ -148,7 +148,7 @@ def _boot_shell(options: BootOptions) -> None:
         raise UsageError(
             "boot needs a terminal for its shell", fix="run one command with --cmd instead"
         )
-    launch, load = _launch(options, default_clock="host")
+    launch, load, _ = _launch(options, default_clock="host")
     folder = _boot_folder()
     print(f"The kernel's log goes to {folder / 'console.log'}")
     print("`exit` or `poweroff -f` ends the guest, Ctrl-] kills it at once.", flush=True)
@@ -165,8 +165,8 @@ def _boot_command(options: BootOptions, text: str) -> int:
     if "\n" in text or not text.strip():
         raise UsageError("--cmd: expected one line with a command")
     seconds = arguments.number("--timeout", options.timeout or "600", 1, 10**6)
-    launch, load = _launch(options, default_clock=None)
-    commands = [Command("load", 20, line) for line in load]
+    launch, load, load_s = _launch(options, default_clock=None)
+    commands = [Command("load", load_s, line) for line in load]
     commands.append(Command("cmd", seconds, text))
     folder = _boot_folder()
     with Guest(launch, Logs.below(folder), commands) as guest:
@@ -190,8 +190,8 @@ def _boot_command(options: BootOptions, text: str) -> int:
     return result.status
 
 
-def _launch(options: BootOptions, default_clock: Clock | None) -> tuple[Launch, list[str]]:
-    """What to boot, and the commands that load the module."""
+def _launch(options: BootOptions, default_clock: Clock | None) -> tuple[Launch, list[str], float]:
+    """What to boot, the commands that load the module, and the guest seconds for that."""
     from pibed import guest, plan
 
     machine = arguments.machine(options.machine, options.kernel)
@@ -208,7 +208,8 @@ def _launch(options: BootOptions, default_clock: Clock | None) -> tuple[Launch, 
         values = plan.cells(experiment)[0].as_dict() | {"demand_paging": mode}
         load = [plan.insmod(experiment, values)]
     host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
-    return guest.Launch(machine, make_images(machine, experiment), clock, seed), load
+    launch = guest.Launch(machine, make_images(machine, experiment), clock, seed)
+    return launch, load, experiment.module.timeout_s
 
 
 def _boot_folder() -> Path:

@@ -160,6 +160,8 @@ class Module(ModuleSource):
 
     parameters: dict[Identifier, str | int] = {}
     """Given to insmod; `{name}` stands for the value of an experiment's parameter."""
+    timeout_s: Annotated[float, Field(gt=0)] = 20
+    """Guest seconds after which loading (and unloading) it is given up."""
 
 
 class Workload(Record):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pibed.agent import Command
 from pibed.config import Experiment
 
-# Guest seconds for what surrounds a run: loading the module, reading counters.
+# Guest seconds for reading the counters.
 _SHORT_S = 20.0
 
 
@@ -118,7 +118,7 @@ def steps(experiment: Experiment, visits: Sequence[Visit]) -> list[Steps]:
         wanted = insmod(experiment, values)
         before = []
         if wanted != loaded:
-            before.append(Command(f"{visit.order}.load", _SHORT_S, wanted))
+            before.append(Command(f"{visit.order}.load", experiment.module.timeout_s, wanted))
             loaded = wanted
         command = _fill(experiment.workload.command, values)
         idle = f"usleep {visit.idle_us}; " if visit.idle_us else ""
@@ -137,7 +137,8 @@ def steps(experiment: Experiment, visits: Sequence[Visit]) -> list[Steps]:
 
 def last_command(experiment: Experiment) -> Command:
     """Unloads the module at the end of a boot, so that it logs its totals."""
-    return Command("unload", _SHORT_S, f"rmmod {experiment.module.name}")
+    module = experiment.module
+    return Command("unload", module.timeout_s, f"rmmod {module.name}")
 
 
 def insmod(experiment: Experiment, values: Mapping[str, int]) -> str:

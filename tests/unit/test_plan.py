@@ -107,6 +107,15 @@ def test_module_without_placeholders_is_loaded_once() -> None:
     assert steps[0].before[0].line.endswith("insmod /lib/modules/kmod.ko debug=1")
 
 
+def test_a_module_has_its_own_time_to_load_and_unload() -> None:
+    module = {"folder": "module", "name": "kmod", "timeout_s": 1.5}
+    slow = experiment(module=module)
+    (steps,) = plan.steps(slow, visits(cell(1, 64)))
+    assert [command.seconds for command in steps] == [1.5, 20, 30, 20]
+    assert plan.last_command(slow).seconds == 1.5
+    assert plan.last_command(experiment()).seconds == 20
+
+
 def test_a_boot_in_the_middle_of_a_round_loads_first() -> None:
     left = plan.rounds(experiment())[0].visits[2:]
     assert len(plan.steps(experiment(), left)[0].before) == 1
