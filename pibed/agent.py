@@ -29,6 +29,12 @@ class LineTimeout(GuestError):
     sample_status = "timeout"
 
 
+class Stuck(GuestError):
+    """A command was killed and something of it is still there; the agent has given up."""
+
+    sample_status = "timeout"
+
+
 class LineClosed(GuestError):
     """The line is closed: QEMU has ended."""
 
@@ -93,7 +99,7 @@ class Agent:
         self._marker(f"begin {command.id}", deadline)
 
     def expect_end(self, command: Command, deadline: float) -> Result:
-        """Waits until a command has ended and returns its result."""
+        """Waits until a command has ended and returns its result; raises Stuck if it never will."""
         output: list[str] = []
         while True:
             line = self._next(deadline)
@@ -104,6 +110,11 @@ class Agent:
                     raise ProtocolError(f"the agent ended {match[1]} instead of {command.id}")
                 return Result(
                     command.id, int(match[2]), bool(match[3]), bool(match[4]), tuple(output)
+                )
+            elif line == f"@@pibed stuck {command.id}":
+                raise Stuck(
+                    f"`{command.line}` did not end within {command.seconds:g} s and cannot be "
+                    "killed: a process of it sleeps in the kernel (console.log says where)"
                 )
             elif line:
                 raise ProtocolError(f"unexpected in the output of {command.id}: {line[:200]!r}")

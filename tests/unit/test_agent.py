@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pibed.agent import Agent, Command, LineClosed, LineTimeout, ProtocolError, Result
+from pibed.agent import Agent, Command, LineClosed, LineTimeout, ProtocolError, Result, Stuck
 from pibed.errors import GuestError
 from tests.unit.helpers import ROOT
 
@@ -116,6 +116,18 @@ def test_flags(line: Line, words: str, timed_out: bool, truncated: bool) -> None
     result = line.end(f"\n@@pibed end 1.run 137{words}\n".encode())
     assert (result.timed_out, result.truncated) == (timed_out, truncated)
     assert result.status == 137
+
+
+def test_stuck_command(line: Line) -> None:
+    with pytest.raises(Stuck, match=r"`work 64` did not end within 5 s and cannot be killed"):
+        line.end(b"\n@@pibed stuck 1.run\n")
+    assert Stuck.sample_status == "timeout"
+
+
+@pytest.mark.parametrize("text", ["@@pibed stuck 2.run", "@@pibed stuck 1.run now"])
+def test_another_command_stuck(line: Line, text: str) -> None:
+    with pytest.raises(ProtocolError):
+        line.end(f"\n{text}\n".encode())
 
 
 def test_begin_of_another_command(line: Line) -> None:
@@ -253,12 +265,15 @@ class Guest:
             ("</plan", f"<{folder}/plan"),
             ("poweroff -f", "exit 0"),
             ("/proc/self/oom_score_adj", "/dev/null"),
+            ("/proc/sysrq-trigger", "/dev/null"),
+            ("GRACE=10", "GRACE=0.3"),
         ):
             assert old in text, f"the test no longer fits the script: {old}"
             text = text.replace(old, new)
         # Nothing of the host may be touched by what is left.
         assert "poweroff" not in text
         assert "/run/" not in text.replace(str(folder), "")
+        assert "sysrq" not in text
         programs = folder / "programs"
         programs.mkdir()
         for name, body in (
@@ -370,6 +385,25 @@ def test_script_kills_what_takes_too_long(guest: Guest) -> None:
 def test_script_leaves_nothing_of_a_command_behind(guest: Guest) -> None:
     assert guest.run("sleep 1000.5 >/dev/null & echo started").output == ("started",)
     assert not sleepers("1000.5")
+
+
+@pytest.mark.parametrize("shell", ["sleep 60 & sleep 60", "sleep 60 & sleep 0.1"])
+def test_script_gives_up_what_cannot_be_killed(guest: Guest, shell: str) -> None:
+    """What hides from the agent as well as can be stands for a process that hears no signal."""
+    start = time.monotonic()
+    hidden = "env -u PIBED_RUN setsid sleep 1000.625"
+    with pytest.raises(Stuck):
+        guest.run(shell.replace("sleep 60", hidden, 1), 0.2)
+    left = sleepers("1000.625")
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert len(left) == 1
+    assert 0.5 <= time.monotonic() - start < 3
+
+
+def test_script_gives_its_lines_to_nobody(guest: Guest) -> None:
+    result = guest.run("for n in 0 1 2 3 4 5; do [ -e /proc/$$/fd/$n ] && echo $n; done; true")
+    assert result.output == ("0", "1", "2")
 
 
 def test_script_says_by_which_signal(guest: Guest) -> None:
