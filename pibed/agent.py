@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 import pexpect
 from pexpect.socket_pexpect import SocketSpawn
 
-from pibed.errors import GuestError
+from pibed.errors import GuestError, printable
 
 # More than the agent lets through in one line.
 _LONGEST_LINE = 1 << 20
@@ -66,6 +68,19 @@ class Result:
     def text(self) -> str:
         """The output as one text."""
         return "\n".join(self.output)
+
+    @property
+    def ending(self) -> str:
+        """The exit status in words, with the signal that it stands for, if it does."""
+        ending = f"ended with status {self.status}"
+        with contextlib.suppress(ValueError):
+            ending += f" ({signal.Signals(self.status - 128).name})"
+        return ending
+
+    @property
+    def words(self) -> str:
+        """The last lines of the output, fit for a message; it may be empty."""
+        return printable("; ".join(self.output[-3:])[:200])
 
 
 class Agent:

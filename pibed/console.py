@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pibed.errors import printable
+
 Kind = Literal["panic", "oops", "warning", "hang"]
 
 # The first line that matches names the kind: an oops ends in a panic, and is still an oops.
@@ -105,7 +107,7 @@ class Console:
             return b""
 
     def _take(self, raw: bytes) -> None:
-        line = raw[:_LONGEST_LINE].decode(errors="replace").rstrip("\r")
+        line = printable(raw[:_LONGEST_LINE].decode(errors="replace").rstrip("\r"))
         if not line:
             return
         self._last.append(line)

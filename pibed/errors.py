@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Literal, Self
 
 
+def printable(text: str) -> str:
+    """Words of a guest, fit for a message: whatever would act on a terminal is a question mark."""
+    return "".join(each if each == "	" or each.isprintable() else "?" for each in text)
+
+
 class PibedError(Exception):
     """Base of all errors that are explained to the user rather than traced.
 

@@ -7,6 +7,7 @@ ends or is stopped, and at the deadline, each with an error of its own.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 import termios
@@ -19,10 +20,10 @@ from types import TracebackType
 from typing import Final, NoReturn, Self, TypeVar
 
 from pibed import qemu
-from pibed.agent import Agent, Command, LineClosed, LineTimeout, Result
+from pibed.agent import Agent, Command, LineClosed, LineTimeout, Result, Stuck
 from pibed.build import Images
 from pibed.config import Clock, Machine
-from pibed.console import Console, diagnose
+from pibed.console import Console, Death, diagnose
 from pibed.errors import GuestError, HostError
 from pibed.initramfs import File, write_archive
 from pibed.process import DIE_WITH_PARENT
@@ -126,7 +127,9 @@ class Guest:
                 self._console = Console(self._qemu.console)
                 self._agent = Agent(self._qemu.agent, self._check)
                 # QEMU has read the initramfs once the guest speaks; then the folder may go.
-                self._watched(self._agent.expect_ready, launch.machine.boot_timeout_s, "to boot")
+                self._watched(
+                    self._agent.expect_ready, launch.machine.boot_timeout_s, "while it was to boot"
+                )
             except BaseException:
                 self._qemu.close()
                 raise
@@ -154,19 +157,19 @@ class Guest:
         self._watched(
             lambda deadline: self._agent.expect_begin(command, deadline),
             host_s,
-            f"to begin {command.id}",
+            f"before `{command.line}`",
         )
         return self._watched(
             lambda deadline: self._agent.expect_end(command, deadline),
             host_s,
-            f"to end {command.id}",
+            f"in `{command.line}`",
         )
 
     def finish(self) -> None:
         """Waits for the agent's end marker and for power-off; raises if it ends otherwise."""
         if self._typed:
             self._send("end 0 -")
-        self._watched(self._agent.expect_done, _SLACK_S, "to finish")
+        self._watched(self._agent.expect_done, _SLACK_S, "while it was to power off")
         status = self._qemu.wait(_SLACK_S)
         self._console.join(_LAST_WORDS_S)
         if self._console.death is not None:
@@ -177,7 +180,9 @@ class Guest:
             self._raise_lost(status)
 
     def _send(self, text: str) -> None:
-        self._watched(lambda deadline: self._agent.send(text), _SLACK_S, "to take a command")
+        self._watched(
+            lambda deadline: self._agent.send(text), _SLACK_S, "while it was to take a command"
+        )
 
     def _watched(self, wait: Callable[[float], _T], timeout_s: float, what: str) -> _T:
         try:
@@ -185,10 +190,14 @@ class Guest:
         except LineTimeout:
             self._check()
             raise GuestTimeout(
-                f"the guest did not come {what} within {timeout_s:.0f} s",
+                f"the guest was silent for {timeout_s:.0f} s of the host's time {what}",
                 log=self._qemu.logs.console,
                 context=self._console.last_lines(),
             ) from None
+        except Stuck as error:
+            error.log = self._qemu.logs.console
+            error.context = self._console.last_lines()
+            raise
         except LineClosed:
             status = self._qemu.wait(_LAST_WORDS_S)
             self._console.join(_LAST_WORDS_S)
@@ -208,16 +217,14 @@ class Guest:
     def _raise_death(self) -> NoReturn:
         death = self._console.death
         assert death is not None
-        raise DEATHS[death.kind](
-            f"the kernel died: {death.line}",
-            log=self._qemu.logs.console,
-            context=self._console.last_lines(),
-        )
+        raise _of_death(death, self._qemu.logs.console, self._console.last_lines())
 
     def _raise_lost(self, status: int | None) -> NoReturn:
         reason = self._qemu.shutdown_reason() if status is not None else None
         if status is not None and status < 0:
-            message = f"QEMU was killed by signal {-status}"
+            message = f"QEMU was killed by signal {-status} ({signal.strsignal(-status)})"
+            if status == -signal.SIGKILL:
+                message += ", as the host's kernel does when memory runs out"
         elif reason == "guest-reset":
             message = "the guest rebooted"
         elif reason == "guest-shutdown":
@@ -225,6 +232,11 @@ class Guest:
         else:
             message = f"QEMU ended with status {status}"
         raise QemuLost(message, log=self._qemu.logs.qemu, context=self._qemu.errors())
+
+
+def _of_death(death: Death, log: Path, context: Sequence[str] = ()) -> GuestError:
+    what = "hangs" if death.kind == "hang" else "died"
+    return DEATHS[death.kind](f"the kernel {what}: {death.line}", log=log, context=list(context))
 
 
 @contextmanager
@@ -314,4 +326,4 @@ def interact(launch: Launch, commands: Sequence[str], console_log: Path, leave: 
         raise QemuLost(f"QEMU ended with {how}")
     for line in console_log.read_text(encoding="utf-8", errors="replace").splitlines():
         if (death := diagnose(line)) is not None:
-            raise DEATHS[death.kind](f"the kernel died: {death.line}", log=console_log)
+            raise _of_death(death, console_log)

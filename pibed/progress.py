@@ -156,7 +156,8 @@ class SweepProgress:
     def rebooted(self, number: int, error: GuestError) -> None:
         """A round lost its guest and goes on in a new boot."""
         with self._lock:
-            self._say(f"round {number}: {error.message}; going on in a new boot (log: {error.log})")
+            log = f" (log: {error.log})" if error.log is not None else ""
+            self._say(f"round {number}: {error.message}; going on in a new boot{log}")
 
     def noticed(self, problem: str) -> None:
         """Something beside the samples went wrong."""

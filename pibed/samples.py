@@ -61,15 +61,18 @@ def take_metrics(
         if any(len(reading) != len(names) for reading in readings):
             raise ValueError("the module's counters are not one number each")
         grown = {name: after - before for name, before, after in zip(names, *readings, strict=True)}
+    # Where the output was cut off a line, and the number in it, may be half of what it was.
+    text = "\n".join(run.output[:-1]) if run.truncated else run.text
     metrics: dict[str, Number] = {}
     for name, metric in experiment.metrics.items():
         if metric.pattern is None:
             metrics[name] = grown[name]
             continue
-        found = re.findall(metric.pattern, run.text)
+        found = re.findall(metric.pattern, text)
         if len(found) != 1:
+            cut = ", which was cut off at 64 KiB," if run.truncated else ""
             raise ValueError(
-                f"{name}: the pattern matches the output {len(found)} times instead of once"
+                f"{name}: the pattern matches the output{cut} {len(found)} times instead of once"
             )
         try:
             metrics[name] = _number(found[0])

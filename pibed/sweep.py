@@ -186,19 +186,16 @@ class _Round:
         try:
             result = guest.run(last)
             if result.status != 0:
-                words = "; ".join(result.output[-3:])
-                self._problem(f"`{last.line}` ended with status {result.status}: {words}")
+                self._problem(f"`{last.line}` {result.ending}: {result.words}")
             guest.finish()
         except GuestError as error:
             self._problem(f"the guest was lost at the end: {error.message}")
 
     def _failure(self, visit: Visit, command: Command, result: Result) -> Sample:
-        words = "; ".join(result.output[-3:])[:200]
-        if result.timed_out:
-            what = f"`{command.line}` was killed after {command.seconds:g} s"
-            return self._sample(visit, "timeout", f"{what}: {words}" if words else what)
-        what = f"`{command.line}` ended with status {result.status}"
-        return self._sample(visit, "failed", f"{what}: {words}" if words else what)
+        status: Status = "timeout" if result.timed_out else "failed"
+        ending = f"was killed after {command.seconds:g} s" if result.timed_out else result.ending
+        words = f": {result.words}" if result.words else ""
+        return self._sample(visit, status, f"`{command.line}` {ending}{words}")
 
     def _sample(
         self,

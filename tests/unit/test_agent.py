@@ -118,6 +118,27 @@ def test_flags(line: Line, words: str, timed_out: bool, truncated: bool) -> None
     assert result.status == 137
 
 
+@pytest.mark.parametrize(
+    ("status", "ending"),
+    [
+        (3, "ended with status 3"),
+        (128, "ended with status 128"),
+        (137, "ended with status 137 (SIGKILL)"),
+        (139, "ended with status 139 (SIGSEGV)"),
+        (255, "ended with status 255"),
+    ],
+)
+def test_ending_names_the_signal(status: int, ending: str) -> None:
+    assert Result("x", status, False, False, ()).ending == ending
+
+
+def test_words_are_the_last_lines_and_cannot_act_on_a_terminal() -> None:
+    lines = ("first", "a\x1b[2J\x07", "\tµ\ufffd\r", "\x9b31m end")
+    assert Result("x", 1, False, False, lines).words == "a?[2J?; \tµ\ufffd?; ?31m end"
+    assert Result("x", 1, False, False, ("y" * 300,)).words == "y" * 200
+    assert Result("x", 1, False, False, ()).words == ""
+
+
 def test_stuck_command(line: Line) -> None:
     with pytest.raises(Stuck, match=r"`work 64` did not end within 5 s and cannot be killed"):
         line.end(b"\n@@pibed stuck 1.run\n")

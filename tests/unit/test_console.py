@@ -153,6 +153,11 @@ def test_user_text_without_time_stamp_is_ignored(line: Line) -> None:
     assert console.last_lines() == ["Kernel panic - not syncing: user", "WARNING: user", "Oops"]
 
 
+def test_nothing_on_the_console_acts_on_the_terminal(line: Line) -> None:
+    console = line.read_all(b"[    1.0] Kernel panic - not syncing: \x1b[2J\x00\ta\xff\r\n")
+    assert console.death == Death("panic", "Kernel panic - not syncing: ?[2J?\ta\ufffd")
+
+
 def test_death_is_known_before_the_line_closes(line: Line) -> None:
     line.far.sendall(b"[    1.0] fine\r\n[    1.1] Kernel panic - not syncing: now\r\n")
     end = time.monotonic() + 5

@@ -107,6 +107,12 @@ def test_lost_guest_is_told_with_its_log(path: Path) -> None:
     ]
 
 
+def test_lost_guest_without_a_log(path: Path) -> None:
+    sweep = Sweep(path)
+    sweep.progress.rebooted(1, GuestError("`insmod x` was killed"))
+    assert sweep.lines == ["round 1: `insmod x` was killed; going on in a new boot"]
+
+
 def test_expected_time_from_earlier_sweeps(path: Path) -> None:
     sweep = Sweep(path, rounds=5, jobs=2)
     assert sweep.progress.expected_s() is None

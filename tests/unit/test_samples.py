@@ -49,6 +49,14 @@ def test_pattern_must_match_once(lines: tuple[str, ...], times: int) -> None:
         take_metrics(experiment(), result(*lines), counters("0", "0"))
 
 
+def test_output_that_was_cut_off() -> None:
+    cut = Result("x", 0, False, True, ("took 12 us", "noise"))
+    assert take_metrics(experiment(), cut, counters("0", "0"))["work_us"] == 12
+    for lines in (("noise",), ("noise", "took 12 us")):  # of 120 us, perhaps
+        with pytest.raises(ValueError, match=r"output, which was cut off at 64 KiB, 0 times"):
+            take_metrics(experiment(), Result("x", 0, False, True, lines), counters("0", "0"))
+
+
 def test_pattern_that_catches_no_number_names_the_metric() -> None:
     with pytest.raises(ValueError, match="work_us"):
         take_metrics(experiment(), result("took very us"), counters("0", "0"))
