@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,7 +14,27 @@ from pibed import actions, config
 from pibed.build import Images
 from pibed.config import Experiment, Machine
 
+from .reliability import Table
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--reliability",
+        type=Path,
+        metavar="FILE",
+        help="write the table of faults to FILE instead of checking that of docs/reliability.md",
+    )
+
+
+@pytest.fixture(scope="session")
+def reliability(pytestconfig: pytest.Config) -> Iterator[Table]:
+    """The documented table of faults, to be checked, or written if it was asked for."""
+    given = pytestconfig.getoption("--reliability")
+    table = Table(given or config.checkout() / "docs" / "reliability.md", given is not None)
+    yield table
+    table.close()
 
 
 @pytest.fixture(scope="session")
@@ -52,14 +73,15 @@ def invoke(images: Images) -> Run:
 def no_qemu_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whatever a test did: none of the QEMUs it started may outlive it."""
     # Known by its environment, which outlives the parents.
-    mark = f"PIBED_TEST={uuid.uuid4()}"
-    monkeypatch.setenv(*mark.split("="))
+    monkeypatch.setenv("PIBED_TEST", str(uuid.uuid4()))
     yield
-    left = _qemus(mark)
+    left = qemus()
     assert not left, f"QEMU left behind: {left}"
 
 
-def _qemus(mark: str) -> set[int]:
+def qemus() -> set[int]:
+    """The QEMUs that this test has started and that are still there."""
+    mark = f"PIBED_TEST={os.environ['PIBED_TEST']}"
     found = set()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:

@@ -19,7 +19,7 @@ from pibed.errors import BuildError
 from pibed.ktest import Outcome
 from pibed.suite import load_suite
 from tests.live.conftest import Run
-from tests.live.test_sweep import start
+from tests.live.helpers import start
 
 # What makes no sense in one mode is checked in the other; `inject` skips itself on plain kernels.
 ONE_MODE_ONLY = {

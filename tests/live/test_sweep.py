@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import datetime
 import json
 import os
 import signal
@@ -13,15 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from pibed import actions, config, lock, sweep
+from pibed import config, lock
 from pibed.config import Experiment, Machine
-from pibed.errors import GuestError
-from pibed.plan import Visit
-from pibed.results import Run as RunFolder
-from pibed.samples import Sample
 from pibed.store import digest_file
 
 from .conftest import Run
+from .helpers import measure, only_run, start, wait_for_samples
 
 PAGE = 4096
 
@@ -29,11 +25,6 @@ PAGE = 4096
 def rows(run: Path) -> list[dict[str, str]]:
     with (run / "samples.csv").open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def only_run(results: Path) -> Path:
-    (run,) = (path for path in results.iterdir() if not path.is_symlink())
-    return run
 
 
 def pages(size: int) -> int:
@@ -94,27 +85,6 @@ def test_virtual_clock_shows_the_studys_first_finding(invoke: Run, tmp_path: Pat
     assert fastest["1", 256] <= 1.1 * fastest["1", 64]
     assert fastest["0", 128] >= 1.8 * fastest["0", 64]
     assert fastest["0", 256] >= 2.5 * fastest["0", 128]
-
-
-def start(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [config.checkout() / "inv", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        process_group=0,
-    )
-
-
-def wait_for_samples(results: Path, count: int) -> Path:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        logs = list(results.glob("2*/boots/*/samples.jsonl"))
-        if sum(len(log.read_text().splitlines()) for log in logs) >= count:
-            return logs[0].parents[2]
-        time.sleep(0.1)
-    raise AssertionError(f"no {count} samples in {results}")
 
 
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -261,34 +231,6 @@ def buggy(name: str, workload: str = "true") -> Experiment:
     )
 
 
-class Silent:
-    """Takes no notice of how a sweep goes."""
-
-    def began(self, number: int, visit: Visit) -> None: ...
-    def took(self, sample: Sample) -> None: ...
-    def rebooted(self, number: int, error: GuestError) -> None: ...
-    def noticed(self, problem: str) -> None: ...
-
-
-@pytest.mark.parametrize(
-    ("name", "statuses", "words"),
-    [
-        ("oops_at_init", ["oops", "oops"], "Unable to handle kernel"),
-        ("warn_at_init", ["oops", "oops"], "WARNING: "),
-        ("bug_at_init", ["oops", "oops"], "kernel BUG at"),
-    ],
-)
-def test_module_that_kills_the_kernel(
-    machine: Machine, tmp_path: Path, name: str, statuses: list[str], words: str
-) -> None:
-    """Each cell gets its sample with the right status, in a boot of its own."""
-    samples, problems = measure(machine, buggy(name), tmp_path)
-    assert [sample.status for sample in samples] == statuses
-    assert all(words in sample.message for sample in samples)
-    assert problems == []
-    assert (only_run(tmp_path) / "boots" / "01-2" / "console.log").is_file()
-
-
 def test_module_that_kills_the_kernel_at_unload(machine: Machine, tmp_path: Path) -> None:
     samples, problems = measure(machine, buggy("oops_at_exit"), tmp_path)
     assert [sample.status for sample in samples] == ["ok", "ok"]
@@ -317,15 +259,3 @@ def test_no_cell_is_measured_in_another_ones_mode(machine: Machine, tmp_path: Pa
         if sample.status == "ok":
             expected = pages(sample.parameters["size"]) if sample.parameters["demand_paging"] else 0
             assert sample.metrics["faults"] == expected
-
-
-def measure(
-    machine: Machine, experiment: Experiment, results: Path
-) -> tuple[list[Sample], list[str]]:
-    images = actions.make_images(machine, experiment)
-    run = RunFolder.create(results, experiment, "buggy", datetime.datetime.now(datetime.UTC))
-    samples: list[Sample] = []
-    problems: list[str] = []
-    setup = sweep.Setup(machine, images, experiment, "virtual")
-    sweep.sweep(setup, run, 1, Silent(), samples, problems)
-    return samples, problems

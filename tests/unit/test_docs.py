@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from tests.live.reliability import Table
+from tests.live.test_faults import FAULTS, FULL_DISK
 from tests.unit.helpers import ROOT
 
 
@@ -17,3 +19,12 @@ def test_every_case_has_its_statement_and_every_statement_its_case() -> None:
     stated = re.findall(r"`(\w+\.\w+)`", text.partition("| statement | test |")[2])
     assert len(cases) > 100
     assert sorted(stated) == sorted(cases)
+
+
+def test_every_fault_is_documented_and_every_documented_one_tested() -> None:
+    rows = Table(ROOT / "docs" / "reliability.md", writes=False).rows
+    assert list(rows) == [*(fault.name for fault in FAULTS), FULL_DISK]
+    for fault in FAULTS:
+        row = rows[fault.name]
+        assert (row.provoked, row.status) == (fault.provoked, fault.status)
+        assert row.seconds <= row.deadline_s == fault.deadline_s

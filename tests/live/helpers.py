@@ -1,0 +1,65 @@
+"""What several live tests share: sweeps made in the test's own process, and their results."""
+
+from __future__ import annotations
+
+import datetime
+import subprocess
+import time
+from pathlib import Path
+
+from pibed import actions, config, sweep
+from pibed.config import Experiment, Machine
+from pibed.errors import GuestError
+from pibed.plan import Visit
+from pibed.results import Run as RunFolder
+from pibed.samples import Sample
+
+
+class Silent:
+    """Takes no notice of how a sweep goes."""
+
+    def began(self, number: int, visit: Visit) -> None: ...
+    def took(self, sample: Sample) -> None: ...
+    def rebooted(self, number: int, error: GuestError) -> None: ...
+    def noticed(self, problem: str) -> None: ...
+
+
+def measure(
+    machine: Machine, experiment: Experiment, results: Path, observer: Silent | None = None
+) -> tuple[list[Sample], list[str]]:
+    """Samples and problems of an experiment, with the virtual clock and one boot at a time."""
+    images = actions.make_images(machine, experiment)
+    now = datetime.datetime.now(datetime.UTC)
+    run = RunFolder.create(results, experiment, experiment.name, now)
+    samples: list[Sample] = []
+    problems: list[str] = []
+    setup = sweep.Setup(machine, images, experiment, "virtual")
+    sweep.sweep(setup, run, 1, observer or Silent(), samples, problems)
+    return samples, problems
+
+
+def only_run(results: Path) -> Path:
+    """The folder of the only run below a folder for results."""
+    (run,) = (path for path in results.iterdir() if not path.is_symlink())
+    return run
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [config.checkout() / "inv", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    )
+
+
+def wait_for_samples(results: Path, count: int) -> Path:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        logs = list(results.glob("2*/boots/*/samples.jsonl"))
+        if sum(len(log.read_text().splitlines()) for log in logs) >= count:
+            return logs[0].parents[2]
+        time.sleep(0.1)
+    raise AssertionError(f"no {count} samples in {results}")
