@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pibed import actions, arguments, payload, trace
+from pibed import actions, arguments, payload, testing, trace
 from pibed.agent import Command
 from pibed.build import Images
 from pibed.config import Machine, checkout
@@ -20,9 +20,9 @@ from pibed.suite import load_suite
 NAME = "debug_errors"
 
 
-@pytest.fixture(scope="module", params=["6.1", "6.12"])
-def debug(request: pytest.FixtureRequest) -> tuple[Machine, Images]:
-    machine = arguments.machine("pi2", request.param).with_debug_kernel()
+@pytest.fixture(scope="module")
+def debug() -> tuple[Machine, Images]:
+    machine = arguments.machine("pi2", testing.DEBUG_SERIES).with_debug_kernel()
     programs = payload.of_suite(load_suite("paging"))
     folder = checkout() / "tests" / "fixtures" / "modules" / NAME
     with_errors = Payload(folder, NAME, programs.programs[:1], programs.cflags, "usr/bin", "")

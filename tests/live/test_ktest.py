@@ -18,6 +18,7 @@ from pibed.config import Machine
 from pibed.errors import BuildError
 from pibed.ktest import Outcome
 from pibed.suite import load_suite
+from pibed.testing import DEBUG_SERIES
 from tests.live.conftest import Run
 from tests.live.helpers import start
 
@@ -53,7 +54,7 @@ class Quiet:
 
 
 # Each kernel and each kind of it once; the other two pairs are an `invoke ktest` away.
-@pytest.mark.parametrize(("kernel", "debug"), [("6.1", False), ("6.12", True)])
+@pytest.mark.parametrize(("kernel", "debug"), [("6.1", False), (DEBUG_SERIES, True)])
 def test_everything_passes(invoke: Run, tmp_path: Path, kernel: str, debug: bool) -> None:
     options = ["--kernel", kernel, "--results", str(tmp_path), *(["--debug"] if debug else [])]
     result = invoke("ktest", *options, timeout=1500)
@@ -97,7 +98,7 @@ class Wrong:
     words: str
     """A regular expression that the message or the details of the failure match."""
     mode: str = "demand-paging"
-    kernel: str = "6.12"
+    kernel: str = DEBUG_SERIES
     debug: bool = False
 
 
@@ -166,7 +167,6 @@ WRONG = [
         ((LOCK, f"\tpreempt_disable();\n{LOCK}"),),
         "mmap.zeroed",
         "BUG: sleeping function called from invalid context",
-        kernel="6.1",
         debug=True,
     ),
     Wrong("page not zeroed", ((" | __GFP_ZERO", ""),), "mmap.zeroed", "is not zero"),
