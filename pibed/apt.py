@@ -92,7 +92,10 @@ class Downloads:
         with (folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             archive = None if self._policy.refresh else _read(package, folder)
-            if archive is None or (strict and archive.source != wanted):
+            # Whether the files are still what they were is looked at where it was asked for.
+            if archive is None or (
+                strict and wanted and (archive.source != wanted or not _has(folder, wanted))
+            ):
                 self._get(package, kind, folder, wanted)
                 archive = _read(package, folder)
             if archive is None:

@@ -24,6 +24,9 @@ def fetch(
     known = lock.load()
     if known is None and (policy.locked or policy.mirror is not None):
         raise HostError(f"there is no {lock.path()}", fix="make one with `invoke lock`")
+    if known is not None and policy.locked:
+        # First, since nothing needs to be downloaded to know it.
+        lock.refuse(lock.differences(known, {}, tools.all))
     downloads = Downloads(root, known.sources if known else {}, policy)
     archives = []
     refused = []

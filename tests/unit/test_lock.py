@@ -208,18 +208,25 @@ def test_locked_passes_what_is_the_same(machine: Machine, cache: Path) -> None:
     assert comparison == Comparison(digest_file(lock.path()), ())
 
 
-def test_locked_names_every_difference(
-    machine: Machine, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lock.write(
-        LOCK.model_copy(update={"sources": {"busybox": BUSYBOX}, "tools": TOOLS.all | {"gcc": "x"}})
-    )
-    tools = Toolchain(TOOLS.compilers, TOOLS.libc, "QEMU 10")
+def test_locked_names_every_source_that_differs(machine: Machine, cache: Path) -> None:
+    lock.write(LOCK.model_copy(update={"sources": {"busybox": BUSYBOX}}))
     with pytest.raises(HostError) as caught:
-        sources.fetch(machine, cache, tools, Policy(locked=True))
+        sources.fetch(machine, cache, TOOLS, Policy(locked=True))
+    assert caught.value.status == 3
+    assert caught.value.message.splitlines()[1:] == ["  linux-source-6.1 is not in the lock"]
+
+
+def test_locked_names_every_tool_that_differs_before_anything_is_downloaded(
+    machine: Machine, tmp_path: Path, cache: Path
+) -> None:
+    lock.write(LOCK.model_copy(update={"tools": TOOLS.all | {"gcc": "x"}}))
+    tools = Toolchain(TOOLS.compilers, TOOLS.libc, "QEMU 10")
+    nothing = tmp_path / "nothing"
+    with pytest.raises(HostError) as caught:
+        sources.fetch(machine, nothing, tools, Policy(locked=True))
+    assert not nothing.exists()
     assert caught.value.status == 3
     assert caught.value.message.splitlines()[1:] == [
-        "  linux-source-6.1 is not in the lock",
         "  gcc: gcc 12.2.0 instead of x",
         "  qemu: QEMU 10 instead of QEMU 7.2.22",
     ]
