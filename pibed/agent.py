@@ -17,6 +17,8 @@ from pibed.errors import GuestError, printable
 
 # More than the agent lets through in one line.
 _LONGEST_LINE = 1 << 20
+# The agent's last line.
+DONE = "@@pibed done"
 # Seconds between two looks at whether QEMU and the kernel are alive.
 _CHECK_INTERVAL_S = 0.5
 
@@ -83,6 +85,17 @@ class Result:
         return printable("; ".join(self.output[-3:])[:200])
 
 
+class _CountingSpawn(SocketSpawn):  # type: ignore[type-arg]
+    """Counts the bytes that come in."""
+
+    received = 0
+
+    def read_nonblocking(self, size: int = 1, timeout: float | None = -1) -> bytes:
+        data: bytes = super().read_nonblocking(size, timeout)
+        self.received += len(data)
+        return data
+
+
 class Agent:
     """Follows the agent's markers.
 
@@ -91,8 +104,14 @@ class Agent:
     """
 
     def __init__(self, line: socket.socket, check: Callable[[], None]) -> None:
-        self._spawn = SocketSpawn(line, maxread=65536)
+        self._spawn = _CountingSpawn(line, maxread=65536)
         self._check = check
+
+    def drain(self, timeout_s: float) -> int:
+        """Reads what is left on the line of a QEMU that has ended; how many bytes came in all."""
+        with contextlib.suppress(OSError, pexpect.TIMEOUT):
+            self._spawn.expect(pexpect.EOF, timeout=timeout_s)
+        return self._spawn.received
 
     def send(self, text: str) -> None:
         """Types one line; raises LineClosed when QEMU has ended."""

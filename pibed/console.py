@@ -80,6 +80,8 @@ class Console:
         self._last: deque[str] = deque(maxlen=_LINES_BEFORE)
         self._trace: list[str] = []
         self.death: Death | None = None
+        self.received = 0
+        """How many bytes QEMU has sent."""
         self._thread = threading.Thread(target=self._follow, name="console", daemon=True)
         self._thread.start()
 
@@ -94,6 +96,7 @@ class Console:
     def _follow(self) -> None:
         rest = b""
         while chunk := self._receive():
+            self.received += len(chunk)
             *lines, rest = (rest + chunk).split(b"\n")
             rest = rest[-_LONGEST_LINE:]
             for line in lines:

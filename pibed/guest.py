@@ -32,6 +32,8 @@ from pibed.process import DIE_WITH_PARENT
 _LAST_WORDS_S = 5.0
 # A QEMU that is stopped for longer than this will not come back by itself.
 _STOPPED_S = 5.0
+# These signals say that the host wants an end; what the guest was doing is no sample then.
+_ENDED_BY_HOST = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 # Host seconds per guest second that a loaded host may need, and what a slow start may add.
 _SLOWNESS: dict[Clock, float] = {"virtual": 5.0, "host": 1.5}
 _SLACK_S = 30.0
@@ -166,7 +168,10 @@ class Guest:
         )
 
     def finish(self) -> None:
-        """Waits for the agent's end marker and for power-off; raises if it ends otherwise."""
+        """Waits for the agent's end marker and for power-off; raises if it ends otherwise.
+
+        Raises HostError if a log of what the guest said is not whole.
+        """
         if self._typed:
             self._send("end 0 -")
         self._watched(self._agent.expect_done, _SLACK_S, "while it was to power off")
@@ -178,6 +183,8 @@ class Guest:
             raise GuestTimeout("the guest did not power off", log=self._qemu.logs.console)
         if status != 0 or self._qemu.shutdown_reason() != "guest-shutdown":
             self._raise_lost(status)
+        require_whole(self._qemu.logs.agent, self._agent.drain(_LAST_WORDS_S))
+        require_whole(self._qemu.logs.console, self._console.received)
 
     def _send(self, text: str) -> None:
         self._watched(
@@ -225,6 +232,10 @@ class Guest:
             message = f"QEMU was killed by signal {-status} ({signal.strsignal(-status)})"
             if status == -signal.SIGKILL:
                 message += ", as the host's kernel does when memory runs out"
+            if status in _ENDED_BY_HOST:
+                raise _ended_by_host()
+        elif reason in ("host-signal", "host-qmp-quit"):
+            raise _ended_by_host()
         elif reason == "guest-reset":
             message = "the guest rebooted"
         elif reason == "guest-shutdown":
@@ -232,6 +243,22 @@ class Guest:
         else:
             message = f"QEMU ended with status {status}"
         raise QemuLost(message, log=self._qemu.logs.qemu, context=self._qemu.errors())
+
+
+def require_whole(log: Path, size: int) -> None:
+    """Raises HostError if a log has not the `size` in bytes that QEMU has sent.
+
+    QEMU drops what it cannot write, on a disk that is full, and says nothing.
+    """
+    if (written := log.stat().st_size) != size:
+        raise HostError(
+            f"{log}: only {written} of {size} bytes could be written",
+            fix="free some space on its file system",
+        )
+
+
+def _ended_by_host() -> HostError:
+    return HostError("QEMU was told to end, as when the host shuts down or a session ends")
 
 
 def _of_death(death: Death, log: Path, context: Sequence[str] = ()) -> GuestError:
