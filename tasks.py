@@ -89,7 +89,7 @@ def lock(
         "sizes": "sizes of the matrices, such as 64,128,256,512",
         "modes": "1 for demand paging, 0 for pre-paging, or 1,0",
         "runs": "samples of each cell (default 10); each is a boot of its own",
-        "clock": "virtual (exact, the default) or host (real time, four CPUs)",
+        "clock": "virtual (exact, the default), host (real time, four CPUs), or both",
         "jobs": "boots side by side (default: all cores, one with the host clock)",
         "seed": "everything random follows from it (default 1)",
         "experiment": "configuration in configs/experiments/ (default paging)",
@@ -97,6 +97,7 @@ def lock(
         "kernel": "series of the kernel, such as 6.12 (default: the machine's)",
         "name": "name of the results folder behind its date (default: the experiment)",
         "results": "folder for the results (default results/ in the checkout)",
+        "resume": "go on with a run that was cut off: its folder, its name, or latest",
         "locked": "refuse to measure if anything differs from configs/lock.yaml",
         "mirror": "folder with the locked sources, used instead of the network",
     }
@@ -110,11 +111,12 @@ def sweep(
     clock: str | None = None,
     jobs: str | None = None,
     seed: str | None = None,
-    experiment: str = "paging",
-    machine: str = "pi2",
+    experiment: str | None = None,
+    machine: str | None = None,
     kernel: str | None = None,
     name: str | None = None,
     results: str | None = None,
+    resume: str | None = None,
     locked: bool = False,
     mirror: str | None = None,
 ) -> None:
@@ -122,10 +124,10 @@ def sweep(
 
     Example: invoke sweep --sizes 64,128,256,512
     """
-    from pibed import actions
+    from pibed import measuring
 
-    actions.sweep(
-        actions.SweepOptions(
+    measuring.sweep(
+        measuring.SweepOptions(
             machine=machine,
             kernel=kernel,
             experiment=experiment,
@@ -137,10 +139,83 @@ def sweep(
             jobs=jobs,
             name=name,
             results=results,
+            resume=resume,
             locked=locked,
             mirror=mirror,
         )
     )
+
+
+@task(
+    help={
+        "manifest": "manifest.json of a run, of this machine or another",
+        "jobs": "boots side by side (default: all cores, one with the host clock)",
+        "name": "name of the results folder behind its date (default: the experiment)",
+        "results": "folder for the results (default results/ in the checkout)",
+        "locked": "refuse to measure if anything differs from configs/lock.yaml",
+        "mirror": "folder with the locked sources, used instead of the network",
+    }
+)
+@command
+def rerun(
+    context: Context,
+    manifest: str,
+    jobs: str | None = None,
+    name: str | None = None,
+    results: str | None = None,
+    locked: bool = False,
+    mirror: str | None = None,
+) -> None:
+    """Measure again what a manifest describes, and say whether the samples are the same.
+
+    Example: invoke rerun results/latest/manifest.json
+    """
+    from pathlib import Path
+
+    from pibed import arguments, measuring
+
+    policy = arguments.policy(locked, False, mirror)
+    measuring.rerun(Path(manifest), jobs, name, results, policy)
+
+
+@task(
+    help={
+        "run": "a run: its folder, its name, or latest",
+        "output": "the archive (default <run>.tar.gz in the current folder)",
+    }
+)
+@command
+def pack(context: Context, run: str, output: str | None = None) -> None:
+    """Pack a run with its images into an archive that is replayed with QEMU alone.
+
+    Example: invoke pack latest
+    """
+    from pibed import pack
+
+    pack.pack(run, output)
+
+
+@task(
+    help={
+        "results": "measure only, and this run: its folder, its name, or (no value) the newest",
+        "build": "build only",
+    },
+    optional=["results"],
+)
+@command
+def verify(context: Context, results: str | None = None, build: bool = False) -> None:
+    """Build again and measure again, and prove both the same to the byte.
+
+    Example: invoke verify --results latest
+    """
+    from pibed import verifying
+
+    if build and results is None:
+        verifying.verify_build()
+    else:
+        # Invoke gives True for the option without its value.
+        run = results if isinstance(results, str) else None
+        verifying.verify(run, build_too=build or results is None)
 
 
 @task(

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
-import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING
 
 from pibed import arguments, config, host, payload, store, ui
 from pibed.build import Images
@@ -22,7 +17,6 @@ from pibed.config import Clock, Experiment, Machine
 from pibed.errors import (
     GuestError,
     HostError,
-    IncompleteError,
     Interrupted,
     PibedError,
     UsageError,
@@ -33,8 +27,6 @@ from pibed.store import cache_folder
 if TYPE_CHECKING:
     from pibed.guest import Launch
     from pibed.payload import Payload
-    from pibed.results import Run
-    from pibed.samples import Sample
 
 
 def setup(machine_name: str) -> None:
@@ -196,7 +188,7 @@ def _launch(options: BootOptions, default_clock: Clock | None) -> tuple[Launch, 
 
     machine = arguments.machine(options.machine, options.kernel)
     experiment = config.load_experiment(options.experiment)
-    clock = _clock(machine, options.clock or default_clock)
+    clock = arguments.clock(machine, options.clock or default_clock)
     seed = arguments.number("--seed", options.seed or "1", 0, 2**32 - 1)
     load = []
     if options.demand_paging is not None:
@@ -217,164 +209,6 @@ def _boot_folder() -> Path:
     parent = cache_folder() / "boots"
     parent.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(prefix=f"{time.strftime('%Y%m%dT%H%M%S')}-", dir=parent))
-
-
-@dataclass(frozen=True)
-class SweepOptions:
-    """The options of `invoke sweep` as they were given; None where one was not."""
-
-    machine: str
-    experiment: str
-    kernel: str | None
-    sizes: str | None
-    modes: str | None
-    runs: str | None
-    seed: str | None
-    clock: str | None
-    jobs: str | None
-    name: str | None
-    results: str | None
-    locked: bool = False
-    mirror: str | None = None
-
-
-def sweep(options: SweepOptions) -> None:
-    """Measures an experiment, prints its table, and says where the files are.
-
-    Raises IncompleteError if a sample is not `ok`, Interrupted if it was cut off; what was measured
-    is on the disk in either case.
-    """
-    from rich.console import Console
-
-    from pibed import results, sweep, table
-    from pibed.manifest import manifest
-    from pibed.progress import Durations, SweepProgress
-    from pibed.summary import summarise
-
-    machine = arguments.machine(options.machine, options.kernel)
-    experiment = config.load_experiment(options.experiment, _overrides(options))
-    clock = _clock(machine, options.clock)
-    machine = machine.model_copy(update={"clock": clock})
-    cores = len(os.sched_getaffinity(0))
-    jobs = cores if machine.clocks[clock].jobs == "cores" else 1
-    if options.jobs is not None:
-        jobs = arguments.number("--jobs", options.jobs, 1, 1024)
-    jobs = min(jobs, experiment.rounds)
-    name = arguments.name(options.name, experiment)
-    policy = arguments.policy(options.locked, False, options.mirror)
-    qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
-    root = Path(options.results or config.checkout() / "results").absolute()
-    results.require_writable(root)
-    images = make_images(machine, experiment, policy)
-
-    now = datetime.datetime.now(datetime.UTC)
-    run = results.Run.create(root, experiment, name, now)
-    console = ui.stderr()
-    durations = Durations(cache_folder() / "durations.json")
-    progress = SweepProgress(console, experiment, clock, jobs, durations)
-    setup = sweep.Setup(machine, images, experiment, clock)
-    taken: list[Sample] = []
-    problems: list[str] = []
-    finished = False
-    try:
-        with progress.shown():
-            sweep.sweep(setup, run, jobs, progress, taken, problems)
-        finished = True
-    finally:
-        with _uninterrupted():
-            durations.save()
-            if not finished:
-                where = f"{run.folder} (one by one in boots/*/samples.jsonl)"
-                console.print(
-                    f"sweep: {len(taken)} samples taken so far are in {where}", markup=False
-                )
-            run.write_samples(taken)
-            run.write_manifest(
-                manifest(
-                    machine,
-                    experiment,
-                    clock,
-                    jobs,
-                    images,
-                    qemu_version,
-                    run,
-                    taken,
-                    problems,
-                    finished,
-                )
-            )
-
-    title = f"{experiment.title}: {experiment.rounds} runs a cell, {clock} clock"
-    width = None if sys.stdout.isatty() else 110
-    differs = f"differs from lock: {'; '.join(images.lock.differs)}" if images.lock.differs else ""
-    summaries = summarise(experiment, taken)
-    Console(width=width).print(table.table(experiment, summaries, title, differs))
-    print(f"results: {run.folder}")
-    _require_all_well(run, taken, problems)
-
-
-def _require_all_well(run: Run, taken: Sequence[Sample], problems: Sequence[str]) -> None:
-    """Raises IncompleteError if a sample is not `ok`, or something else went wrong."""
-    bad = [sample for sample in taken if sample.status != "ok"]
-    if problems and not bad:
-        raise IncompleteError(
-            "all samples were taken, but: " + "; ".join(problems),
-            fix=f"see the logs in {run.folder}/boots/",
-        )
-    if bad:
-        raise IncompleteError(
-            f"{len(bad)} of {len(taken)} samples are not ok",
-            fix=f"see {run.folder}/samples.csv for which, and boots/ there for why",
-        )
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Holds signals back: one at the wrong moment would cost the files of a whole sweep."""
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
-
-
-def _overrides(options: SweepOptions) -> dict[str, Any]:
-    """The keys of the experiment that options replace."""
-    known = config.load_experiment(options.experiment)
-    overrides: dict[str, Any] = {}
-    for option, text, parameter in (
-        ("--sizes", options.sizes, "size"),
-        ("--modes", options.modes, "demand_paging"),
-    ):
-        if text is None:
-            continue
-        if parameter not in known.parameters:
-            raise UsageError(f"{option}: the experiment {known.name} has no parameter {parameter}")
-        limits = known.parameters[parameter]
-        values = config.parse_numbers(option, text)
-        for value in values:
-            if not limits.minimum <= value <= limits.maximum:
-                raise UsageError(
-                    f"{option} {text}: {value} is not from {limits.minimum} to {limits.maximum}"
-                )
-            if values.count(value) > 1:
-                raise UsageError(f"{option} {text}: {value} is there more than once")
-        overrides[f"parameters.{parameter}.values"] = values
-    if options.runs is not None:
-        overrides["rounds"] = arguments.number("--runs", options.runs, 1, 10_000)
-    if options.seed is not None:
-        overrides["seed"] = arguments.number("--seed", options.seed, 0, 2**63 - 1)
-    return overrides
-
-
-def _clock(machine: Machine, given: str | None) -> Clock:
-    if given is None:
-        return machine.clock
-    for clock in get_args(Clock):
-        if given == clock and clock in machine.clocks:
-            return clock  # type: ignore[no-any-return]
-    raise UsageError(f"--clock {given}: expected one of: {', '.join(machine.clocks)}")
 
 
 def clean(everything: bool) -> None:

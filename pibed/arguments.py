@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 from pibed import config
-from pibed.config import Experiment, Machine
+from pibed.config import Clock, Experiment, Machine
 from pibed.errors import UsageError
 from pibed.lock import Policy
 
@@ -21,6 +22,20 @@ def number(option: str, text: str, low: int, high: int) -> int:
     if not low <= value <= high:
         raise UsageError(f"{option} {text}: expected a number from {low} to {high}")
     return value
+
+
+def clock(machine: Machine, given: str | None, others: tuple[str, ...] = ()) -> Clock:
+    """The clock of that name, the machine's own unless one was given.
+
+    Raises UsageError, which names the `others` as well, for one that the machine has not.
+    """
+    if given is None:
+        return machine.clock
+    for each in get_args(Clock):
+        if given == each and each in machine.clocks:
+            return each  # type: ignore[no-any-return]
+    expected = ", ".join([*machine.clocks, *others])
+    raise UsageError(f"--clock {given}: expected one of: {expected}")
 
 
 def name(given: str | None, experiment: Experiment) -> str:

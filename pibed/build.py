@@ -48,6 +48,8 @@ class Images:
     gen_init_cpio: Path
     module: Path
     """The `.ko` file as it was built, with debugging information if the kernel has it."""
+    programs: tuple[Path, ...]
+    """BusyBox and the payload's programs."""
     kernel_source: Path
     kernel_build: Path
     variables: tuple[str, ...]
@@ -85,6 +87,7 @@ class _Builder:
     store: Store
     progress: Progress
     tools: Toolchain
+    jobs: int
 
     def run(self, step: Step, make: Callable[[Path, Path, Callable[[str], None]], None]) -> Output:
         def logged(folder: Path, log: Path) -> None:
@@ -101,9 +104,16 @@ class _Builder:
 
 
 def build(
-    machine: Machine, payload: Payload, root: Path, progress: Progress, policy: Policy
+    machine: Machine,
+    payload: Payload,
+    root: Path,
+    progress: Progress,
+    policy: Policy,
+    jobs: int | None = None,
 ) -> Images:
     """Makes the images for a machine and what it is to run in the cache folder `root`.
+
+    Up to `jobs` compilers run side by side, as many as there are cores if None.
 
     Raises HostError for a missing tool or what the policy refuses, BuildError for a source that
     cannot be had, a failed step with its log or a module that the kernel would refuse, UsageError
@@ -113,7 +123,7 @@ def build(
     (linux, busybox), comparison = sources.fetch(machine, root, tools, policy)
     for line in comparison.differs:
         progress.differs(line)
-    builder = _Builder(machine, Store(root / "steps"), progress, tools)
+    builder = _Builder(machine, Store(root / "steps"), progress, tools, jobs or _cores())
 
     linux_source = _unpack_linux(builder, linux)
     kernel = _kernel(builder, linux_source)
@@ -132,6 +142,10 @@ def build(
         initramfs=initramfs.path / "initramfs.cpio",
         gen_init_cpio=kernel.path / "usr" / "gen_init_cpio",
         module=module_file,
+        programs=(
+            busybox_binary.path / "root" / "bin" / "busybox",
+            *(programs.path / each.name for each in payload.programs),
+        ),
         kernel_source=linux_source.path,
         kernel_build=kernel.path,
         variables=tuple(builder.variables),
@@ -192,7 +206,7 @@ def _kernel(builder: _Builder, source: Output) -> Output:
     text = "".join(f"{request}\n" for request in requests.values())
 
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
-        base = ["make", f"O={folder}", f"-j{_cores()}", *builder.variables]
+        base = ["make", f"O={folder}", f"-j{builder.jobs}", *builder.variables]
         wanted = folder / "wanted.config"
         wanted.write_text(text, encoding="utf-8")
         run_logged(
@@ -274,7 +288,7 @@ def _busybox(builder: _Builder, source: Output) -> Output:
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
         objects = folder / "objects"
         objects.mkdir()
-        base = ["make", f"O={objects}", f"-j{_cores()}", *builder.variables]
+        base = ["make", f"O={objects}", f"-j{builder.jobs}", *builder.variables]
 
         def run(*arguments: str, stdin: str | None = None) -> None:
             run_logged(

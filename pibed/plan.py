@@ -141,6 +141,17 @@ def last_command(experiment: Experiment) -> Command:
     return Command("unload", module.timeout_s, f"rmmod {module.name}")
 
 
+def digest(experiment: Experiment) -> str:
+    """Hexadecimal SHA-256 of all that the guests are told to do, as long as none is lost."""
+    text = hashlib.sha256()
+    for each in rounds(experiment):
+        text.update(f"{each.number} {each.seed}\n".encode())
+        commands = [command for its in steps(experiment, each.visits) for command in its]
+        for command in (*commands, last_command(experiment)):
+            text.update(f"{command}\n".encode(errors="surrogateescape"))
+    return text.hexdigest()
+
+
 def insmod(experiment: Experiment, values: Mapping[str, int]) -> str:
     """The command that loads the module for these values, in place of one that is loaded."""
     name = experiment.module.name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,7 +73,9 @@ class SweepProgress:
         clock: Clock,
         jobs: int,
         durations: Durations,
+        samples: Sequence[Sample] = (),
     ) -> None:
+        """`samples` are those that an earlier part of the run has taken."""
         self._console = console
         self._experiment = experiment
         self._clock: Clock = clock
@@ -81,9 +83,10 @@ class SweepProgress:
         self._durations = durations
         self._cells = cells(experiment)
         self._total = len(self._cells) * experiment.rounds
-        self._taken = 0
-        self._bad = 0
+        self._taken = len(samples)
         self._left_of_round = dict.fromkeys(range(1, experiment.rounds + 1), len(self._cells))
+        for sample in samples:
+            self._left_of_round[sample.round] -= 1
         self._began: dict[int, float] = {}
         self._lock = threading.Lock()
         self._live: tuple[Progress, TaskID] | None = None
@@ -91,7 +94,8 @@ class SweepProgress:
     def expected_s(self) -> float | None:
         """How long the whole sweep may take, if every cell was measured before."""
         round_s = self._round_s()
-        return None if round_s is None else round_s * -(-self._experiment.rounds // self._jobs)
+        rounds = sum(left > 0 for left in self._left_of_round.values())
+        return None if round_s is None else round_s * -(-rounds // self._jobs)
 
     def _round_s(self) -> float | None:
         """How long a round may take, if every cell was measured before."""
@@ -105,10 +109,13 @@ class SweepProgress:
         """Announces the sweep, and shows it as long as the context lasts."""
         expected = self.expected_s()
         about = (
-            f"about {duration(expected)}" if expected else "time left known after the first round"
+            "time left known after the first round"
+            if expected is None
+            else f"about {duration(expected)}"
         )
+        before = f" ({self._taken} samples are there)" if self._taken else ""
         self._console.print(
-            f"sweep: {self._experiment.rounds} rounds of {len(self._cells)} cells, "
+            f"sweep: {self._experiment.rounds} rounds of {len(self._cells)} cells{before}, "
             f"{self._clock} clock, {self._jobs} side by side; {about}",
             markup=False,
         )
@@ -116,7 +123,8 @@ class SweepProgress:
             yield
             return
         with counting_bar(self._console, "samples", "left", "now") as progress:
-            self._live = (progress, progress.add_task("", total=self._total, left="", now=""))
+            task = progress.add_task("", total=self._total, completed=self._taken, left="", now="")
+            self._live = (progress, task)
             try:
                 yield
             finally:
@@ -141,7 +149,6 @@ class SweepProgress:
             self._taken += 1
             self._left_of_round[sample.round] -= 1
             if sample.status != "ok":
-                self._bad += 1
                 self._say(f"round {sample.round}: {cell}: {sample.status}: {sample.message}")
             if self._live is not None:
                 progress, task = self._live

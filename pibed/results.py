@@ -1,13 +1,23 @@
-"""The results folder: one folder a run, whose files are a stable interface (docs/results.md)."""
+"""The results folder: one folder a run, whose files are a stable interface (docs/results.md).
+
+Whenever a run is cut off, by a signal or the end of the host's power, its folder can be taken up
+again: a round counts as measured once its boots and their samples are on the disk and, behind them,
+a file says so; what there is of any other round is set aside, and the round is measured anew.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
 import errno
+import fcntl
+import json
 import os
+import shlex
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TextIO
 
@@ -15,8 +25,21 @@ from pibed import samples as samples_module
 from pibed import summary
 from pibed.agent import Command
 from pibed.config import Experiment
-from pibed.errors import HostError
+from pibed.errors import HostError, UsageError
+from pibed.plan import Round
 from pibed.samples import Sample
+from pibed.store import digest_file
+
+# In the folder of a round's first boot, once the whole round is measured.
+_FINISHED = "finished.json"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A round that was measured to its end, and what went wrong beside its samples."""
+
+    samples: list[Sample]
+    problems: list[str]
 
 
 class Run:
@@ -34,15 +57,101 @@ class Run:
         """A new folder for a run; see `make_folder`."""
         return cls(make_folder(root, name, now), experiment)
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other processes from measuring into the same folder, even after a `kill -9`.
+
+        Raises HostError if another one does.
+        """
+        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise HostError(
+                    f"{self.folder}: another process is measuring this run",
+                    fix="wait until it has ended",
+                ) from None
+            yield
+        finally:
+            os.close(descriptor)
+
     def boot_folder(self, number: int, attempt: int) -> Path:
         """Makes the folder of a round's boot: `boots/<round>`, then `boots/<round>-2` and so on."""
-        name = f"{number:02d}" if attempt == 1 else f"{number:02d}-{attempt}"
-        folder = self.folder / "boots" / name
+        folder = self._boot(number, attempt)
         try:
-            folder.mkdir(parents=True)
+            folder.parent.mkdir(exist_ok=True)
+            folder.mkdir()
+            _sync_folders(folder.parent)
         except OSError as error:
             raise explain(error, folder) from error
         return folder
+
+    def finish_round(self, number: int, boots: int, problems: Sequence[str]) -> None:
+        """Records that a round is measured, in so many boots, once all of them is on the disk."""
+        for attempt in range(1, boots + 1):
+            _sync_files(self._boot(number, attempt))
+        record = {"boots": boots, "problems": list(problems)}
+        write_file(self._boot(number, 1) / _FINISHED, json.dumps(record, ensure_ascii=False) + "\n")
+
+    def measured(self, round_: Round) -> Measured | None:
+        """A round as it was measured; None if it was not, or not to its end."""
+        try:
+            text = (self._boot(round_.number, 1) / _FINISHED).read_text(encoding="utf-8")
+            record = json.loads(text)
+            problems = [str(each) for each in record["problems"]]
+            samples: list[Sample] = []
+            for attempt in range(1, int(record["boots"]) + 1):
+                log = self._boot(round_.number, attempt) / "samples.jsonl"
+                samples += samples_module.read_log(log.read_bytes())[0]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        expected = [(round_.number, visit.order, visit.cell.as_dict()) for visit in round_.visits]
+        if [(each.round, each.order, each.parameters) for each in samples] != expected:
+            return None
+        metrics = set(self.experiment.metrics)
+        if any(
+            set(each.metrics) != (metrics if each.status == "ok" else set()) for each in samples
+        ):
+            return None
+        return Measured(samples, problems)
+
+    def set_aside(self, round_: Round) -> str | None:
+        """Moves what an interrupted boot of a round has left to `interrupted/<n>/`.
+
+        Returns what there was, for people; None if there was nothing.
+        """
+        boots = sorted(self.folder.glob(f"boots/{round_.number:02d}")) + sorted(
+            self.folder.glob(f"boots/{round_.number:02d}-*")
+        )
+        if not boots:
+            return None
+        count, torn = 0, False
+        for boot in boots:
+            with contextlib.suppress(OSError):
+                samples, cut = samples_module.read_log((boot / "samples.jsonl").read_bytes())
+                count += len(samples)
+                torn |= cut
+        try:
+            target = _make_unique(self.folder / "interrupted", f"{round_.number:02d}")
+            for boot in boots:
+                boot.rename(target / boot.name)
+        except OSError as error:
+            raise explain(error, self.folder / "interrupted") from error
+        words = f"round {round_.number} was cut off after {count} of {len(round_.visits)} samples"
+        if torn:
+            words += ", the last line of its samples.jsonl is torn"
+        return f"{words}; it is measured anew, and what there was of it is in {target}"
+
+    def has_samples(self, digest: str | None) -> bool:
+        """Whether samples.csv has this SHA-256, and summary.csv is there."""
+        path = self.folder / "samples.csv"
+        whole = path.is_file() and (self.folder / "summary.csv").is_file()
+        return whole and digest_file(path) == digest
+
+    def _boot(self, number: int, attempt: int) -> Path:
+        name = f"{number:02d}" if attempt == 1 else f"{number:02d}-{attempt}"
+        return self.folder / "boots" / name
 
     def write_samples(self, samples: list[Sample]) -> None:
         """Writes samples.csv and summary.csv."""
@@ -50,10 +159,8 @@ class Run:
         summaries = summary.summarise(self.experiment, samples)
         self._write("summary.csv", summary.to_csv(self.experiment, summaries))
 
-    def write_manifest(self, manifest: dict[str, Any]) -> None:
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Writes manifest.json."""
-        import json
-
         self._write("manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
 
     def _write(self, name: str, text: str) -> None:
@@ -84,10 +191,47 @@ def write_file(target: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         unfinished.rename(target)
+        _sync_folders(target.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             unfinished.unlink()
         raise explain(error, target) from error
+
+
+def resume_command(folder: Path) -> str:
+    """What a person types to go on with a run that was cut off."""
+    return f"invoke sweep --resume {shlex.quote(str(folder))}"
+
+
+def verify_command(folder: Path) -> str:
+    """What a person types to have a run measured again and compared."""
+    return f"invoke verify --results {shlex.quote(str(folder))}"
+
+
+def rerun_command(folder: Path) -> str:
+    """What a person types to measure all of a run anew."""
+    return f"invoke rerun {shlex.quote(str(folder / 'manifest.json'))}"
+
+
+def find(root: Path, text: str) -> Path:
+    """The folder of a run, given as a path or by its name in `root` (`latest` is one as well).
+
+    Raises UsageError if there is none.
+    """
+    if Path(text).name == "manifest.json":
+        text = str(Path(text).parent)
+    for folder in (Path(text), root / text) if text else ():
+        if (folder / "manifest.json").is_file():
+            return folder.resolve()
+    for folder in (Path(text), root / text):
+        if text and folder.is_dir():
+            raise UsageError(
+                f"{folder}: there is no manifest.json in it, so it is no run",
+                fix="a run that was killed before its first boot has none: start it anew",
+            )
+    newest = sorted((path.name for path in root.glob("2*") if path.is_dir()), reverse=True)[:5]
+    known = f"the newest in {root}: {', '.join(newest)}" if newest else f"{root} has none"
+    raise UsageError(f"there is no run {text!r}", fix=known)
 
 
 def require_writable(root: Path) -> None:
@@ -121,6 +265,7 @@ class SampleLog:
         self._path = path
         try:
             self._file: TextIO = path.open("x", encoding="utf-8")
+            _sync_folders(path.parent)
         except OSError as error:
             raise explain(error, path) from error
 
@@ -148,7 +293,8 @@ def explain(error: OSError, where: Path) -> HostError:
 
 
 def _make_unique(root: Path, stem: str) -> Path:
-    """Makes the folder, numbered if another run began in the same second."""
+    """Makes the folder, numbered if there is one of that name."""
+    root.mkdir(parents=True, exist_ok=True)
     for number in range(1, 1000):
         folder = root / (stem if number == 1 else f"{stem}-{number}")
         try:
@@ -157,6 +303,29 @@ def _make_unique(root: Path, stem: str) -> Path:
             continue
         return folder
     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(root / stem))
+
+
+def _sync_files(folder: Path) -> None:
+    """Puts the content of a folder's files, and their names, on the disk."""
+    try:
+        for path in [*folder.iterdir(), folder]:
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+    except OSError as error:
+        raise explain(error, folder) from error
+
+
+def _sync_folders(folder: Path) -> None:
+    """Puts the names in a folder, and its own name in its parent's, on the disk."""
+    for each in (folder, folder.parent):
+        descriptor = os.open(each, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _point(link: Path, target: str) -> None:

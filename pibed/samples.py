@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pibed.agent import Result
 from pibed.config import Experiment
@@ -41,7 +41,28 @@ class Sample:
     def from_json(cls, line: str) -> Sample:
         """The sample of such a line; raises ValueError or TypeError for anything else."""
         data: dict[str, Any] = json.loads(line)
-        return cls(**data)
+        sample = cls(**data)
+        if sample.status not in get_args(Status):
+            raise ValueError(f"{sample.status!r} is no status")
+        for number in (*sample.parameters.values(), *sample.metrics.values()):
+            if not isinstance(number, int | float):
+                raise TypeError(f"{number!r} is no number")
+        return sample
+
+
+def read_log(data: bytes) -> tuple[list[Sample], bool]:
+    """The samples in a boot's samples.jsonl, up to the first line that is not whole.
+
+    Whether there is one is the second value: what a write that was cut off leaves behind.
+    """
+    samples: list[Sample] = []
+    *lines, rest = data.split(b"\n")
+    for line in lines:
+        try:
+            samples.append(Sample.from_json(line.decode()))
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            return samples, True
+    return samples, bool(rest)
 
 
 def take_metrics(

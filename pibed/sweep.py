@@ -1,6 +1,7 @@
 """The sweep: all rounds of an experiment, several side by side, each a boot of its own.
 
-A round that loses its guest goes on behind the cell that killed it, in a new boot.
+A round that loses its guest goes on behind the cell that killed it, in a new boot. A round that
+was measured to its end says so in the results folder, so that a sweep can be taken up again.
 """
 
 from __future__ import annotations
@@ -62,10 +63,11 @@ def sweep(
     taken: list[Sample],
     problems: list[str],
 ) -> None:
-    """Runs all rounds, `jobs` at a time, and appends their samples to `taken` as they come.
+    """Runs the rounds, `jobs` at a time, and appends their samples to `taken` as they come.
 
-    `problems` gets what went wrong beside the samples: a module that could not be unloaded, or that
-    killed the kernel when it was.
+    Rounds that `taken` has samples of already, those of an earlier part of the same run, are left
+    out. `problems` gets what went wrong beside the samples: a module that could not be unloaded, or
+    that killed the kernel when it was.
 
     Raises the GuestError of a guest that does not boot, or the HostError of a host that cannot
     hold the results; `taken` then has what was measured before. Whatever it raises, no QEMU is
@@ -73,9 +75,11 @@ def sweep(
     """
     cancel = threading.Event()
     pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="round")
+    measured = {sample.round for sample in taken}
     futures: list[Future[None]] = [
         pool.submit(_Round(setup, run, each, observer, taken, problems, cancel).run)
         for each in plan.rounds(setup.experiment)
+        if each.number not in measured
     ]
     try:
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
@@ -105,10 +109,16 @@ class _Round:
         self._observer = observer
         self._taken = taken
         self._problems = problems
+        self._own_problems: list[str] = []
         self._cancel = cancel
 
     def run(self) -> None:
-        """Boots until every cell of the round has its sample."""
+        """Boots until every cell of the round has its sample, and records that it is measured."""
+        boots = self._boots()
+        self._run.finish_round(self._round.number, boots, self._own_problems)
+
+    def _boots(self) -> int:
+        """Boots until every cell of the round has its sample; returns how often."""
         left = list(self._round.visits)
         attempt = 0
         fruitless = 0
@@ -118,13 +128,14 @@ class _Round:
             before = len(left)
             error = self._boot(attempt, left)
             if error is None:
-                return
+                break
             fruitless = fruitless + 1 if len(left) == before else 0
             if fruitless == _BOOT_ATTEMPTS:
                 error.message = f"the guest does not boot: {error.message}"
                 raise error
             if left:
                 self._observer.rebooted(self._round.number, error)
+        return attempt
 
     def _boot(self, attempt: int, left: list[Visit]) -> GuestError | None:
         """One boot; takes visits with their sample from `left`. Returns why it ended early."""
@@ -221,8 +232,10 @@ class _Round:
         self._observer.took(sample)
 
     def _problem(self, text: str) -> None:
-        self._problems.append(f"round {self._round.number}: {text}")
-        self._observer.noticed(self._problems[-1])
+        problem = f"round {self._round.number}: {text}"
+        self._own_problems.append(problem)
+        self._problems.append(problem)
+        self._observer.noticed(problem)
 
     def _stop_requested(self) -> None:
         if self._cancel.is_set():

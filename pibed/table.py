@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pibed.config import Experiment
+from pibed.config import Clock, Experiment
+from pibed.plan import cells
 from pibed.summary import Summary
 
 if TYPE_CHECKING:
@@ -13,11 +15,15 @@ if TYPE_CHECKING:
 
 
 def table(
-    experiment: Experiment, summaries: Sequence[Summary], title: str, caption: str = ""
+    experiment: Experiment,
+    summaries: Mapping[Clock, Sequence[Summary]],
+    title: str,
+    caption: str = "",
 ) -> Table:
     """Min, max, mean, median and SD of the metrics that the experiment wants shown.
 
-    `caption` is a line below for what a reader of the numbers must know.
+    With several clocks each cell and metric has a row for each of them. `caption` is a line below
+    for what a reader of the numbers must know.
     """
     from rich import box
     from rich.markup import escape
@@ -34,10 +40,18 @@ def table(
     for parameter in experiment.parameters.values():
         result.add_column(escape(parameter.title), justify="left" if parameter.labels else "right")
     result.add_column("timing")
+    if len(summaries) > 1:
+        result.add_column("clock")
     for heading in ("n", "min", "max", "mean", "median", "SD"):
         result.add_column(heading, justify="right")
     previous: object = None
-    for each in summaries:
+    found = {
+        (each.cell, each.metric, clock): each for clock in summaries for each in summaries[clock]
+    }
+    rows = itertools.product(cells(experiment), experiment.metrics, summaries)
+    for row in rows:
+        if (each := found.get(row)) is None:
+            continue
         metric = experiment.metrics[each.metric]
         if not metric.table:
             continue
@@ -52,6 +66,7 @@ def table(
         result.add_row(
             *(escape(label) for label in labels),
             escape(f"{metric.title} [{metric.unit}]"),
+            *([row[2]] if len(summaries) > 1 else []),
             str(each.n),
             str(each.min),
             str(each.max),

@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def reliability(pytestconfig: pytest.Config) -> Iterator[Table]:
     """The documented table of faults, to be checked, or written if it was asked for."""
-    given = pytestconfig.getoption("--reliability")
+    given = pytestconfig.getoption("--reliability", None)
     table = Table(given or config.checkout() / "docs" / "reliability.md", given is not None)
     yield table
     table.close()

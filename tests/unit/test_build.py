@@ -40,7 +40,7 @@ def steps(tmp_path: Path) -> Callable[[Toolchain], dict[str, Step]]:
 
     def with_tools(tools: Toolchain) -> dict[str, Step]:
         progress = ui.BuildProgress(ui.stderr(), show_cached=False)
-        builder = build._Builder(machine, Recorder(tmp_path), progress, tools)
+        builder = build._Builder(machine, Recorder(tmp_path), progress, tools, 1)
         outputs = (
             build._kernel(builder, source),
             build._busybox(builder, source),

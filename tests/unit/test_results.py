@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pibed.errors import HostError
+from pibed import plan, results
+from pibed.errors import HostError, UsageError
+from pibed.plan import Round
 from pibed.results import Run, SampleLog
 from pibed.samples import Sample
 from tests.unit.helpers import experiment, python
@@ -226,6 +228,162 @@ except HostError as error:
     assert str(read_only) in message
     assert "Permission denied" in message
     assert "--results" in fix
+
+
+def rounds() -> list[Round]:
+    return plan.rounds(experiment())
+
+
+def measure(run: Run, round_: Round, boots: tuple[int, ...]) -> list[Sample]:
+    """Puts a round's samples into boots of so many visits each, all but the record of its end."""
+    samples = [
+        Sample(
+            *("small", round_.number, visit.order, "ok", visit.cell.as_dict()),
+            metrics={"work_us": 5, "pages": 8},
+        )
+        for visit in round_.visits
+    ]
+    left = list(samples)
+    for attempt, count in enumerate(boots, start=1):
+        log = SampleLog(run.boot_folder(round_.number, attempt) / "samples.jsonl")
+        for _ in range(count):
+            log.append(left.pop(0))
+        log.close()
+    return samples
+
+
+@pytest.mark.parametrize("boots", [(4,), (1, 3), (2, 1, 1), (4, 0)])
+def test_a_measured_round_is_read_again(tmp_path: Path, boots: tuple[int, ...]) -> None:
+    run, first = create(tmp_path), rounds()[0]
+    samples = measure(run, first, boots)
+    assert run.measured(first) is None
+    run.finish_round(1, len(boots), ["round 1: µ"])
+    found = Run(run.folder, experiment()).measured(first)
+    assert found is not None
+    assert found.samples == samples
+    assert found.problems == ["round 1: µ"]
+    assert run.measured(rounds()[1]) is None
+
+
+def test_wherever_a_round_is_cut_off_it_is_not_taken_for_whole(tmp_path: Path) -> None:
+    """Each of its files at every length that a cut could leave."""
+    run, first = create(tmp_path), rounds()[0]
+    samples = measure(run, first, (1, 3))
+    run.finish_round(1, 2, [])
+    files = [
+        run.folder / "boots" / "01" / "finished.json",
+        run.folder / "boots" / "01" / "samples.jsonl",
+        run.folder / "boots" / "01-2" / "samples.jsonl",
+    ]
+    for file in files:
+        whole = file.read_bytes()
+        for length in range(len(whole)):
+            for rest in (b"", bytes(len(whole) - length)):  # cut, and a block of zeros behind
+                file.write_bytes(whole[:length] + rest)
+                found = run.measured(first)
+                # The record may lack its line end alone.
+                assert found is None or (found.samples == samples and length == len(whole) - 1)
+        file.unlink()
+        assert run.measured(first) is None
+        file.write_bytes(whole)
+    assert run.measured(first) is not None
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"status": "ok"', '"status": "fine"'),
+        ('"work_us": 5', '"work_us": "5"'),
+        ('"work_us": 5, ', ""),
+        ('"metrics": {"work_us": 5, "pages": 8}', '"metrics": null'),
+        ('"status": "ok"', '"status": "lost"'),
+    ],
+)
+def test_samples_that_pibed_does_not_write_are_not_taken(
+    tmp_path: Path, old: str, new: str
+) -> None:
+    run = create(tmp_path)
+    measure(run, rounds()[0], (4,))
+    run.finish_round(1, 1, [])
+    log = run.folder / "boots" / "01" / "samples.jsonl"
+    text = log.read_text(encoding="utf-8")
+    assert old in text
+    log.write_text(text.replace(old, new, 1), encoding="utf-8")
+    assert run.measured(rounds()[0]) is None
+
+
+def test_a_round_of_another_plan_is_not_taken(tmp_path: Path) -> None:
+    run = create(tmp_path)
+    measure(run, rounds()[0], (4,))
+    run.finish_round(1, 1, [])
+    other = plan.rounds(experiment(seed=2))[0]
+    assert [visit.cell for visit in other.visits] != [visit.cell for visit in rounds()[0].visits]
+    assert run.measured(other) is None
+
+
+def test_what_an_interrupted_round_left_is_set_aside(tmp_path: Path) -> None:
+    run, first = create(tmp_path), rounds()[0]
+    assert run.set_aside(first) is None
+    measure(run, first, (1, 2))
+    torn = run.folder / "boots" / "01-2" / "samples.jsonl"
+    torn.write_bytes(torn.read_bytes() + b'{"experiment": "sm')
+    measure(run, rounds()[1], (1,))
+    words = run.set_aside(first)
+    assert words is not None
+    assert "round 1 was cut off after 3 of 4 samples" in words
+    assert "the last line of its samples.jsonl is torn" in words
+    assert str(run.folder / "interrupted" / "01") in words
+    assert sorted(path.name for path in (run.folder / "boots").iterdir()) == ["02"]
+    moved = run.folder / "interrupted" / "01"
+    assert sorted(path.name for path in moved.iterdir()) == ["01", "01-2"]
+    # It can be measured, and cut off, again.
+    measure(run, first, (2,))
+    words = run.set_aside(first)
+    assert words is not None
+    assert "torn" not in words
+    assert (run.folder / "interrupted" / "01-2" / "01" / "samples.jsonl").is_file()
+
+
+def test_round_100_is_not_taken_for_round_10(tmp_path: Path) -> None:
+    run = create(tmp_path)
+    many = plan.rounds(experiment(rounds=100))
+    measure(run, many[9], (1,))
+    measure(run, many[99], (1,))
+    run.set_aside(many[9])
+    assert [path.name for path in (run.folder / "boots").iterdir()] == ["100"]
+
+
+def test_a_run_is_measured_by_one_process_at_a_time(tmp_path: Path) -> None:
+    run = create(tmp_path)
+    with run.held():
+        other = Run(run.folder, experiment())
+        with pytest.raises(HostError, match="another process is measuring"), other.held():
+            raise AssertionError("held twice")
+    with run.held():
+        pass
+
+
+def test_runs_are_found_by_path_and_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = create(tmp_path / "results")
+    run.write_manifest({})
+    monkeypatch.chdir(tmp_path)
+    for text in (str(run.folder), f"results/{run.folder.name}", run.folder.name, "latest"):
+        assert results.find(tmp_path / "results", text) == run.folder.resolve()
+
+
+def test_what_is_no_run_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no run 'nothing'") as caught:
+        results.find(tmp_path, "nothing")
+    assert caught.value.fix == f"{tmp_path} has none"
+    run = create(tmp_path)
+    with pytest.raises(UsageError, match=r"no manifest\.json in it"):
+        results.find(tmp_path, "latest")
+    run.write_manifest({})
+    for text in ("nothing", ""):
+        with pytest.raises(UsageError, match=f"no run {text!r}") as caught:
+            results.find(tmp_path / "", text)
+        assert caught.value.fix is not None
+        assert run.folder.name in caught.value.fix
 
 
 def test_root_that_is_a_file(tmp_path: Path) -> None:

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 
 from pibed import table
+from pibed.config import Clock
 from pibed.plan import Cell
 from pibed.samples import Number
 from pibed.summary import Summary, describe
 from tests.unit.helpers import experiment
 
 
-def shown(summaries: list[Summary], title: str = "A title", **changes: Any) -> list[list[str]]:
+def shown(
+    summaries: list[Summary],
+    title: str = "A title",
+    others: list[Summary] | None = None,
+    **changes: Any,
+) -> list[list[str]]:
     """The table's lines that are not empty, each split into its cells."""
     text = io.StringIO()
     console = Console(file=text, width=120)
-    console.print(table.table(experiment(**changes), summaries, title))
+    by_clock: dict[Clock, Sequence[Summary]] = {"virtual": summaries}
+    if others is not None:
+        by_clock["host"] = others
+    console.print(table.table(experiment(**changes), by_clock, title))
     lines = [line.rstrip() for line in text.getvalue().splitlines()]
     return [
         [cell.strip() for cell in line.split("  ") if cell.strip()]
@@ -50,10 +60,22 @@ def test_rows_are_literally_these() -> None:
 def test_numbers_stand_below_their_heading() -> None:
     text = io.StringIO()
     rows = [summary(0, 64, "work_us", 1), summary(0, 128, "work_us", 123456)]
-    Console(file=text, width=120).print(table.table(experiment(), rows, "t"))
+    Console(file=text, width=120).print(table.table(experiment(), {"virtual": rows}, "t"))
     heading, *lines = [line for line in text.getvalue().splitlines() if "s" in line]
     end = heading.index("mean") + len("mean")
     assert [line[:end].rsplit(maxsplit=1)[-1] for line in lines] == ["1.0", "123456.0"]
+
+
+def test_two_clocks_stand_side_by_side_and_one_may_lack_a_cell() -> None:
+    lines = shown(
+        [summary(0, 64, "work_us", 1), summary(0, 128, "work_us", 3)],
+        others=[summary(0, 128, "work_us", 4)],
+    )
+    assert [line for line in lines if line[0] == "lazy"] == [
+        ["lazy", "64", "work [µs]", "virtual", "1", "1", "1", "1.0", "1.0"],
+        ["lazy", "128", "work [µs]", "virtual", "1", "3", "3", "3.0", "3.0"],
+        ["lazy", "128", "work [µs]", "host", "1", "4", "4", "4.0", "4.0"],
+    ]
 
 
 def test_no_rows() -> None:
@@ -88,7 +110,7 @@ def test_caption_is_below() -> None:
     text = io.StringIO()
     rows = [summary(0, 64, "work_us", 1)]
     caption = "differs from lock: qemu 10 [b] instead of 7.2"
-    Console(file=text, width=120).print(table.table(experiment(), rows, "t", caption))
+    Console(file=text, width=120).print(table.table(experiment(), {"virtual": rows}, "t", caption))
     # Wrapped at the width of the table.
     assert " ".join(text.getvalue().split()).endswith(f" 1.0 {caption}")
 

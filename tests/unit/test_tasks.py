@@ -14,7 +14,7 @@ import pytest
 from invoke.collection import Collection
 
 import tasks
-from pibed import actions, testing
+from pibed import actions, measuring, testing
 from pibed.errors import UsageError
 from tests.unit.helpers import ROOT
 
@@ -88,7 +88,7 @@ def no_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PIBED_CACHE", str(tmp_path / "two words"))
 
 
-SWEEP = actions.SweepOptions("pi2", "paging", None, None, None, None, None, None, None, None, None)
+SWEEP = measuring.SweepOptions()
 
 
 @pytest.mark.usefixtures("no_build")
@@ -104,7 +104,7 @@ SWEEP = actions.SweepOptions("pi2", "paging", None, None, None, None, None, None
         ({"runs": "1,2"}, "--runs 1,2: expected one whole number"),
         ({"seed": "-1"}, "--seed -1: expected a number from 0"),
         ({"jobs": "x"}, "--jobs x: expected one whole number"),
-        ({"clock": "wall"}, "--clock wall: expected one of: virtual, host"),
+        ({"clock": "wall"}, "--clock wall: expected one of: virtual, host, both"),
         ({"experiment": "none"}, "there is no experiment 'none'"),
         ({"machine": "none"}, "there is no machine 'none'"),
         ({"mirror": "/no/such"}, "--mirror /no/such: there is no such folder"),
@@ -114,7 +114,7 @@ def test_mistakes_of_the_user_are_told_before_anything_is_built(
     given: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        actions.sweep(dataclasses.replace(SWEEP, **given))
+        measuring.sweep(dataclasses.replace(SWEEP, **given))
     assert words in caught.value.message
 
 
@@ -147,7 +147,7 @@ def test_mistakes_in_ktest_are_told_before_anything_is_built(
 def test_kernel_of_sweep_and_build_is_checked_before_anything_is_built() -> None:
     words = "--kernel 5.10: expected one of: 6.1, 6.12"
     with pytest.raises(UsageError, match=words):
-        actions.sweep(dataclasses.replace(SWEEP, kernel="5.10"))
+        measuring.sweep(dataclasses.replace(SWEEP, kernel="5.10"))
     with pytest.raises(UsageError, match=words):
         actions.build("pi2", "paging", "5.10", refresh=False)
 
@@ -156,7 +156,7 @@ def test_kernel_of_sweep_and_build_is_checked_before_anything_is_built() -> None
 @pytest.mark.parametrize("name", ["two words", "a/b", "ä"])
 def test_name_of_the_results_folder_before_anything_is_built(name: str) -> None:
     with pytest.raises(UsageError, match="--name"):
-        actions.sweep(dataclasses.replace(SWEEP, name=name))
+        measuring.sweep(dataclasses.replace(SWEEP, name=name))
 
 
 def test_boot_tells_its_own_mistakes_from_the_commands_status() -> None:

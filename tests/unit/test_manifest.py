@@ -1,0 +1,176 @@
+"""The manifest: what is written can be read again, and anything else is explained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pibed import config, manifest, plan
+from pibed.build import Images
+from pibed.errors import UsageError
+from pibed.lock import Comparison
+from pibed.samples import Sample
+from pibed.store import digest_file
+from tests.unit.helpers import experiment
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Images:
+    """Files that stand for images; nothing is booted from them."""
+    paths = [tmp_path / name for name in ("kernel", "dtb", "initramfs")]
+    for path in paths:
+        path.write_text(path.name)
+    none = tmp_path / "none"
+    return Images(
+        kernel=paths[0],
+        device_tree=paths[1],
+        initramfs=paths[2],
+        gen_init_cpio=none,
+        module=none,
+        programs=(),
+        kernel_source=none,
+        kernel_build=none,
+        variables=(),
+        sources={},
+        lock=Comparison(None, ()),
+        tools={},
+        steps=(),
+    )
+
+
+def begun(images: Images) -> dict[str, Any]:
+    return manifest.begun(config.load_machine("pi2"), experiment(), 2, images, "QEMU 7.2")
+
+
+def write(folder: Path, content: Any) -> Path:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_what_is_written_is_read_again(tmp_path: Path, images: Images) -> None:
+    recorded = manifest.read(write(tmp_path, begun(images)))
+    assert recorded.machine == config.load_machine("pi2")
+    assert recorded.experiment == experiment()
+    assert recorded.finished is False
+    assert recorded.samples_digest is None
+    assert manifest.differences(recorded, images, "QEMU 7.2") == []
+
+
+def test_a_real_experiment_is_read_again(tmp_path: Path, images: Images) -> None:
+    paging = config.load_experiment("paging", {"parameters.size.values": [3, 5]})
+    machine = config.load_machine("pi2").model_copy(update={"clock": "host"})
+    content = manifest.begun(machine, paging, 1, images, "QEMU 7.2")
+    recorded = manifest.read(write(tmp_path, content))
+    assert (recorded.machine, recorded.experiment) == (machine, paging)
+
+
+def test_the_end_is_added(tmp_path: Path, images: Images) -> None:
+    csv = tmp_path / "samples.csv"
+    csv.write_text("x\n")
+    samples = [Sample("small", 1, 1, status, {}, {}) for status in ("ok", "ok", "lost")]
+    before = begun(images)
+    content = manifest.ended(before, csv, samples, ["b", "a"], ["w"], True)
+    recorded = manifest.read(write(tmp_path, content))
+    assert recorded.finished is True
+    assert recorded.samples_digest == digest_file(csv)
+    assert content["samples"]["statuses"] == {"lost": 1, "ok": 2}
+    assert (content["problems"], content["warnings"]) == (["a", "b"], ["w"])
+    assert content["host"]["load_average"]["end"] is not None
+    assert before["host"]["load_average"]["end"] is None
+    assert before["finished"] is False
+
+
+def test_differences_are_named(tmp_path: Path, images: Images) -> None:
+    content = begun(images)
+    images.kernel.write_text("other")
+    content["plan"] = "0"
+    content["qemu"]["command"].append("-other")
+    recorded = manifest.read(write(tmp_path, content))
+    kernel, plan_line, qemu, options = manifest.differences(recorded, images, "QEMU 10")
+    assert kernel.startswith(f"kernel: its SHA-256 is {digest_file(images.kernel)} instead of ")
+    assert "other commands" in plan_line
+    assert qemu == "QEMU: it is QEMU 10 instead of QEMU 7.2"
+    assert options.endswith(" -other")
+
+
+def test_folders_of_another_host_are_no_difference(tmp_path: Path, images: Images) -> None:
+    content = begun(images)
+    command = content["qemu"]["command"]
+    content["qemu"]["command"] = [part.replace(str(tmp_path), "/elsewhere") for part in command]
+    assert content["qemu"]["command"] != command
+    recorded = manifest.read(write(tmp_path, content))
+    assert manifest.differences(recorded, images, "QEMU 7.2") == []
+
+
+def test_real_time_on_another_host_is_a_difference(tmp_path: Path, images: Images) -> None:
+    machine = config.load_machine("pi2").model_copy(update={"clock": "host"})
+    content = manifest.begun(machine, experiment(), 1, images, "QEMU 7.2")
+    content["host"]["processor"] = "Another One"
+    recorded = manifest.read(write(tmp_path, content))
+    (line,) = manifest.differences(recorded, images, "QEMU 7.2")
+    assert line.endswith("instead of Another One")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"schema_version": 1}, "schema_version: expected 2, not 1"),
+        ({"plan": None}, "plan: Field required"),
+        ({"finished": "false"}, "finished: Input should be a valid boolean"),
+        ({"finished": True}, "samples: a finished run has some"),
+        ({"samples": 3}, r"samples: Input should be"),
+        ({"samples": {}}, r"samples\.digest: Field required"),
+        ({"resumed": "1"}, "resumed: "),
+        ({"lock": {}}, r"lock\.differs: Field required"),
+        ({"images": {"kernel": 1}}, r"images\.kernel: "),
+        ({"qemu": {}}, r"qemu\.version: Field required"),
+        ({"machine": {}}, r"machine\.schema_version: Field required"),
+        ({"experiment": {"rounds": 0}}, r"experiment\."),
+    ],
+)
+def test_what_is_wrong_is_named(
+    tmp_path: Path, images: Images, change: dict[str, Any], words: str
+) -> None:
+    content = {key: value for key, value in (begun(images) | change).items() if value is not None}
+    if "samples" not in change:
+        content["samples"] = None
+    path = write(tmp_path, content)
+    with pytest.raises(UsageError, match=words) as caught:
+        manifest.read(path)
+    assert str(path) in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["", "[" * 100_000, "{", "[]", "7", '"text"', "null", "\x00"])
+def test_no_manifest(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=str(path)):
+        manifest.read(path)
+
+
+def test_no_file_and_no_text(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        manifest.read(tmp_path / "manifest.json")
+    with pytest.raises(UsageError, match="Is a directory"):
+        manifest.read(tmp_path)
+    (tmp_path / "manifest.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="not JSON"):
+        manifest.read(tmp_path / "manifest.json")
+
+
+def test_the_plans_digest_is_of_all_that_is_done() -> None:
+    digests = {
+        plan.digest(each)
+        for each in (
+            experiment(),
+            experiment(seed=2),
+            experiment(rounds=4),
+            experiment(module={"folder": "module", "name": "other"}),
+        )
+    }
+    assert len(digests) == 4
+    assert plan.digest(experiment()) == plan.digest(experiment(title="other words"))
