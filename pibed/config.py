@@ -230,6 +230,39 @@ class Parameter(Record):
         return self
 
 
+class Growth(Record):
+    """A metric that grows with something, and the law that is fitted to its medians."""
+
+    metric: Identifier
+    against: Identifier
+    """The metric or parameter that it grows with."""
+    law: Literal["linear", "power"]
+    """`linear`: y = a + b·x; `power`: y = a·x^b, a line in log-log."""
+
+
+class Cost(Record):
+    """By how much the modes differ in a metric for each event by which they differ."""
+
+    metric: Identifier
+    events: Identifier
+    """The metric that counts the events, such as faults."""
+
+
+class Analysis(Record):
+    """What the statistics ask of the samples; see docs/statistics.md."""
+
+    mode: Identifier | None = None
+    """The parameter whose two values are compared."""
+    total: list[Identifier] = []
+    """The metrics, in one unit, whose sum decides which mode is faster."""
+    relevant_percent: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """The smallest difference between the modes that matters; set before anything is measured."""
+    growth: list[Growth] = []
+    cost: Cost | None = None
+    balance: Identifier | None = None
+    """The parameter in which the point is sought where the totals of both modes are equal."""
+
+
 class Experiment(Record):
     """What is measured: every combination of the parameters' values is a cell."""
 
@@ -244,6 +277,26 @@ class Experiment(Record):
     """Samples of each cell; each round is a boot of its own."""
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
     """Everything random in the experiment follows from it."""
+    analysis: Analysis | None = None
+    """Without it, see `Experiment.analysed`."""
+
+    @property
+    def analysed(self) -> Analysis:
+        """`analysis`, or what stands for it in an experiment that has none.
+
+        Then the mode is the first parameter of two values that all have labels, and the total is
+        that of the metrics in the printed table that have the unit of the first of them.
+        """
+        if self.analysis is not None:
+            return self.analysis
+        modes = (
+            name
+            for name, parameter in self.parameters.items()
+            if len(parameter.values) == 2 and set(parameter.values) <= parameter.labels.keys()
+        )
+        shown = [name for name, metric in self.metrics.items() if metric.table]
+        total = [name for name in shown if self.metrics[name].unit == self.metrics[shown[0]].unit]
+        return Analysis(mode=next(modes, None), total=total)
 
     @model_validator(mode="after")
     def _placeholders_are_parameters(self) -> Experiment:
@@ -251,10 +304,13 @@ class Experiment(Record):
         if clash := reserved & (self.parameters.keys() | self.metrics.keys()):
             raise ValueError(f"{min(clash)!r} is the name of a fixed column of samples.csv")
         columns = {"metric", "n", "min", "max", "mean", "median", "sd", "ci_low", "ci_high"}
+        columns |= {"ci_coverage", "mad", "outliers"}
         if clash := columns & self.parameters.keys():
             raise ValueError(f"{min(clash)!r} is the name of a fixed column of summary.csv")
         if clash := self.parameters.keys() & self.metrics.keys():
             raise ValueError(f"{min(clash)!r} is both a parameter and a metric")
+        if "total" in self.metrics:
+            raise ValueError("metrics: 'total' is the name of the sum of several metrics")
         texts = {"workload.command": self.workload.command} | {
             f"module.parameters.{key}": str(value) for key, value in self.module.parameters.items()
         }
@@ -272,6 +328,35 @@ class Experiment(Record):
                     raise ValueError(f"{key}: expected {{{name}}} and no more between the braces")
                 if name is not None and name not in self.parameters:
                     raise ValueError(f"{key}: {{{name}}} is not a parameter of the experiment")
+        return self
+
+    @model_validator(mode="after")
+    def _analysis_is_of_this_experiment(self) -> Experiment:
+        if (analysis := self.analysis) is None:
+            return self
+        parameters, metrics = self.parameters.keys(), self.metrics.keys()
+        growth, cost = analysis.growth, analysis.cost
+        for key, what, names, known in (
+            ("mode", "parameter", [analysis.mode], parameters),
+            ("total", "metric", analysis.total, metrics),
+            ("growth", "metric", [each.metric for each in growth], metrics),
+            ("growth", "parameter or metric", [g.against for g in growth], parameters | metrics),
+            ("cost", "metric", [cost.metric, cost.events] if cost else [], metrics),
+            ("balance", "parameter", [analysis.balance], parameters),
+        ):
+            for name in names:
+                if name is not None and name not in known:
+                    raise ValueError(f"analysis.{key}: {name!r} is not a {what} of the experiment")
+        if analysis.mode and len(self.parameters[analysis.mode].values) > 2:
+            raise ValueError(f"analysis.mode: {analysis.mode} has more than two values")
+        if len(units := {self.metrics[name].unit for name in analysis.total}) > 1:
+            raise ValueError(f"analysis.total: no sum of {' and '.join(sorted(units))}")
+        if len(set(analysis.total)) < len(analysis.total):
+            raise ValueError("analysis.total: a metric is there twice")
+        if (cost or analysis.balance) and not analysis.mode:
+            raise ValueError("analysis.mode: cost and balance compare the values of a parameter")
+        if analysis.balance and (analysis.balance == analysis.mode or not analysis.total):
+            raise ValueError("analysis.balance: expected a parameter beside the mode, and a total")
         return self
 
 

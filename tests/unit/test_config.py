@@ -235,6 +235,62 @@ def test_clock_must_be_described() -> None:
         config.load_machine("pi2", {"clock": "host", "clocks": {}})
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("mode: demand_paging", "mode: paging", "analysis.mode: 'paging' is not a parameter"),
+        ("[mmap_us, multiply_us]", "[mmap_ms]", "analysis.total: 'mmap_ms' is not a metric"),
+        ("[mmap_us, multiply_us]", "[mmap_us, faults]", "analysis.total: no sum of faults and µs"),
+        ("[mmap_us, multiply_us]", "[mmap_us, mmap_us]", "analysis.total: a metric is there twice"),
+        ("relevant_percent: 1 ", "relevant_percent: -1 ", "analysis.relevant_percent: "),
+        ("{metric: mmap_us, a", "{metric: size, a", "analysis.growth: 'size' is not a metric"),
+        ("against: size", "against: N", "analysis.growth.1.against: "),
+        ("against: size", "against: n", "analysis.growth: 'n' is not a parameter or metric"),
+        ("law: power", "law: cubic", "analysis.growth.1.law: "),
+        ("events: faults", "events: fault", "analysis.cost: 'fault' is not a metric"),
+        ("  cost:", "  balance: sizes\n  cost:", "analysis.balance: 'sizes' is not a parameter"),
+        ("  cost:", "  balance: demand_paging\n  cost:", "a parameter beside the mode"),
+        ("  total: [mmap_us, multiply_us]\n", "  balance: size\n", "and a total"),
+        ("  mode: demand_paging\n", "", "analysis.mode: cost and balance compare"),
+        ("  mode: demand_paging\n", "  mode: size\n", "analysis.mode: size has more than two"),
+        ("analysis:\n", "analysis:\n  modes: 2\n", "analysis.modes: unknown key"),
+        ("  faults:\n", "  total:\n", "'total' is the name of the sum"),
+        ("  size:\n", "  mad:\n", "'mad' is the name of a fixed column of summary.csv"),
+    ],
+)
+def test_refused_analysis(edit: Edit, old: str, new: str, words: str) -> None:
+    path = edit(old, new)
+    message = refusal()
+    assert message.startswith(f"{path}: ")
+    assert words in message, message
+
+
+def test_analysis_of_the_study() -> None:
+    paging = config.load_experiment("paging")
+    analysis = paging.analysis
+    assert analysis is not None
+    assert paging.analysed is analysis
+    assert (analysis.mode, analysis.total) == ("demand_paging", ["mmap_us", "multiply_us"])
+    assert analysis.relevant_percent == 1
+    assert [each.law for each in analysis.growth] == ["linear", "power"]
+
+
+def test_experiment_of_a_manifest_that_was_written_before_there_was_an_analysis() -> None:
+    paging = config.load_experiment("paging")
+    text = paging.model_dump_json(exclude={"analysis"})
+    assert "analysis" not in text
+    old = Experiment.model_validate_json(text)
+    assert old.analysis is None
+    assert old.analysed == config.Analysis(
+        mode="demand_paging", total=["mmap_us", "multiply_us"], relevant_percent=1
+    )
+
+
+def test_one_mode_alone_can_be_measured() -> None:
+    paging = config.load_experiment("paging", {"parameters.demand_paging.values": [1]})
+    assert paging.analysed.mode == "demand_paging"
+
+
 def test_override_replaces_one_key() -> None:
     paging = config.load_experiment("paging", {"rounds": 2, "parameters.size.values": [32]})
     assert paging.rounds == 2
