@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from fractions import Fraction
 from math import comb
 
@@ -10,7 +11,7 @@ import pytest
 from pibed import summary
 from pibed.plan import Cell
 from pibed.samples import Number, Sample, Status
-from pibed.summary import describe, median_interval
+from pibed.summary import describe, median_coverage, median_interval, outlying
 from tests.unit.helpers import experiment
 
 CELL = Cell((("eager", 1), ("size", 64)))
@@ -86,6 +87,64 @@ def test_median_interval(n: int, k: int | None) -> None:
     assert median_interval(values) == expected
 
 
+@pytest.mark.parametrize("n", [*range(60), 1000, 1100, 2500])
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.99])
+def test_coverage_is_the_binomials(n: int, confidence: float) -> None:
+    from scipy.stats import binom
+
+    interval = median_interval(list(range(1, n + 1)), confidence)
+    coverage = median_coverage(n, confidence)
+    if interval is None:
+        assert coverage is None
+        assert 1 - 2 * binom.cdf(0, n, 0.5) < confidence or n < 2
+        return
+    assert interval[0] + interval[1] == n + 1
+    k = int(interval[0])
+    assert coverage == pytest.approx(1 - 2 * binom.cdf(k - 1, n, 0.5), rel=1e-9)
+    assert coverage is not None
+    assert coverage >= confidence
+    assert k == n // 2 or 1 - 2 * binom.cdf(k, n, 0.5) < confidence
+
+
+def test_interval_of_ten_thousand_is_quick() -> None:
+    begin = time.monotonic()
+    assert median_interval(list(range(1, 10001))) == (4902, 5099)
+    assert time.monotonic() - begin < 1
+
+
+def test_outliers_of_the_study() -> None:
+    # Median 224, MAD (2+7)/2, so beyond 224 ± 3.5·4.5/0.6745 = 200.6 to 247.4.
+    assert [x for x, flag in zip(MMAP_128, outlying(MMAP_128), strict=True) if flag] == [472]
+    found = describe(CELL, "mmap_us", MMAP_128)
+    assert (found.mad, found.outliers) == (4.5, 1)
+    assert (found.n, found.max, found.mean) == (10, 472, 246.0)
+
+
+def test_mad_is_scipys() -> None:
+    from scipy.stats import median_abs_deviation
+
+    for values in (MMAP_64, MMAP_128, MULTIPLY_512):
+        assert describe(CELL, "x", values).mad == median_abs_deviation(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "flagged"),
+    [
+        # The modified z-score of 4 is 0.6745·(4-0)/1 = 2.7, that of 5.5 is 3.71.
+        ([-1, 0, 0, 1, 1, -1, 4], []),
+        ([-1, 0, 0, 1, 1, -1, 5.5], [5.5]),
+        # MAD is 0: 3 is 3/(1.253314·3/8) = 6.4 mean deviations away, 1 of two is 3.2.
+        ([0, 0, 0, 0, 0, 0, 0, 3], [3]),
+        ([0, 0, 0, 0, 0, 0, 1, 1], []),
+        ([5, 5, 5], []),
+        ([1, 1000], []),
+        ([7], []),
+    ],
+)
+def test_flagged(values: list[Number], flagged: list[Number]) -> None:
+    assert [x for x, flag in zip(values, outlying(values), strict=True) if flag] == flagged
+
+
 def test_median_interval_of_ten_covers_97_85_percent() -> None:
     values = list(range(1, 11))
     coverage = 1 - 2 * Fraction(sum(comb(10, j) for j in range(2)), 2**10)
@@ -139,7 +198,7 @@ def test_order_of_a_samples_parameters_does_not_matter() -> None:
     assert len(summary.summarise(experiment(), [turned])) == 2
 
 
-HEADER = "eager,size,metric,n,min,max,mean,median,sd,ci_low,ci_high\n"
+HEADER = "eager,size,metric,n,min,max,mean,median,sd,ci_low,ci_high,ci_coverage,mad,outliers\n"
 
 
 def test_csv_is_literally_this() -> None:
@@ -149,8 +208,8 @@ def test_csv_is_literally_this() -> None:
     )
     assert text == (
         HEADER
-        + "1,64,work_us,10,108,121,112.6,109.5,5.541760650832108,108,120\n"
-        + "1,64,pages,1,7,7,7.0,7.0,,,\n"
+        + "1,64,work_us,10,108,121,112.6,109.5,5.541760650832108,108,120,0.978515625,1.5,3\n"
+        + "1,64,pages,1,7,7,7.0,7.0,,,,,0.0,0\n"
     )
 
 
