@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pibed.config import Experiment
+from pibed.samples import Number, Sample
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FIXTURES = ROOT / "tests" / "fixtures"
@@ -45,6 +46,24 @@ def experiment(**changes: Any) -> Experiment:
         "seed": 1,
     }
     return Experiment.model_validate(data | changes)
+
+
+def measured(
+    study: Experiment, metrics: Mapping[Any, Mapping[str, Sequence[Number]]]
+) -> list[Sample]:
+    """Samples that are `ok`: for each cell and metric one value a round, from round 1."""
+    return [
+        Sample(
+            study.name,
+            row + 1,
+            order,
+            "ok",
+            dict(zip(study.parameters, cell, strict=True)),
+            {name: values[row] for name, values in columns.items()},
+        )
+        for order, (cell, columns) in enumerate(metrics.items(), start=1)
+        for row in range(len(next(iter(columns.values()))))
+    ]
 
 
 def python(
