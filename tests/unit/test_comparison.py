@@ -12,8 +12,8 @@ import pytest
 from scipy import stats
 
 from pibed import comparison
-from pibed.comparison import Comparison, compare, holm, judge, mann_whitney
-from pibed.observations import Mode, observe
+from pibed.comparison import Comparison, compare, holm, judge, mann_whitney, resampled_ratio
+from pibed.observations import Mode, Series, observe
 from pibed.plan import Cell
 from pibed.samples import Number
 from tests.unit.helpers import experiment, measured
@@ -258,6 +258,13 @@ def test_zero_in_both_modes() -> None:
     result = found([0] * 6, [0] * 6)
     assert (result.ratio, result.verdict) == (1, "no relevant difference")
     assert result.reason == ""
+
+
+def test_zero_by_zero_is_equal_in_a_resample_too() -> None:
+    first = Series(np.arange(2), np.array([0.0, 4.0]))
+    second = Series(np.arange(2), np.array([0.0, 2.0]))
+    counts = np.array([[2, 0, 1], [0, 2, 1]], dtype=np.int16)
+    assert resampled_ratio(first, second, counts).tolist() == [1, 2, 2]
 
 
 def test_values_below_zero_have_no_ratio() -> None:

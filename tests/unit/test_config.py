@@ -13,7 +13,7 @@ from pibed.config import Experiment, Machine
 from pibed.errors import HostError, UsageError
 from pibed.lock import Lock
 from pibed.suite import Suite, load_suite
-from tests.unit.helpers import ROOT
+from tests.unit.helpers import ROOT, experiment
 
 Edit = Callable[[str, str], Path]
 
@@ -284,6 +284,21 @@ def test_experiment_of_a_manifest_that_was_written_before_there_was_an_analysis(
     assert old.analysed == config.Analysis(
         mode="demand_paging", total=["mmap_us", "multiply_us"], relevant_percent=1
     )
+
+
+def test_total_without_an_analysis_is_of_one_unit() -> None:
+    def metric(unit: str, table: bool) -> dict[str, object]:
+        return {"title": "a metric", "pattern": "(a)", "unit": unit, "table": table}
+
+    metrics = {
+        "hidden": metric("µs", False),
+        "first": metric("µs", True),
+        "other": metric("pages", True),
+        "second": metric("µs", True),
+    }
+    assert experiment(metrics=metrics).analysed.total == ["first", "second"]
+    hidden = {"hidden": metric("µs", False)}
+    assert experiment(metrics=hidden).analysed == config.Analysis(mode="eager")
 
 
 def test_one_mode_alone_can_be_measured() -> None:

@@ -45,6 +45,14 @@ def test_a_metric_that_is_missing_is_named() -> None:
     assert "eager=0 size=64: no sample that has work_us" in found.left_out
 
 
+def test_what_a_failed_sample_measured_does_not_count() -> None:
+    failed = Sample("small", 1, 1, "failed", {"eager": 0, "size": 64}, {"work_us": 1, "pages": 1})
+    found = observe(experiment(), [failed, sample(2, 0, 5)])
+    work = found.series(CELL, "work_us")
+    assert work is not None
+    assert work.values.tolist() == [5]
+
+
 def test_what_is_no_cell_of_the_experiment_does_not_count() -> None:
     foreign = Sample("small", 1, 1, "ok", {"eager": 0, "size": 4}, {"work_us": 1, "pages": 1})
     bare = Sample("small", 1, 1, "ok", {"size": 64}, {"work_us": 1, "pages": 1})

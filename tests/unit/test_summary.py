@@ -130,9 +130,9 @@ def test_mad_is_scipys() -> None:
 @pytest.mark.parametrize(
     ("values", "flagged"),
     [
-        # The modified z-score of 4 is 0.6745·(4-0)/1 = 2.7, that of 5.5 is 3.71.
-        ([-1, 0, 0, 1, 1, -1, 4], []),
-        ([-1, 0, 0, 1, 1, -1, 5.5], [5.5]),
+        # The modified z-score of 5.18 is 0.6745·(5.18-0)/1 = 3.494, that of 5.2 is 3.507.
+        ([-1, 0, 0, 1, 1, -1, 5.18], []),
+        ([-1, 0, 0, 1, 1, -1, 5.2], [5.2]),
         # MAD is 0: 3 is 3/(1.253314·3/8) = 6.4 mean deviations away, 1 of two is 3.2.
         ([0, 0, 0, 0, 0, 0, 0, 3], [3]),
         ([0, 0, 0, 0, 0, 0, 1, 1], []),
