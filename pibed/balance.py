@@ -40,7 +40,7 @@ class Balance:
 def balances(observations: Observations) -> list[Balance]:
     """The balance for each combination of the other parameters.
 
-    None if the experiment asks for no balance or there are no two modes.
+    Empty if the experiment asks for no balance or there are no two modes.
     """
     parameter = observations.analysis.balance
     if parameter is None or observations.deciding is None or observations.reason:
@@ -108,7 +108,7 @@ def crossings(
 
     left, right = differences[:, :-1], differences[:, 1:]
     between = left * right < 0
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         share = np.where(between, left / (left - right), 0)
     places = values[:-1] + share * np.diff(values)
     on = differences == 0

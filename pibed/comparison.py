@@ -191,7 +191,7 @@ def resampled_ratio(
     import numpy as np
 
     above, below = medians(first, counts), medians(second, counts)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         ratios: NDArray[np.float64] = above / below
     ratios[(above == 0) & (below == 0)] = 1
     return ratios

@@ -124,7 +124,7 @@ def fit(mode: Mode | None, others: Cell, growth: Growth, points: list[tuple[floa
 def costs(observations: Observations) -> list[EventCost]:
     """What one event costs, for each combination of the other parameters.
 
-    None if the experiment asks for no cost or there are no two modes.
+    Empty if the experiment asks for no cost or there are no two modes.
     """
     cost = observations.analysis.cost
     if cost is None or observations.reason:
@@ -156,7 +156,7 @@ def _cost(observations: Observations, names: Cost, block: Cell, series: list[Ser
         reason = too_few((first, series[0]), (second, series[1]))
     if not reason:
         drawn = [medians(each, observations.counts) for each in series]
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             replicates = (drawn[0] - drawn[1]) / (drawn[2] - drawn[3])
         bounds = interval(replicates)
         if bounds is None or any(map(math.isinf, bounds)):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pibed.config import Analysis, Experiment
 from pibed.plan import Cell, cells
-from pibed.samples import Sample
+from pibed.samples import Sample, measurable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,8 +109,8 @@ def observe(
 ) -> Observations:
     """The samples that are `ok`, by cell and metric.
 
-    What does not belong to a cell of the experiment, and a metric that is no finite number, is left
-    out. The draws of rounds follow from the experiment's seed.
+    What does not belong to a cell of the experiment, and a metric that is not `measurable`,
+    is left out. The draws of rounds follow from the experiment's seed.
     """
     import numpy as np
 
@@ -126,7 +125,7 @@ def observe(
         numbers = {
             name: float(value)
             for name, value in sample.metrics.items()
-            if name in experiment.metrics and math.isfinite(value)
+            if name in experiment.metrics and measurable(value)
         }
         if several and numbers.keys() >= set(analysis.total):
             numbers[TOTAL] = sum(numbers[name] for name in analysis.total)

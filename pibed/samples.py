@@ -65,6 +65,11 @@ def read_log(data: bytes) -> tuple[list[Sample], bool]:
     return samples, bool(rest)
 
 
+def measurable(number: Number) -> bool:
+    """Whether a number can be computed with: squares of those it refuses may be infinite, or 0."""
+    return number == 0 or 1e-50 <= abs(number) <= 1e50
+
+
 def take_metrics(
     experiment: Experiment, run: Result, counters: tuple[Result, Result] | None
 ) -> dict[str, Number]:
@@ -136,4 +141,6 @@ def _number(text: str) -> Number:
         raise ValueError(f"{text!r} is not a number") from None
     if not math.isfinite(number):
         raise ValueError(f"{text!r} is not a finite number")
+    if not measurable(number):
+        raise ValueError(f"{text!r} is not 0 and not of a size between 1e-50 and 1e50")
     return int(text) if re.fullmatch(r"\s*[+-]?\d+\s*", text) else number

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -217,18 +215,3 @@ def test_crossings_of_many_rows() -> None:
     assert np.isnan(found[5])
     assert found[6] == 0
     assert crossings(values, -rows[2:4], -1.0).tolist() == [math.inf, -math.inf]
-
-
-def test_no_number_is_nan_or_infinite_and_nothing_is_warned_of() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for a, b, c in itertools.product([-2.0, 0.0, 3.0], repeat=3):
-            ups: dict[int, list[Number]] = {
-                0: [a + 5, a + 6, a + 5, a + 4, a + 5, a + 9],
-                500: [b + 5] * 6,
-                1000: [c + 5, c + 5, c + 5, c + 5, c + 5, c + 2],
-            }
-            found = balance(ups.__getitem__, lambda share: constant(5), [0, 500, 1000])
-            for number in (found.at, found.low, found.high):
-                assert number is None or math.isfinite(number)
-            assert found.reason or None not in (found.at, found.low, found.high)

@@ -62,7 +62,7 @@ def test_pattern_that_catches_no_number_names_the_metric() -> None:
         take_metrics(experiment(), result("took very us"), counters("0", "0"))
 
 
-@pytest.mark.parametrize("word", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize("word", ["nan", "inf", "-inf", "1e51", "-1" + "0" * 51, "1e-51"])
 def test_number_that_is_none_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match="work_us"):
         take_metrics(experiment(), result(f"took {word} us"), counters("0", "0"))
