@@ -115,6 +115,7 @@ def _measure(
         elif not reason:
             replicates = resampled_ratio(pair[0], pair[1], observations.counts)
             low, high = interval(replicates) or (None, None)
+            reason = "" if low is not None else "no resample has samples of both modes: no interval"
     p = method = None
     if constant:
         delta = float((centre[0] > centre[1]) - (centre[0] < centre[1]))

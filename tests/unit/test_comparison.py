@@ -336,6 +336,19 @@ def test_cells_without_samples_are_left_out() -> None:
     assert compare(observe(study, [])) == []
 
 
+def test_no_resample_with_samples_of_both_modes() -> None:
+    study = experiment()
+    one = measured(study, {(0, 64): {"work_us": NEAR, "pages": [1] * 8}})
+    other = measured(study, {(1, 64): {"work_us": FAR, "pages": [1] * 8}})
+    apart = [dataclasses.replace(sample, round=sample.round + 8) for sample in other]
+    observations = observe(study, [*one, *apart])
+    only_the_first_rounds = np.repeat(np.array([[2], [0]], dtype=np.int16), 8, axis=0)
+    result = compare(dataclasses.replace(observations, counts=only_the_first_rounds))[0]
+    assert (result.ratio_low, result.verdict) == (None, "undecided")
+    assert result.reason == "no resample has samples of both modes: no interval"
+    assert compare(observations)[0].verdict == "lazy"
+
+
 def test_no_two_modes_nothing_to_compare() -> None:
     study = experiment(analysis={})
     samples = measured(study, {(0, 64): {"work_us": NEAR, "pages": [1] * 8}})
