@@ -178,6 +178,18 @@ def rerun(
     measuring.rerun(Path(manifest), jobs, name, results, policy)
 
 
+@task(help={"results": "folder for the results (default results/ in the checkout)"})
+@command
+def results(context: Context, results: str | None = None) -> None:
+    """List the runs: what each measured, whether it came to its end, and what it found.
+
+    Example: invoke results
+    """
+    from pibed import listing
+
+    listing.show(results)
+
+
 @task(
     help={
         "run": "a run: its folder, its name, or latest",

@@ -85,7 +85,7 @@ def sweep(options: SweepOptions) -> None:
     Raises IncompleteError if a sample is not `ok`, Interrupted if it was cut off; what was measured
     is on the disk in either case, and `resume` takes it up.
     """
-    root = _root(options.results)
+    root = results.root(options.results)
     if options.resume is not None:
         outcomes = [_resume(root, options, options.resume)]
     else:
@@ -105,7 +105,7 @@ def rerun(
     machine, experiment = recorded.machine, recorded.experiment
     name = arguments.name(name, experiment)
     count = _jobs(machine, experiment, jobs)
-    root = _root(results_folder)
+    root = results.root(results_folder)
     results.require_writable(root)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     images = actions.make_images(machine, experiment, policy)
@@ -300,11 +300,6 @@ def _uninterrupted() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
-
-
-def _root(given: str | None) -> Path:
-    """The folder for results."""
-    return Path(given or config.checkout() / "results").absolute()
 
 
 def _jobs(machine: Machine, experiment: Experiment, given: str | None) -> int:

@@ -24,7 +24,7 @@ from typing import Any, Self, TextIO
 from pibed import samples as samples_module
 from pibed import summary
 from pibed.agent import Command
-from pibed.config import Experiment
+from pibed.config import Experiment, checkout
 from pibed.errors import HostError, UsageError
 from pibed.plan import Round
 from pibed.samples import Sample
@@ -165,6 +165,11 @@ class Run:
 
     def _write(self, name: str, text: str) -> None:
         write_file(self.folder / name, text)
+
+
+def root(given: str | None) -> Path:
+    """The folder for results, that of the checkout unless another was given."""
+    return Path(given or checkout() / "results").absolute()
 
 
 def make_folder(root: Path, name: str, now: datetime.datetime) -> Path:

@@ -127,6 +127,47 @@ def to_csv(experiment: Experiment, samples: Iterable[Sample]) -> str:
     return text.getvalue()
 
 
+def from_csv(experiment: Experiment, text: str) -> list[Sample]:
+    """The samples of a samples.csv of this experiment, in its order, without messages.
+
+    Raises ValueError that names the line for anything that `to_csv` does not write.
+    """
+    parameters, metrics = list(experiment.parameters), list(experiment.metrics)
+    fixed = ["experiment", "round", "order", "status"]
+    reader = csv.reader(io.StringIO(text), strict=True)
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num}: {error}") from None
+    if not rows or rows[0] != [*fixed, *parameters, *metrics]:
+        raise ValueError("line 1: other columns than the experiment's")
+    found = []
+    for line, row in enumerate(rows[1:], start=2):
+        try:
+            name, round_, order, status = row[:4]
+            numbers = row[4 : 4 + len(parameters)]
+            values = row[4 + len(parameters) :]
+            if status not in get_args(Status) or len(values) != len(metrics):
+                raise ValueError(f"{','.join(row)!r} is no sample")
+            found.append(
+                Sample(
+                    name,
+                    int(round_),
+                    int(order),
+                    status,  # type: ignore[arg-type]
+                    dict(zip(parameters, map(int, numbers), strict=True)),
+                    {
+                        metric: _number(value)
+                        for metric, value in zip(metrics, values, strict=True)
+                        if value
+                    },
+                )
+            )
+        except ValueError as error:
+            raise ValueError(f"line {line}: {error}") from None
+    return found
+
+
 def _numbers(result: Result) -> Sequence[Number]:
     try:
         return [_number(line) for line in result.output]

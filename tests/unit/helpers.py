@@ -8,7 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pibed import config, manifest
+from pibed.build import Images
 from pibed.config import Experiment
+from pibed.lock import Comparison
+from pibed.results import Run
 from pibed.samples import Number, Sample
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -64,6 +68,47 @@ def measured(
         for order, (cell, columns) in enumerate(metrics.items(), start=1)
         for row in range(len(next(iter(columns.values()))))
     ]
+
+
+def archived(
+    folder: Path,
+    study: Experiment,
+    samples: Sequence[Sample],
+    *,
+    clock: config.Clock = "virtual",
+    finished: bool = True,
+    differs: tuple[str, ...] = (),
+    problems: Sequence[str] = (),
+) -> Path:
+    """A run's folder with what `invoke sweep` writes at its end; no image in it was booted."""
+    folder.mkdir(parents=True)
+    image = folder.parent / "image"
+    image.write_text("none")
+    images = Images(
+        kernel=image,
+        device_tree=image,
+        initramfs=image,
+        gen_init_cpio=image,
+        module=image,
+        programs=(),
+        kernel_source=image,
+        kernel_build=image,
+        variables=(),
+        sources={"busybox": {"version": "1.35", "files": {}}},
+        lock=Comparison("0" * 64, differs),
+        tools={"gcc": "gcc 12"},
+        steps=(),
+    )
+    machine = config.load_machine("pi2").model_copy(update={"clock": clock})
+    run = Run(folder, study)
+    before = manifest.begun(machine, study, 2, images, "QEMU 7.2")
+    before["git"] = {"commit": "c" * 40, "modified": False}
+    before["host"] |= {"system": "Linux", "processor": "P", "load_average": {"begin": 1.0}}
+    run.write_samples(list(samples))
+    content = manifest.ended(before, folder / "samples.csv", samples, problems, (), finished)
+    content["host"]["load_average"]["end"] = None
+    run.write_manifest(content)
+    return folder
 
 
 def python(

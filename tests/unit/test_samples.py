@@ -6,7 +6,7 @@ import pytest
 
 from pibed import samples
 from pibed.agent import Result
-from pibed.samples import Sample, take_metrics
+from pibed.samples import Sample, from_csv, take_metrics, to_csv
 from tests.unit.helpers import experiment
 
 
@@ -141,3 +141,32 @@ def test_json_of_a_message_with_anything() -> None:
 def test_json_of_anything_else(line: str) -> None:
     with pytest.raises((ValueError, TypeError)):
         Sample.from_json(line)
+
+
+def test_a_csv_is_read_again() -> None:
+    study = experiment()
+    found = [
+        Sample("small", 1, 1, "ok", {"eager": 0, "size": 64}, {"work_us": 1.5, "pages": 8}),
+        Sample("small", 1, 2, "panic", {"eager": 1, "size": 64}, {}),
+    ]
+    assert from_csv(study, to_csv(study, found)) == found
+    assert from_csv(study, to_csv(study, [])) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "line 1"),
+        ("experiment,round\n", "line 1: other columns"),
+        ("small,1,1,well,0,64,1,8\n", "line 2: 'small,1,1,well,0,64,1,8' is no sample"),
+        ("small,1,1,ok,0,64,1\n", "line 2"),
+        ("small,1,1,ok,0,x,1,8\n", "line 2: invalid literal"),
+        ("small,1,1,ok,0,64,nan,8\n", "line 2: 'nan' is not a finite number"),
+        ("small,1\n", "line 2"),
+        ('small,"1\n', "line 2: unexpected end of data"),
+    ],
+)
+def test_what_is_no_csv_of_samples_is_explained(text: str, words: str) -> None:
+    header = to_csv(experiment(), []) if text.startswith("small") else ""
+    with pytest.raises(ValueError, match=words):
+        from_csv(experiment(), header + text)

@@ -1,0 +1,116 @@
+"""A run as it lies in its folder, read to be looked at: no build, no QEMU."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pibed import manifest, plan, samples
+from pibed.config import Experiment
+from pibed.errors import UsageError
+from pibed.manifest import Recorded
+from pibed.results import Run, resume_command
+from pibed.samples import Sample
+from pibed.store import digest_file
+
+
+@dataclass(frozen=True)
+class Archived:
+    """What a run's files say."""
+
+    folder: Path
+    recorded: Recorded
+    samples: tuple[Sample, ...]
+    """Sorted by round and order."""
+    notes: tuple[str, ...]
+    """What is not as a finished run has it, one sentence each."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """As it was measured."""
+        return self.recorded.experiment
+
+    @property
+    def name(self) -> str:
+        """The folder's."""
+        return self.folder.name
+
+    @property
+    def planned(self) -> int:
+        """How many samples the run has when it has come to its end."""
+        return len(plan.cells(self.experiment)) * self.experiment.rounds
+
+
+def read(folder: Path) -> Archived:
+    """Reads a run's manifest and samples.
+
+    The samples are those of samples.csv; before it is written, or where it cannot be read, those
+    of the rounds that were measured to their end. Raises UsageError for a manifest that is none.
+    """
+    recorded = manifest.read(folder / "manifest.json")
+    experiment = recorded.experiment
+    notes = []
+    found, damage = _from_csv(folder / "samples.csv", experiment)
+    if found is None:
+        if damage:
+            notes.append(f"{damage}: the samples are taken from boots/")
+        found = _from_boots(folder, experiment)
+    elif digest_file(folder / "samples.csv") != recorded.samples_digest:
+        # A run that is being resumed has the samples.csv of its first part.
+        notes.append("samples.csv is not the file that the manifest describes")
+    planned = len(plan.cells(experiment)) * experiment.rounds
+    if not recorded.finished:
+        notes.append(
+            f"The run has not come to its end: {len(found)} of {planned} samples; "
+            f"{resume_command(folder)} goes on with it"
+        )
+    elif len(found) != planned:
+        notes.append(f"There are {len(found)} of {planned} samples")
+    found.sort(key=lambda each: (each.round, each.order))
+    return Archived(folder, recorded, tuple(found), tuple(notes))
+
+
+def not_ok(found: Sequence[Sample]) -> str:
+    """How many samples are not `ok`, by status, such as `2 panic, 1 timeout`; empty if all are."""
+    counts = Counter(each.status for each in found if each.status != "ok")
+    return ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+
+
+def messages(run: Archived) -> dict[tuple[int, int], str]:
+    """Why samples are not `ok`, by round and order, as far as the boots' files are there."""
+    if all(each.status == "ok" for each in run.samples):
+        return {}
+    return {
+        (each.round, each.order): each.message
+        for each in _from_boots(run.folder, run.experiment)
+        if each.message
+    }
+
+
+def _from_csv(path: Path, experiment: Experiment) -> tuple[list[Sample] | None, str]:
+    """The samples, or None and why; no reason is given for a file that is not there."""
+    try:
+        return samples.from_csv(experiment, path.read_text(encoding="utf-8")), ""
+    except FileNotFoundError:
+        return None, ""
+    except OSError as error:
+        return None, f"samples.csv cannot be read ({error.strerror})"
+    except (UnicodeDecodeError, ValueError) as error:
+        return None, f"samples.csv is damaged ({error})"
+
+
+def _from_boots(folder: Path, experiment: Experiment) -> list[Sample]:
+    run = Run(folder, experiment)
+    measured = [run.measured(round_) for round_ in plan.rounds(experiment)]
+    return [sample for each in measured if each is not None for sample in each.samples]
+
+
+def require_samples(run: Archived) -> None:
+    """Raises UsageError if nothing was measured."""
+    if not run.samples:
+        raise UsageError(
+            f"{run.folder}: there are no samples in it",
+            fix=f"measure some: {resume_command(run.folder)}",
+        )
