@@ -193,6 +193,23 @@ def results(context: Context, results: str | None = None) -> None:
 @task(
     help={
         "run": "a run: its folder, its name, or latest",
+        "results": "folder for the results (default results/ in the checkout)",
+    }
+)
+@command
+def report(context: Context, run: str, results: str | None = None) -> None:
+    """Write report.html and report.md of a run again, from its files alone.
+
+    Example: invoke report latest
+    """
+    from pibed import report
+
+    report.report(run, results)
+
+
+@task(
+    help={
+        "run": "a run: its folder, its name, or latest",
         "output": "the archive (default <run>.tar.gz in the current folder)",
     }
 )

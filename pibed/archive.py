@@ -9,7 +9,6 @@ from pathlib import Path
 
 from pibed import manifest, plan, samples
 from pibed.config import Experiment
-from pibed.errors import UsageError
 from pibed.manifest import Recorded
 from pibed.results import Run, resume_command
 from pibed.samples import Sample
@@ -92,7 +91,9 @@ def messages(run: Archived) -> dict[tuple[int, int], str]:
 def _from_csv(path: Path, experiment: Experiment) -> tuple[list[Sample] | None, str]:
     """The samples, or None and why; no reason is given for a file that is not there."""
     try:
-        return samples.from_csv(experiment, path.read_text(encoding="utf-8")), ""
+        found = samples.from_csv(experiment, path.read_text(encoding="utf-8"))
+        _require_of(experiment, found)
+        return found, ""
     except FileNotFoundError:
         return None, ""
     except OSError as error:
@@ -101,16 +102,23 @@ def _from_csv(path: Path, experiment: Experiment) -> tuple[list[Sample] | None, 
         return None, f"samples.csv is damaged ({error})"
 
 
+def _require_of(experiment: Experiment, found: Sequence[Sample]) -> None:
+    """Raises ValueError unless each is of a cell, has its metrics, and is there once."""
+    known = {tuple(sorted(cell.values)) for cell in plan.cells(experiment)}
+    seen = set()
+    for each in found:
+        cell = tuple(sorted(each.parameters.items()))
+        where = f"round {each.round}, order {each.order}"
+        if cell not in known:
+            raise ValueError(f"{where}: no cell of the experiment")
+        if each.metrics.keys() != (experiment.metrics.keys() if each.status == "ok" else set()):
+            raise ValueError(f"{where}: other metrics than a sample that is {each.status} has")
+        if (each.round, cell) in seen:
+            raise ValueError(f"{where}: the cell is there twice")
+        seen.add((each.round, cell))
+
+
 def _from_boots(folder: Path, experiment: Experiment) -> list[Sample]:
     run = Run(folder, experiment)
     measured = [run.measured(round_) for round_ in plan.rounds(experiment)]
     return [sample for each in measured if each is not None for sample in each.samples]
-
-
-def require_samples(run: Archived) -> None:
-    """Raises UsageError if nothing was measured."""
-    if not run.samples:
-        raise UsageError(
-            f"{run.folder}: there are no samples in it",
-            fix=f"measure some: {resume_command(run.folder)}",
-        )

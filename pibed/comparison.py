@@ -162,9 +162,9 @@ def judge(found: Comparison, relevant: float, level: float = LEVEL) -> Compariso
         elif high < least or low > most:
             reason = f"p is {found.p_holm:.3g} after Holm's correction, not below {level:g}"
         else:
+            ends = f"{low:.4g} and more" if math.isinf(high) else f"{low:.4g} to {high:.4g}"
             reason = (
-                f"the ratio's interval, {low:.4g} to {high:.4g}, is neither beyond "
-                f"nor within {relevant:.3g} of 1"
+                f"the ratio's interval, {ends}, is neither beyond nor within {relevant:.3g} of 1"
             )
     # What is beyond all bounds has decided, but is no number to hand on.
     if any(x is not None and math.isinf(x) for x in (found.ratio, low, high)):

@@ -1,0 +1,279 @@
+"""The statistics in words: each sentence is true of the numbers that it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pibed.balance import Balance
+from pibed.comparison import NO_DIFFERENCE, UNDECIDED, Comparison
+from pibed.config import Experiment
+from pibed.growth import EventCost, Fit
+from pibed.observations import TOTAL, Observations
+from pibed.plan import Cell
+
+_TIMES = {"ns", "us", "µs", "\N{GREEK SMALL LETTER MU}s", "ms", "s", "min", "h"}
+
+# Cells up to which a headline names each; beyond, it counts them.
+_FEW = 6
+
+
+def number(value: float) -> str:
+    """A number for people: whole ones whole, others with four digits at least."""
+    if abs(value) >= 1e15 or 0 < abs(value) < 1e-4:
+        return f"{value:.4g}"
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def amount(value: float, unit: str) -> str:
+    """A number with its unit."""
+    return f"{number(value)} {unit}"
+
+
+def title(experiment: Experiment, name: str) -> str:
+    """What people call a metric, the total or a parameter."""
+    if name == TOTAL:
+        parts = (experiment.metrics[each].title for each in experiment.analysed.total)
+        return f"total ({' + '.join(parts)})"
+    if name in experiment.metrics:
+        return experiment.metrics[name].title
+    return experiment.parameters[name].title
+
+
+def unit(experiment: Experiment, metric: str) -> str:
+    """The unit of a metric or of the total."""
+    return experiment.metrics[experiment.analysed.total[0] if metric == TOTAL else metric].unit
+
+
+def label(experiment: Experiment, parameter: str, value: int) -> str:
+    """What people call a parameter's value."""
+    return experiment.parameters[parameter].labels.get(value, str(value))
+
+
+def place(experiment: Experiment, cell: Cell) -> str:
+    """Where in the experiment, such as `size 64, access random`; empty for no parameters."""
+    return ", ".join(
+        f"{experiment.parameters[name].title} {label(experiment, name, value)}"
+        for name, value in cell.values
+    )
+
+
+def compared(experiment: Experiment, found: Comparison) -> str:
+    """Which mode is faster, by how much, or why that is not decided."""
+    metric, kind = title(experiment, found.metric), unit(experiment, found.metric)
+    first, second = (mode.label for mode in found.modes)
+    centres = (
+        f"{amount(found.medians[0], kind)} with {first}, "
+        f"{amount(found.medians[1], kind)} with {second}"
+    )
+    always = "In every sample" if found.exact else "Medians"
+    relevant = f"{experiment.analysed.relevant_percent:g} %"
+    if found.faster is not None:
+        other = second if found.faster == found.modes[0] else first
+        adjective = "faster" if kind in _TIMES else "lower"
+        words = f"{metric}: {found.faster.label} is {adjective}{_excess(found, other, kind)}"
+    elif found.verdict == NO_DIFFERENCE and found.medians[0] == found.medians[1] and found.exact:
+        words = f"{metric}: no difference"
+    elif found.verdict == NO_DIFFERENCE:
+        words = f"{metric}: no relevant difference; the modes are no more than {relevant} apart"
+        if not found.exact and found.ratio_low is not None and found.ratio_high is not None:
+            words += (
+                f" (95 % interval of the ratio: {found.ratio_low:.6g} to {found.ratio_high:.6g})"
+            )
+    else:
+        words = f"{metric}: undecided; {found.reason}"
+    return sentence(_at(experiment, found.others) + words + f". {always}: {centres}")
+
+
+def headline(observations: Observations, comparisons: Sequence[Comparison]) -> list[str]:
+    """The answer to which mode is faster, over all cells, in a few sentences."""
+    deciding = observations.deciding
+    if observations.reason:
+        return [sentence(f"nothing is compared: {observations.reason}")]
+    if deciding is None:
+        return ["Nothing decides which mode is faster: the experiment has no total."]
+    lines = verdicts(observations.experiment, comparisons, deciding)
+    if not lines:
+        return ["Nothing is compared: no cell has samples of both modes that are ok."]
+    found = [each for each in comparisons if each.metric == deciding]
+    if (missing := len(observations.blocks()) - len(found)) > 0:
+        lines.append(f"{missing} more cannot be compared: a mode has no sample that is ok there.")
+    return lines
+
+
+def verdicts(experiment: Experiment, comparisons: Sequence[Comparison], metric: str) -> list[str]:
+    """Each verdict on a metric that there is, and where it is given."""
+    found = [each for each in comparisons if each.metric == metric]
+    groups: dict[str, list[Comparison]] = {}
+    for each in found:
+        groups.setdefault(each.verdict, []).append(each)
+    what = title(experiment, metric)
+    adjective = "faster" if unit(experiment, metric) in _TIMES else "lower"
+    percent = f"{experiment.analysed.relevant_percent:g} %"
+    lines = []
+    for verdict, members in groups.items():
+        where = _where(experiment, members, len(found))
+        if verdict == UNDECIDED:
+            lines.append(f"these samples do not decide which mode is {adjective} in {what}{where}")
+        elif verdict == NO_DIFFERENCE:
+            lines.append(f"the modes differ by no more than {percent} in {what}{where}")
+        else:
+            lines.append(f"{verdict} is {adjective} in {what}{where}")
+    return [sentence(line) for line in lines]
+
+
+def fitted(experiment: Experiment, fit: Fit) -> str:
+    """How a metric grows in one mode, or why that is not known."""
+    mode = f"with {fit.mode.label}, " if fit.mode is not None else ""
+    against = title(experiment, fit.against)
+    subject = f"{_at(experiment, fit.others)}{mode}{title(experiment, fit.metric)}"
+    if fit.slope is None:
+        return sentence(f"{subject}: no growth is fitted; {fit.reason}")
+    low, high = fit.slope_low, fit.slope_high
+    kind = unit(experiment, fit.metric)
+    points = f"{len(fit.points)} points"
+    if len({y for _, y in fit.points}) == 1:
+        return sentence(f"{subject} is the same, {amount(fit.points[0][1], kind)}, at all {points}")
+    power = fit.law == "power"
+    slope = f"{fit.slope:.4g}" if power else amount(fit.slope, kind)
+    basis = []
+    if low is not None and high is not None:
+        basis.append(f"95 % interval {number(low)} to {number(high)}")
+    if fit.r_squared is not None and low is not None:
+        basis.append(f"R² {fit.r_squared:.5g}")
+    basis.append(points)
+    if low is not None and high is not None and low <= 0 <= high:
+        what = "exponent" if power else "slope"
+        return sentence(
+            f"{subject}: no growth with {against} can be told; {what} {slope} ({', '.join(basis)})"
+        )
+    verb = "grows" if fit.slope > 0 else "falls"
+    if power:
+        words = f"{subject} {verb} as {against} to the power of {slope}"
+    else:
+        size = amount(abs(fit.slope), kind)
+        words = f"{subject} {verb} by {size} for one more of {against}"
+        if fit.intercept is not None:
+            words += f", from {amount(fit.intercept, kind)} at 0"
+        if fit.slope < 0 and low is not None and high is not None:
+            basis[0] = f"95 % interval {number(-high)} to {number(-low)}"
+    caveat = f"; {fit.reason}" if fit.reason else ""
+    return sentence(f"{words} ({', '.join(basis)}){caveat}")
+
+
+def costed(experiment: Experiment, cost: EventCost) -> str:
+    """What one event costs, or why that is not known."""
+    where = _at(experiment, cost.others)
+    metric, events = title(experiment, cost.metric), title(experiment, cost.events)
+    kind = unit(experiment, cost.metric)
+    if cost.cost is None:
+        return sentence(f"{where}no cost of one event ({events}); {cost.reason}")
+    apart = (
+        f"the modes' medians differ by {amount(cost.difference, kind)} and "
+        f"{amount(cost.event_difference, unit(experiment, cost.events))}"
+    )
+    known = cost.low is not None and cost.high is not None
+    bounds = f" (95 % interval {number(cost.low or 0)} to {number(cost.high or 0)})"
+    bounds = bounds if known else f" (no interval: {cost.reason})"
+    if cost.low is not None and cost.high is not None and cost.low <= 0 <= cost.high:
+        words = f"no cost of one event ({events}) in {metric} can be told from 0: "
+        return sentence(f"{where}{words}{amount(cost.cost, kind)}{bounds}; {apart}")
+    verb = "adds" if cost.cost >= 0 else "takes away"
+    if cost.cost < 0 and known:
+        bounds = f" (95 % interval {number(-(cost.high or 0))} to {number(-(cost.low or 0))})"
+    return sentence(
+        f"{where}one event ({events}) {verb} {amount(abs(cost.cost), kind)} of {metric}"
+        f"{bounds}; {apart}"
+    )
+
+
+def balanced(experiment: Experiment, balance: Balance) -> str:
+    """Where both modes take the same time, or why no such point is known."""
+    where = _at(experiment, balance.others)
+    name = title(experiment, balance.parameter)
+    if balance.at is None:
+        return sentence(f"{where}no balance in {name}; {balance.reason}")
+    bounds = ""
+    if balance.low is not None and balance.high is not None:
+        bounds = f" (95 % interval {number(balance.low)} to {number(balance.high)})"
+    elif balance.low is not None or balance.high is not None:
+        bound = (
+            f"from {number(balance.low)}"
+            if balance.low is not None
+            else f"up to {number(balance.high or 0)}"
+        )
+        bounds = f" (95 % interval {bound}: {balance.reason})"
+    elif balance.reason:
+        bounds = f" ({balance.reason})"
+    sides = []
+    for side, points in (
+        ("below", [gap for value, gap in balance.points if value < balance.at and gap]),
+        ("above", [gap for value, gap in balance.points if value > balance.at and gap]),
+    ):
+        if points:
+            faster = balance.modes[0 if points[0] < 0 else 1].label
+            sides.append(f"{side} it {faster} has the smaller median")
+    return sentence(
+        f"{where}both modes take the same {title(experiment, balance.metric)} at "
+        f"{name} {number(balance.at)}{bounds}; {', '.join(sides)}"
+    )
+
+
+def sentence(words: str) -> str:
+    """With a capital at the beginning and a full stop at the end."""
+    words = words.strip()
+    # The name of a parameter, as in `eager=1`, stays as it is.
+    start = words.partition(" ")[0]
+    if "=" not in start and "_" not in start:
+        words = words[:1].upper() + words[1:]
+    return words if words.endswith((".", "!", "?")) else words + "."
+
+
+def _at(experiment: Experiment, cell: Cell) -> str:
+    where = place(experiment, cell)
+    return f"at {where}, " if where else ""
+
+
+def _excess(found: Comparison, other: str, kind: str) -> str:
+    """By how much the slower mode is slower, with its interval, as far as that is a number."""
+    ratio, low, high = found.ratio, found.ratio_low, found.ratio_high
+    if found.faster == found.modes[0]:
+        ratio = 1 / ratio if ratio else None
+        low, high = (1 / high if high else None, 1 / low if low else None)
+    if ratio is None:
+        return ""
+    times = "takes" if kind in _TIMES else "has"
+    more = "longer" if kind in _TIMES else "more"
+    much = "as long" if kind in _TIMES else "as much"
+    factor = ratio >= 2
+    shown = [
+        (number(float(f"{value:.4g}")) if factor else number(float(f"{100 * (value - 1):.3g}")))
+        for value in (ratio, low, high)
+        if value is not None
+    ]
+    how = f"{shown[0]} times {much}" if factor else f"{shown[0]} % {more}"
+    interval = ""
+    if low is not None and high is not None and not found.exact:
+        interval = f" (95 % interval {shown[1]} to {shown[2]}{'' if factor else ' %'})"
+    return f"; {other} {times} {how}{interval}"
+
+
+def _where(experiment: Experiment, members: Sequence[Comparison], all_of: int) -> str:
+    """At which values of the other parameters: named where they are few, counted otherwise."""
+    names = [name for name, _ in members[0].others.values]
+    if not names:
+        return ""
+    if len(names) == 1 and all_of <= _FEW:
+        values = [label(experiment, *each.others.values[0]) for each in members]
+        return f" at {title(experiment, names[0])} {enumeration(values)}"
+    if all_of == 1:
+        return f" at {place(experiment, members[0].others)}"
+    share = f"all {all_of}" if len(members) == all_of else f"{len(members)} of {all_of}"
+    return f" in {share} combinations of {enumeration(title(experiment, name) for name in names)}"
+
+
+def enumeration(words: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last

@@ -1,0 +1,227 @@
+"""Reports: of every shape of run, self-contained, and the same bytes for the same files."""
+
+from __future__ import annotations
+
+import html.parser
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pibed import archive, report
+from pibed.errors import UsageError
+from pibed.report import Plot
+from pibed.samples import Sample
+from tests.unit.helpers import archived, experiment, measured
+
+SLOW, FAST = [20, 21, 22, 23, 24, 95], [10, 11, 12, 13, 14, 15]
+SVG = (
+    '<?xml version="1.0"?>\n<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN"\n "x">\n'
+    '<svg xmlns="http://www.w3.org/2000/svg"><defs><path id="a"/></defs>'
+    '<use href="#a"/><g clip-path="url(#a)"/></svg>'
+)
+
+
+class Page(html.parser.HTMLParser):
+    """The text of a page, its links, and whether its tags are balanced."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.stack: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.tags: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag != "meta":
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.stack.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.stack[-1:] != ["style"]:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def run(folder: Path, *cells: list[int], study: Any = None, **options: Any) -> archive.Archived:
+    """A run of as many cells as there are values for: lazy 64, eager 64, lazy 128, eager 128."""
+    study = study or experiment(rounds=6)
+    places = [(0, 64), (1, 64), (0, 128), (1, 128)]
+    samples = measured(
+        study,
+        {
+            place: {"work_us": values, "pages": [8] * len(values)}
+            for place, values in zip(places, cells, strict=False)
+        },
+    )
+    samples += options.pop("bad", [])
+    return archive.read(archived(folder / "20260203T040506Z-small", study, samples, **options))
+
+
+def texts(found: archive.Archived, *plots: Plot) -> tuple[Page, str]:
+    made = report.make(found, plots)
+    page = Page(report.render(made, "report.html"))
+    assert page.stack == []
+    return page, report.render(made, "report.md")
+
+
+def test_the_answer_comes_first_then_numbers_plots_and_how(tmp_path: Path) -> None:
+    page, text = texts(
+        run(tmp_path, SLOW, FAST, SLOW, FAST),
+        Plot("one", "A plot", "What is to be seen", SVG),
+    )
+    order = [
+        "Eager is faster in work at size 64 and 128.",
+        "At size 64, work: eager is faster; lazy takes",
+        "The modes side by side",
+        "What was measured",
+        "A plot",
+        "How it was measured",
+        "4 cells × 6 rounds",
+        "virtual: QEMU counts the guest's instructions",
+        "all as locked",
+        "Warnings None.",
+        "mode lazy, size 64, work: 95 µs in round 6; the median is 22.5",
+    ]
+    assert [page.text.index(words) for words in order] == sorted(map(page.text.index, order))
+    assert ("aria-label", "What is to be seen") in page.attributes
+    assert "**Eager is faster in work at size 64 and 128.**" in text
+    assert "| 64 | work \\[µs\\] | eager | 22.5 | 12.5 |" in text
+
+
+def test_a_page_needs_nothing_else(tmp_path: Path) -> None:
+    plots = [Plot(name, name, name, SVG) for name in ("one", "two words")]
+    page, _ = texts(run(tmp_path, SLOW, FAST), *plots)
+    assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
+    links = [v for name, v in page.attributes if name in ("href", "src", "xlink:href")]
+    assert links == ["#one-a", "#two-words-a"]
+    identifiers = [value for name, value in page.attributes if name == "id"]
+    assert identifiers == ["one-a", "two-words-a"]
+    assert ("clip-path", "url(#two-words-a)") in page.attributes
+
+
+def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
+    made = [
+        report.write(found.folder, report.make(found, ()))
+        for found in (run(tmp_path / each, SLOW, FAST, SLOW, FAST) for each in ("a", "b"))
+    ]
+    first, second = ([path.read_bytes() for path in paths] for paths in made)
+    assert first == second
+
+
+def test_words_of_others_are_no_markup(tmp_path: Path) -> None:
+    title = "<script>alert(1)</script> | *x*"
+    metrics = {
+        "work_us": {"title": "a|b <b>", "pattern": "(a)", "unit": "<i>", "table": True},
+        "pages": {"title": "pages", "counter": "/p", "unit": "pages"},
+    }
+    bad = [Sample("small", 1, 9, "panic", {"eager": 1, "size": 128}, {})]
+    study = experiment(rounds=6, title=title, metrics=metrics)
+    page, text = texts(run(tmp_path, SLOW, FAST, study=study, bad=bad, problems=["<p>"]))
+    assert "script" not in page.tags
+    assert "b" not in page.tags
+    assert "<script>alert(1)</script> | *x*" in page.text
+    assert "a\\|b \\<b\\> \\[\\<i\\>\\]" in text
+    assert not re.search(r"(?<!\\)<(script|b|i|p)>", text)
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ((), "Nothing has been measured yet."),
+        ((SLOW,), "Nothing is compared: no cell has samples of both modes that are ok."),
+        (([1], [2]), "These samples do not decide which mode is faster in work at size 64."),
+        ((FAST, FAST), "The modes differ by no more than 1 % in work at size 64."),
+        ((SLOW, FAST, SLOW), "1 more cannot be compared: a mode has no sample that is ok there."),
+        (([0] * 6, [0] * 6), "The modes differ by no more than 1 % in work at size 64."),
+    ],
+)
+def test_every_shape_of_run(tmp_path: Path, cells: tuple[list[int], ...], words: str) -> None:
+    page, text = texts(run(tmp_path, *cells))
+    assert words in page.text
+    assert words in text
+    assert not re.search(r"\bNone\b(?!\.)|\bnan\b|\binf\b", page.text)
+
+
+def test_one_mode(tmp_path: Path) -> None:
+    study = experiment(
+        rounds=6,
+        analysis={"mode": "eager", "total": ["work_us"]},
+        parameters={
+            "eager": {"title": "mode", "values": [0], "minimum": 0, "maximum": 1},
+            "size": {"title": "size", "values": [64], "minimum": 1, "maximum": 1024},
+        },
+    )
+    page, _ = texts(run(tmp_path, SLOW, study=study))
+    assert "Nothing is compared: eager has one value: there is nothing to compare" in page.text
+    assert "The modes side by side" not in page.text
+
+
+def test_what_went_wrong_is_told(tmp_path: Path) -> None:
+    bad = [Sample("small", round_, 4, "panic", {"eager": 1, "size": 128}, {}) for round_ in (1, 2)]
+    found = run(
+        tmp_path,
+        SLOW,
+        FAST,
+        bad=bad,
+        finished=False,
+        clock="host",
+        differs=("gcc 13",),
+        problems=("the module stays",),
+    )
+    page, text = texts(found)
+    for words in (
+        "The run has not come to its end: 14 of 24 samples",
+        "Differs from the lock: gcc 13",
+        "the module stays",
+        "2 of 14 samples are not ok, and have no numbers: 2 panic",
+        "Round 2, mode eager, size 128: panic",
+        "eager=0 size=128: no sample that is ok",
+        "host: the guest's time is real time",
+        "1.00 at the begin",
+    ):
+        assert words in page.text
+    assert "> The run has not come to its end" in text
+
+
+def test_many_bad_samples_are_counted(tmp_path: Path) -> None:
+    bad = [
+        Sample("small", round_, 1, "lost", {"eager": 0, "size": 64}, {}) for round_ in range(1, 151)
+    ]
+    page, _ = texts(run(tmp_path, study=experiment(rounds=200), bad=bad))
+    assert "Round 100, mode lazy, size 64: lost" in page.text
+    assert "Round 101" not in page.text
+    assert "50 more are in samples.csv" in page.text
+
+
+def test_invoke_report_says_what_and_where(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = run(tmp_path, SLOW, FAST, SLOW, FAST)
+    report.report(found.name, str(tmp_path))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "Eager is faster in work at size 64 and 128.",
+        f"report: {found.folder / 'report.html'}",
+        f"report: {found.folder / 'report.md'}",
+    ]
+    assert Page((found.folder / "report.html").read_text(encoding="utf-8")).stack == []
+
+
+def test_what_is_no_run_has_no_report(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no run 'x'"):
+        report.report("x", str(tmp_path))
