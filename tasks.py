@@ -209,6 +209,31 @@ def report(context: Context, run: str, results: str | None = None) -> None:
 
 @task(
     help={
+        "first": "a run: its folder, its name, or latest; or pi for the published numbers",
+        "second": "the run that is compared with the first; or pi",
+        "fail-on-regression": "end with status 1 if something got worse",
+        "results": "folder for the results (default results/ in the checkout)",
+    }
+)
+@command
+def compare(
+    context: Context,
+    first: str,
+    second: str,
+    fail_on_regression: bool = False,
+    results: str | None = None,
+) -> None:
+    """Say what got better or worse from one run to another, or what a real Pi says.
+
+    Example: invoke compare latest pi
+    """
+    from pibed import comparing
+
+    comparing.compare(first, second, results, fail_on_regression)
+
+
+@task(
+    help={
         "run": "a run: its folder, its name, or latest",
         "output": "the archive (default <run>.tar.gz in the current folder)",
     }

@@ -83,24 +83,28 @@ def compare(observations: Observations) -> list[Comparison]:
             ]
             if pair[0] is not None and pair[1] is not None:
                 found.append(
-                    _measure(observations, block, metric, (first, second), (pair[0], pair[1]))
+                    measure(block, metric, (first, second), (pair[0], pair[1]), observations.counts)
                 )
+    return judge_all(found, observations.analysis.relevant_percent / 100)
+
+
+def judge_all(found: Sequence[Comparison], relevant: float) -> list[Comparison]:
+    """The verdicts on what was measured together: all p are one family; see `judge`."""
     corrected = iter(holm([each.p for each in found if each.p is not None]))
-    relevant = observations.analysis.relevant_percent / 100
     return [
         judge(replace(each, p_holm=None if each.p is None else next(corrected)), relevant)
         for each in found
     ]
 
 
-def _measure(
-    observations: Observations,
+def measure(
     block: Cell,
     metric: str,
     modes: tuple[Mode, Mode],
     pair: tuple[Series, Series],
+    counts: NDArray[np.int16],
 ) -> Comparison:
-    """Everything but the correction and the verdict."""
+    """Everything but the correction and the verdict; `counts` as in `Observations`."""
     centre = (pair[0].median, pair[1].median)
     constant = not pair[0].varies and not pair[1].varies
     n = (len(pair[0].values), len(pair[1].values))
@@ -113,7 +117,7 @@ def _measure(
         if not reason and constant:
             low = high = ratio
         elif not reason:
-            replicates = resampled_ratio(pair[0], pair[1], observations.counts)
+            replicates = resampled_ratio(pair[0], pair[1], counts)
             low, high = interval(replicates) or (None, None)
             reason = "" if low is not None else "no resample has samples of both modes: no interval"
     p = method = None

@@ -1,0 +1,362 @@
+"""What `invoke compare` says of two runs: what got better, what got worse, what nobody can tell."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, get_args
+
+from pibed import archive, results, sentences
+from pibed.archive import Archived
+from pibed.comparison import NO_DIFFERENCE, Comparison, judge_all, measure
+from pibed.config import Experiment
+from pibed.errors import ChecksFailed, UsageError
+from pibed.observations import TOTAL, Mode, Observations, Series, draw, observe
+from pibed.plan import Cell, cells
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from rich.table import Table
+
+# Of the draws of rounds: each run has its own, since their rounds have nothing in common.
+_SEEDS = (1, 2)
+
+Verdict = Literal["worse", "better", "undecided", "no relevant change", "identical"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One metric in one cell, in the second run and the first.
+
+    `found.ratio` is the second run's median by the first's: above 1 it grew, which is worse.
+    """
+
+    cell: Cell
+    found: Comparison
+    verdict: Verdict
+
+    @property
+    def metric(self) -> str:
+        """A metric that both experiments have, or `total`."""
+        return self.found.metric
+
+
+@dataclass(frozen=True)
+class Failing:
+    """A cell of which a larger share of samples is not `ok` in the second run."""
+
+    cell: Cell
+    before: tuple[int, int]
+    """Samples that are not `ok`, and all samples."""
+    after: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Everything that differs between two runs, as far as it can be told."""
+
+    experiment: Experiment
+    """The first run's."""
+    changes: tuple[Change, ...]
+    failing: tuple[Failing, ...]
+    notes: tuple[str, ...]
+    """What a reader should know: cells that are not compared, how the runs were made."""
+
+    def having(self, verdict: Verdict) -> list[Change]:
+        """Those with this verdict."""
+        return [each for each in self.changes if each.verdict == verdict]
+
+
+def compare(first: str, second: str, results_folder: str | None, fail_on_regression: bool) -> None:
+    """Prints how a run differs from another one, or from the Pi's published numbers (`pi`).
+
+    Raises UsageError where nothing can be compared, ChecksFailed if something got worse and
+    `fail_on_regression` is set.
+    """
+    root = results.root(results_folder)
+    names = [name for name in (first, second) if name != "pi"]
+    if len(names) < 2:
+        from pibed import reference
+
+        if not names:
+            raise UsageError("pi pi: expected a run and pi, or two runs")
+        if fail_on_regression:
+            raise UsageError("--fail-on-regression compares two runs, not a run with the Pi")
+        reference.show(archive.read(results.find(root, names[0])))
+        return
+    before, after = (archive.read(results.find(root, name)) for name in names)
+    if fail_on_regression and before.recorded.machine.clock != after.recorded.machine.clock:
+        raise UsageError(
+            "--fail-on-regression: the runs have different clocks, whose times cannot be compared",
+            fix="compare runs with the same clock",
+        )
+    found = changes(before, after)
+    _print(found, before, after)
+    worse = len(found.having("worse")) + len(found.failing)
+    if fail_on_regression and worse:
+        raise ChecksFailed(f"{after.name}: {worse} got worse against {before.name}; see above")
+
+
+def changes(before: Archived, after: Archived) -> Changes:
+    """Compares two runs, cell by cell; raises UsageError if they have nothing in common."""
+    metrics = _common_metrics(before, after)
+    old, new = (observe(run.experiment, run.samples, resamples=1) for run in (before, after))
+    counts = _counts(old, new)
+    relevant = before.experiment.analysed.relevant_percent
+    places = {tuple(sorted(cell.values)): cell for cell in cells(after.experiment)}
+    pairs = [
+        (cell, places[key])
+        for cell in cells(before.experiment)
+        if (key := tuple(sorted(cell.values))) in places
+    ]
+    modes = (Mode(1, after.name), Mode(0, before.name))
+    compared: list[Comparison] = []
+    same: list[bool] = []
+    for cell, place in pairs:
+        for metric in metrics:
+            a, b = old.series(cell, metric), new.series(place, metric)
+            if a is None or b is None:
+                continue
+            shifted = replace(a, rounds=a.rounds + len(new.counts))
+            compared.append(measure(cell, metric, modes, (b, shifted), counts))
+            same.append(_numbers(before, cell, a, metric) == _numbers(after, place, b, metric))
+    if not compared:
+        raise UsageError(
+            f"{before.name} and {after.name}: there is no cell that both have samples of",
+            fix="compare runs that have a choice of parameters in common",
+        )
+    judged = judge_all(compared, relevant / 100)
+    notes = [*_missing(before, after, old, new), *_settings(before, after)]
+    for run in (before, after):
+        notes += [f"{run.name}: {note}" for note in run.notes]
+    return Changes(
+        before.experiment,
+        tuple(
+            Change(each.others, each, _verdict(each, identical))
+            for each, identical in zip(judged, same, strict=True)
+        ),
+        tuple(_failing(before, after)),
+        tuple(notes),
+    )
+
+
+def _verdict(found: Comparison, identical: bool) -> Verdict:
+    if identical:
+        return "identical"
+    if found.faster is not None:
+        return "better" if found.faster == found.modes[0] else "worse"
+    return "no relevant change" if found.verdict == NO_DIFFERENCE else "undecided"
+
+
+def _common_metrics(before: Archived, after: Archived) -> list[str]:
+    """The metrics that both runs have, and the total if it is the same sum.
+
+    Raises UsageError if the parameters are others, or no metric is common.
+    """
+    a, b = before.experiment, after.experiment
+    if a.parameters.keys() != b.parameters.keys():
+        raise UsageError(
+            f"{before.name} and {after.name}: their cells have other parameters: "
+            f"{', '.join(a.parameters)} and {', '.join(b.parameters)}",
+            fix="compare runs of the same experiment",
+        )
+    common = [
+        name
+        for name, metric in a.metrics.items()
+        if name in b.metrics and metric.unit == b.metrics[name].unit
+    ]
+    if not common:
+        raise UsageError(
+            f"{before.name} and {after.name}: they have no metric in common: "
+            f"{', '.join(a.metrics)} and {', '.join(b.metrics)}",
+            fix="compare runs of the same experiment",
+        )
+    sums = [each.analysed.total for each in (a, b)]
+    if len(sums[0]) > 1 and sums[0] == sums[1] and set(sums[0]) <= set(common):
+        common.append(TOTAL)
+    return common
+
+
+def _counts(old: Observations, new: Observations) -> NDArray[np.int16]:
+    """Draws of the second run's rounds, and below them those of the first's: an unpaired bootstrap.
+
+    Each run's rounds are drawn on their own, and come in the same resamples.
+    """
+    import numpy as np
+
+    drawn = [draw(len(each.counts), seed) for each, seed in zip((new, old), _SEEDS, strict=True)]
+    return np.concatenate(drawn)
+
+
+def _numbers(run: Archived, cell: Cell, series: Series, metric: str) -> list[tuple[int, float]]:
+    """The values of a series with the numbers of their rounds, which two runs have in common."""
+    names = run.experiment.analysed.total if metric == TOTAL else [metric]
+    parameters = cell.as_dict()
+    rounds = sorted(
+        each.round
+        for each in run.samples
+        if each.status == "ok" and each.parameters == parameters and set(names) <= set(each.metrics)
+    )
+    return list(zip(rounds, series.values.tolist(), strict=True))
+
+
+def _failing(before: Archived, after: Archived) -> Iterable[Failing]:
+    counted = []
+    for run in (before, after):
+        every: Counter[tuple[tuple[str, int], ...]] = Counter()
+        bad: Counter[tuple[tuple[str, int], ...]] = Counter()
+        for sample in run.samples:
+            key = tuple(sorted(sample.parameters.items()))
+            every[key] += 1
+            bad[key] += sample.status != "ok"
+        counted.append((bad, every))
+    (bad_a, every_a), (bad_b, every_b) = counted
+    for cell in cells(before.experiment):
+        key = tuple(sorted(cell.values))
+        if every_a[key] and every_b[key] and bad_b[key] * every_a[key] > bad_a[key] * every_b[key]:
+            yield Failing(cell, (bad_a[key], every_a[key]), (bad_b[key], every_b[key]))
+
+
+def _missing(
+    before: Archived, after: Archived, old: Observations, new: Observations
+) -> Iterable[str]:
+    """Which cells are not compared, and why."""
+    keys = [{tuple(sorted(c.values)): c for c in cells(r.experiment)} for r in (before, after)]
+    for run, own, other in ((before, keys[0], keys[1]), (after, keys[1], keys[0])):
+        if only := [sentences.place(run.experiment, own[key]) for key in own if key not in other]:
+            yield f"only {run.name} has: {'; '.join(only)}"
+    for run, observations in ((before, old), (after, new)):
+        for line in observations.left_out:
+            yield f"{run.name}: {line}"
+
+
+def _settings(before: Archived, after: Archived) -> Iterable[str]:
+    """What differs in how two runs were made, one line each."""
+    if before.recorded.samples_digest == after.recorded.samples_digest:
+        yield "samples.csv is byte for byte the same in both"
+    described = [_described(run) for run in (before, after)]
+    for name, value in described[0].items():
+        if value != described[1][name]:
+            yield f"{name}: {value}, then {described[1][name]}"
+    if before.recorded.machine.clock != after.recorded.machine.clock:
+        yield (
+            "the clocks differ: a ratio of counted instructions and real time says nothing of "
+            "what got better or worse"
+        )
+
+
+def _described(run: Archived) -> dict[str, str]:
+    content, experiment, machine = run.recorded.content, run.experiment, run.recorded.machine
+    git = content.get("git")
+    modified = isinstance(git, dict) and git.get("modified")
+    commit = f"{git.get('commit')}{' (modified)' if modified else ''}" if git else "none"
+    parameters = " ".join(f"{k}={v}" for k, v in experiment.module.parameters.items())
+    return {
+        "experiment": experiment.name,
+        "clock": machine.clock,
+        "machine": machine.name,
+        "kernel": machine.kernel.version,
+        "workload": " ".join([experiment.workload.command, *experiment.workload.cflags]),
+        "module parameters": parameters,
+        "QEMU": str(content["qemu"]["version"]),
+        "commit": commit,
+        "images": " ".join(digest[:12] for digest in content["images"].values()),
+        "rounds": str(experiment.rounds),
+        "seed": str(experiment.seed),
+        "minimum relevant difference [%]": f"{experiment.analysed.relevant_percent:g}",
+        "host": str(content["host"]["processor"]) if machine.clock == "host" else "any",
+    }
+
+
+def _print(found: Changes, before: Archived, after: Archived) -> None:
+    from rich.console import Console
+
+    title = f"{before.name} (before), {after.name} (after)"
+    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
+    shown = [each for each in found.changes if _shown(found.experiment, each)]
+    console.print(table(found.experiment, shown, title))
+    for line in found.notes:
+        print(f"note: {line}")
+    for line in conclusions(found):
+        print(line)
+
+
+def _shown(experiment: Experiment, change: Change) -> bool:
+    """Counters that stay what they were are left out."""
+    timing = change.metric == TOTAL or experiment.metrics[change.metric].table
+    return timing or change.verdict not in ("identical", "no relevant change")
+
+
+def table(experiment: Experiment, shown: Sequence[Change], title: str) -> Table:
+    """A row a cell and metric."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    result = Table(
+        title=escape(title),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for parameter in experiment.parameters.values():
+        result.add_column(escape(parameter.title), justify="left" if parameter.labels else "right")
+    result.add_column("metric")
+    for heading in ("n", "before", "after", "ratio", "95 % interval", "p"):
+        result.add_column(heading, justify="right", no_wrap=True)
+    result.add_column("verdict", no_wrap=True)
+    for each in shown:
+        found = each.found
+        kind = sentences.unit(experiment, each.metric)
+        metric = "total" if each.metric == TOTAL else sentences.title(experiment, each.metric)
+        bounds = "-"
+        if found.ratio_low is not None and found.ratio_high is not None:
+            bounds = f"{found.ratio_low:.4f} to {found.ratio_high:.4f}"
+        result.add_row(
+            *(escape(sentences.label(experiment, *pair)) for pair in each.cell.values),
+            escape(f"{metric} [{kind}]"),
+            f"{found.n[1]}, {found.n[0]}",
+            sentences.number(found.medians[1]),
+            sentences.number(found.medians[0]),
+            "-" if found.ratio is None else f"{found.ratio:.4f}",
+            bounds,
+            "-" if found.p_holm is None else f"{found.p_holm:.2g}",
+            each.verdict,
+        )
+    return result
+
+
+def conclusions(found: Changes) -> Iterable[str]:
+    """What got worse and better, in words, and how much could not be told."""
+    experiment = found.experiment
+    for verdict in ("worse", "better"):
+        for each in found.having(verdict):
+            before, after = each.found.medians[1], each.found.medians[0]
+            kind = sentences.unit(experiment, each.metric)
+            change = ""
+            if each.found.ratio is not None:
+                change = f", {100 * (each.found.ratio - 1):+.3g} %"
+            yield (
+                f"{verdict}: {sentences.place(experiment, each.cell)}: "
+                f"{sentences.title(experiment, each.metric)} is {sentences.amount(after, kind)} "
+                f"after {sentences.amount(before, kind)}{change}"
+            )
+    for failing in found.failing:
+        yield (
+            f"worse: {sentences.place(experiment, failing.cell)}: {failing.after[0]} of "
+            f"{failing.after[1]} samples are not ok, after {failing.before[0]} of "
+            f"{failing.before[1]}"
+        )
+    counts = [
+        f"{len(found.having(verdict))} {verdict}"
+        for verdict in get_args(Verdict)
+        if found.having(verdict)
+    ]
+    yield f"compared: {', '.join(counts)}"
+    reasons = Counter(each.found.reason for each in found.having("undecided"))
+    if reasons:
+        reason, _ = reasons.most_common(1)[0]
+        yield f"undecided, such as: {reason}"
