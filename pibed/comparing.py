@@ -13,16 +13,11 @@ from pibed.archive import Archived
 from pibed.comparison import NO_DIFFERENCE, Comparison, judge_all, measure
 from pibed.config import Experiment
 from pibed.errors import ChecksFailed, UsageError
-from pibed.observations import TOTAL, Mode, Observations, Series, draw, observe
+from pibed.observations import TOTAL, Mode, Observations, Series, draw_apart, observe
 from pibed.plan import Cell, cells
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from rich.table import Table
-
-# Of the draws of rounds: each run has its own, since their rounds have nothing in common.
-_SEEDS = (1, 2)
 
 Verdict = Literal["worse", "better", "undecided", "no relevant change", "identical"]
 
@@ -79,13 +74,13 @@ def compare(first: str, second: str, results_folder: str | None, fail_on_regress
     root = results.root(results_folder)
     names = [name for name in (first, second) if name != "pi"]
     if len(names) < 2:
-        from pibed import reference
+        from pibed import findings
 
         if not names:
             raise UsageError("pi pi: expected a run and pi, or two runs")
         if fail_on_regression:
             raise UsageError("--fail-on-regression compares two runs, not a run with the Pi")
-        reference.show(archive.read(results.find(root, names[0])))
+        findings.show(archive.read(results.find(root, names[0])))
         return
     before, after = (archive.read(results.find(root, name)) for name in names)
     if fail_on_regression and before.recorded.machine.clock != after.recorded.machine.clock:
@@ -104,7 +99,7 @@ def changes(before: Archived, after: Archived) -> Changes:
     """Compares two runs, cell by cell; raises UsageError if they have nothing in common."""
     metrics = _common_metrics(before, after)
     old, new = (observe(run.experiment, run.samples, resamples=1) for run in (before, after))
-    counts = _counts(old, new)
+    counts = draw_apart(len(new.counts), len(old.counts))
     relevant = before.experiment.analysed.relevant_percent
     places = {tuple(sorted(cell.values)): cell for cell in cells(after.experiment)}
     pairs = [
@@ -178,17 +173,6 @@ def _common_metrics(before: Archived, after: Archived) -> list[str]:
     if len(sums[0]) > 1 and sums[0] == sums[1] and set(sums[0]) <= set(common):
         common.append(TOTAL)
     return common
-
-
-def _counts(old: Observations, new: Observations) -> NDArray[np.int16]:
-    """Draws of the second run's rounds, and below them those of the first's: an unpaired bootstrap.
-
-    Each run's rounds are drawn on their own, and come in the same resamples.
-    """
-    import numpy as np
-
-    drawn = [draw(len(each.counts), seed) for each, seed in zip((new, old), _SEEDS, strict=True)]
-    return np.concatenate(drawn)
 
 
 def _numbers(run: Archived, cell: Cell, series: Series, metric: str) -> list[tuple[int, float]]:

@@ -172,6 +172,16 @@ def draw(rounds: int, seed: int, resamples: int = RESAMPLES) -> NDArray[np.int16
     return counts.reshape(rounds, resamples).astype(np.int16)
 
 
+def draw_apart(first: int, second: int) -> NDArray[np.int16]:
+    """Draws for two sets of so many rounds that have nothing in common, one below the other.
+
+    Each set is drawn on its own: for a bootstrap that is not paired.
+    """
+    import numpy as np
+
+    return np.concatenate([draw(first, 1), draw(second, 2)])
+
+
 def medians(series: Series, counts: NDArray[np.int16]) -> NDArray[np.float64]:
     """The median of a series in each resample: (resamples,), NaN where none of it was drawn."""
     import numpy as np

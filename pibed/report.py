@@ -24,19 +24,6 @@ from pibed.sentences import number
 # Flagged samples and samples that are not ok that are listed one by one.
 _MOST = 100
 
-CLOCKS: Mapping[Clock, str] = {
-    "virtual": (
-        "virtual: QEMU counts the guest's instructions, and each takes the same time. The numbers "
-        "do not depend on the host. Caches, TLBs and pipelines are not modelled, and an exception "
-        "costs the instructions of its handler and no more: they are not those of a board."
-    ),
-    "host": (
-        "host: the guest's time is real time. What is measured is QEMU on this host, its "
-        "translation and the host's scheduler included: the numbers are those of this host, "
-        "not of a board, and not the same twice."
-    ),
-}
-
 
 @dataclass(frozen=True)
 class Plot:
@@ -280,7 +267,7 @@ def _measured(run: Archived) -> Iterable[tuple[str, str]]:
         f"{experiment.name}: {len(cells(experiment))} cells × {experiment.rounds} rounds, each "
         f"round a boot of its own, seed {experiment.seed}",
     )
-    yield "clock", CLOCKS[machine.clock]
+    yield "clock", sentences.CLOCKS[machine.clock]
     yield "machine", f"{machine.board}, {machine.memory_mib} MiB; Linux {machine.kernel.version}"
     yield "workload", f"{experiment.workload.command} ({' '.join(experiment.workload.cflags)})"
     parameters = experiment.module.parameters.items()

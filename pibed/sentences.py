@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pibed.balance import Balance
 from pibed.comparison import NO_DIFFERENCE, UNDECIDED, Comparison
-from pibed.config import Experiment
+from pibed.config import Clock, Experiment
 from pibed.growth import EventCost, Fit
 from pibed.observations import TOTAL, Observations
 from pibed.plan import Cell
 
 _TIMES = {"ns", "us", "µs", "\N{GREEK SMALL LETTER MU}s", "ms", "s", "min", "h"}
+
+CLOCKS: Mapping[Clock, str] = {
+    "virtual": (
+        "virtual: QEMU counts the guest's instructions, and each takes the same time. The numbers "
+        "do not depend on the host. Caches, TLBs and pipelines are not modelled, and an exception "
+        "costs the instructions of its handler and no more: they are not those of a board."
+    ),
+    "host": (
+        "host: the guest's time is real time. What is measured is QEMU on this host, its "
+        "translation and the host's scheduler included: the numbers are those of this host, "
+        "not of a board, and not the same twice."
+    ),
+}
+"""What the numbers of each clock mean."""
 
 # Cells up to which a headline names each; beyond, it counts them.
 _FEW = 6

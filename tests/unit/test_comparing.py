@@ -1,0 +1,210 @@
+"""Two runs beside each other: what is told of every pair, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pibed import comparing
+from pibed.archive import Archived, read
+from pibed.comparing import Changes, changes, conclusions
+from pibed.errors import ChecksFailed, UsageError
+from pibed.samples import Sample
+from tests.unit.helpers import archived, experiment, measured
+
+CALM = [100, 101, 102, 103, 104, 105, 106, 107]
+OTHER = [101, 100, 103, 102, 105, 104, 107, 106]
+PLACES = {"lazy64": (0, 64), "eager64": (1, 64), "lazy128": (0, 128), "eager128": (1, 128)}
+
+
+def run(folder: Path, name: str, study: Any = None, **options: Any) -> Archived:
+    """A run with values of work_us for the cells that are named; `bad` samples come on top."""
+    study = study or experiment(rounds=8)
+    bad = options.pop("bad", [])
+    columns = {PLACES[key]: options.pop(key) for key in list(options) if key in PLACES}
+    samples = measured(
+        study,
+        {
+            place: {"work_us": column, "pages": [8] * len(column)}
+            for place, column in columns.items()
+        },
+    )
+    path = archived(folder / f"20260203T040506Z-{name}", study, [*samples, *bad], **options)
+    return read(path)
+
+
+def verdicts(found: Changes, metric: str = "work_us") -> dict[str, str]:
+    return {str(each.cell): each.verdict for each in found.changes if each.metric == metric}
+
+
+def times(factor: float, values: list[int]) -> list[int]:
+    return [round(factor * each) for each in values]
+
+
+def test_what_got_worse_better_or_stayed(tmp_path: Path) -> None:
+    a = run(tmp_path, "a", lazy64=CALM, eager64=CALM, lazy128=times(100, CALM), eager128=CALM)
+    b = run(
+        tmp_path,
+        "b",
+        lazy64=times(1.5, CALM),
+        eager64=times(0.5, CALM),
+        lazy128=[each + 1 for each in times(100, CALM)],
+        eager128=CALM,
+    )
+    found = changes(a, b)
+    assert verdicts(found) == {
+        "eager=0 size=64": "worse",
+        "eager=1 size=64": "better",
+        "eager=0 size=128": "undecided",
+        "eager=1 size=128": "identical",
+    }
+    assert set(verdicts(found, "pages").values()) == {"identical"}
+    lines = list(conclusions(found))
+    assert lines[0] == "worse: mode lazy, size 64: work is 155 µs after 103.5 µs, +49.8 %"
+    assert lines[1] == "better: mode eager, size 64: work is 52 µs after 103.5 µs, -49.8 %"
+    assert "compared: 1 worse, 1 better, 1 undecided, 5 identical" in lines
+    assert lines[-1].startswith("undecided, such as: the ratio's interval")
+
+
+def test_the_other_way_round_worse_is_better(tmp_path: Path) -> None:
+    a = run(tmp_path, "a", lazy64=CALM, eager64=times(2, CALM))
+    b = run(tmp_path, "b", lazy64=times(2, CALM), eager64=CALM)
+    swap = {"worse": "better", "better": "worse"}
+    there, back = verdicts(changes(a, b)), verdicts(changes(b, a))
+    assert there == {cell: swap[verdict] for cell, verdict in back.items()}
+    assert there == {"eager=0 size=64": "worse", "eager=1 size=64": "better"}
+
+
+def test_no_relevant_change_needs_an_interval_within_the_bound(tmp_path: Path) -> None:
+    near = [10000, 10001, 10002, 10003, 10004, 10005, 10006, 10007]
+    a = run(tmp_path, "a", lazy64=near)
+    b = run(tmp_path, "b", lazy64=[each + 20 for each in near])
+    assert verdicts(changes(a, b)) == {"eager=0 size=64": "no relevant change"}
+
+
+def test_the_rounds_of_two_runs_are_not_paired(tmp_path: Path) -> None:
+    # Every round of b is 10 % slower than that of a, but the rounds differ by a factor of 8.
+    wild = [100, 200, 300, 400, 500, 600, 700, 800]
+    a = run(tmp_path, "a", lazy64=wild)
+    b = run(tmp_path, "b", lazy64=times(1.1, wild))
+    (change,) = [each for each in changes(a, b).changes if each.metric == "work_us"]
+    assert change.verdict == "undecided"
+    assert change.found.ratio == pytest.approx(1.1)
+    assert change.found.ratio_low is not None
+    assert change.found.ratio_low < 0.8
+
+
+def test_the_same_answer_every_time(tmp_path: Path) -> None:
+    a, b = run(tmp_path, "a", lazy64=CALM), run(tmp_path, "b", lazy64=OTHER)
+    assert changes(a, b) == changes(a, b)
+
+
+def test_identical_runs(tmp_path: Path) -> None:
+    a, b = run(tmp_path, "a", lazy64=CALM), run(tmp_path, "b", lazy64=CALM)
+    found = changes(a, b)
+    assert set(verdicts(found).values()) == {"identical"}
+    assert "samples.csv is byte for byte the same in both" in found.notes
+
+
+@pytest.mark.parametrize("values", [[100], [100] * 5])
+def test_too_few_samples_are_undecided(tmp_path: Path, values: list[int]) -> None:
+    a = run(tmp_path, "a", lazy64=values)
+    b = run(tmp_path, "b", lazy64=times(3, values))
+    found = changes(a, b)
+    assert set(verdicts(found).values()) == {"undecided"}
+    assert "no interval below 6 samples" in list(conclusions(found))[-1]
+
+
+def test_more_samples_that_are_not_ok_are_worse(tmp_path: Path) -> None:
+    bad = [Sample("small", 8, 1, "panic", {"eager": 0, "size": 64}, {})]
+    a, b = run(tmp_path, "a", lazy64=CALM), run(tmp_path, "b", lazy64=CALM[:7], bad=bad)
+    (failing,) = changes(a, b).failing
+    assert (failing.before, failing.after) == ((0, 8), (1, 8))
+    assert "worse: mode lazy, size 64: 1 of 8 samples are not ok, after 0 of 8" in conclusions(
+        changes(a, b)
+    )
+    assert changes(b, a).failing == ()
+
+
+def test_cells_that_one_run_lacks_are_named(tmp_path: Path) -> None:
+    sizes = {"title": "size", "values": [64, 256], "minimum": 1, "maximum": 1024}
+    parameters = experiment().model_dump()["parameters"] | {"size": sizes}
+    a = run(tmp_path, "a", lazy64=CALM, lazy128=CALM)
+    b = run(tmp_path, "b", study=experiment(rounds=8, parameters=parameters), lazy64=CALM)
+    found = changes(a, b)
+    assert verdicts(found) == {"eager=0 size=64": "identical"}
+    assert f"only {a.name} has: mode lazy, size 128; mode eager, size 128" in found.notes
+    assert f"only {b.name} has: mode lazy, size 256; mode eager, size 256" in found.notes
+    assert f"{b.name}: eager=1 size=64: no sample that is ok" in found.notes
+
+
+def test_how_the_runs_were_made_is_told(tmp_path: Path) -> None:
+    a = run(tmp_path, "a", lazy64=CALM, clock="host", finished=False)
+    b = run(tmp_path, "b", study=experiment(rounds=8, seed=2), lazy64=CALM)
+    notes = "\n".join(changes(a, b).notes)
+    for words in ("clock: host, then virtual", "seed: 1, then 2", "the clocks differ"):
+        assert words in notes
+    assert f"{a.name}: The run has not come to its end" in notes
+
+
+# Refused
+
+
+def test_runs_without_common_samples(tmp_path: Path) -> None:
+    empty = run(tmp_path, "a", finished=False)
+    full = run(tmp_path, "b", lazy64=CALM)
+    for pair in ((empty, full), (full, empty), (empty, empty)):
+        with pytest.raises(UsageError, match="no cell that both have samples of"):
+            changes(*pair)
+
+
+def test_runs_of_other_studies(tmp_path: Path) -> None:
+    a = run(tmp_path, "a", lazy64=CALM)
+    data = experiment().model_dump()
+    parameters = data["parameters"] | {
+        "more": {"title": "more", "values": [1], "minimum": 1, "maximum": 1}
+    }
+    other = archived(tmp_path / "x", experiment(parameters=parameters), [])
+    with pytest.raises(UsageError, match="other parameters: eager, size and eager, size, more"):
+        changes(a, read(other))
+    metrics = {"n": {"title": "n", "pattern": "(a)", "unit": "µs", "table": True}}
+    other = archived(tmp_path / "y", experiment(metrics=metrics), [])
+    with pytest.raises(UsageError, match="no metric in common: work_us, pages and n"):
+        changes(a, read(other))
+
+
+# The command
+
+
+def test_a_regression_fails_if_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = run(tmp_path, "a", lazy64=CALM).name
+    b = run(tmp_path, "b", lazy64=times(2, CALM)).name
+    root = str(tmp_path)
+    comparing.compare(a, b, root, fail_on_regression=False)
+    assert "worse: mode lazy, size 64" in capsys.readouterr().out
+    with pytest.raises(ChecksFailed, match="1 got worse") as caught:
+        comparing.compare(a, b, root, fail_on_regression=True)
+    assert caught.value.status == 1
+    comparing.compare(b, a, root, fail_on_regression=True)
+    comparing.compare(a, a, root, fail_on_regression=True)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "fail", "words"),
+    [
+        ("pi", "pi", False, "expected a run and pi, or two runs"),
+        ("20260203T040506Z-a", "pi", True, "--fail-on-regression compares two runs"),
+        ("20260203T040506Z-a", "pi", False, "is not the Pi's study"),
+        ("20260203T040506Z-a", "none", False, "there is no run 'none'"),
+        ("20260203T040506Z-a", "20260203T040506Z-host", True, "have different clocks"),
+    ],
+)
+def test_what_cannot_be_meant(
+    tmp_path: Path, first: str, second: str, fail: bool, words: str
+) -> None:
+    run(tmp_path, "a", lazy64=CALM)
+    run(tmp_path, "host", lazy64=CALM, clock="host")
+    with pytest.raises(UsageError, match=words):
+        comparing.compare(first, second, str(tmp_path), fail)
