@@ -16,7 +16,7 @@ from pibed.balance import balances
 from pibed.comparison import Comparison, compare
 from pibed.config import Clock, Experiment
 from pibed.growth import costs, fits
-from pibed.observations import Observations, observe
+from pibed.observations import TOTAL, Observations, observe
 from pibed.plan import Cell, cells
 from pibed.samples import Number
 from pibed.sentences import number
@@ -166,8 +166,10 @@ def _findings(
 
 def _tables(run: Archived, comparisons: Sequence[Comparison]) -> Iterable[Table]:
     experiment = run.experiment
-    if comparisons:
-        yield _verdicts(experiment, comparisons)
+    main = [each for each in comparisons if _is_main(experiment, each.metric)]
+    rest = [each for each in comparisons if not _is_main(experiment, each.metric)]
+    if main:
+        yield _verdicts("The modes side by side", experiment, main, False)
     summaries = summary.summarise(experiment, run.samples)
     shown = [each for each in summaries if experiment.metrics[each.metric].table]
     others = [each for each in summaries if not experiment.metrics[each.metric].table]
@@ -177,11 +179,19 @@ def _tables(run: Archived, comparisons: Sequence[Comparison]) -> Iterable[Table]
     )
     if shown:
         yield _summary("What was measured", note, experiment, shown, False)
+    if rest:
+        yield _verdicts("Other metrics: the modes side by side", experiment, rest, True)
     if others:
-        yield _summary("Other metrics", "", experiment, others, True)
+        yield _summary("Other metrics: what was measured", "", experiment, others, True)
 
 
-def _verdicts(experiment: Experiment, comparisons: Sequence[Comparison]) -> Table:
+def _is_main(experiment: Experiment, metric: str) -> bool:
+    return metric == TOTAL or experiment.metrics[metric].table
+
+
+def _verdicts(
+    title: str, experiment: Experiment, comparisons: Sequence[Comparison], folded: bool
+) -> Table:
     first, second = comparisons[0].modes
     others = [name for name, _ in comparisons[0].others.values]
     rows = []
@@ -205,10 +215,10 @@ def _verdicts(experiment: Experiment, comparisons: Sequence[Comparison]) -> Tabl
         )
     relevant = experiment.analysed.relevant_percent
     return Table(
-        "The modes side by side",
+        title,
         "The mode with the smaller values has the verdict if the ratio's whole interval lies more "
-        f"than {relevant:g} % from 1 and p, corrected for the number of rows (Holm), is below "
-        "0.05.",
+        f"than {relevant:g} % from 1 and p, corrected for the number of all comparisons (Holm), "
+        "is below 0.05.",
         (
             *(sentences.title(experiment, name) for name in others),
             "metric",
@@ -222,6 +232,7 @@ def _verdicts(experiment: Experiment, comparisons: Sequence[Comparison]) -> Tabl
         ),
         len(others) + 2,
         tuple(rows),
+        folded,
     )
 
 
