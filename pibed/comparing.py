@@ -13,7 +13,7 @@ from pibed.archive import Archived
 from pibed.comparison import NO_DIFFERENCE, Comparison, judge_all, measure
 from pibed.config import Experiment
 from pibed.errors import ChecksFailed, UsageError
-from pibed.observations import TOTAL, Mode, Observations, Series, draw_apart, observe
+from pibed.observations import TOTAL, Mode, Observations, draw_apart, observe
 from pibed.plan import Cell, cells
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def changes(before: Archived, after: Archived) -> Changes:
                 continue
             shifted = replace(a, rounds=a.rounds + len(new.counts))
             compared.append(measure(cell, metric, modes, (b, shifted), counts))
-            same.append(_numbers(before, cell, a, metric) == _numbers(after, place, b, metric))
+            same.append(_numbers(before, cell, metric) == _numbers(after, place, metric))
     if not compared:
         raise UsageError(
             f"{before.name} and {after.name}: there is no cell that both have samples of",
@@ -175,16 +175,15 @@ def _common_metrics(before: Archived, after: Archived) -> list[str]:
     return common
 
 
-def _numbers(run: Archived, cell: Cell, series: Series, metric: str) -> list[tuple[int, float]]:
-    """The values of a series with the numbers of their rounds, which two runs have in common."""
+def _numbers(run: Archived, cell: Cell, metric: str) -> dict[int, float]:
+    """What was measured in each round."""
     names = run.experiment.analysed.total if metric == TOTAL else [metric]
     parameters = cell.as_dict()
-    rounds = sorted(
-        each.round
+    return {
+        each.round: sum(each.metrics[name] for name in names)
         for each in run.samples
-        if each.status == "ok" and each.parameters == parameters and set(names) <= set(each.metrics)
-    )
-    return list(zip(rounds, series.values.tolist(), strict=True))
+        if each.parameters == parameters and set(names) <= each.metrics.keys()
+    }
 
 
 def _failing(before: Archived, after: Archived) -> Iterable[Failing]:
@@ -219,8 +218,8 @@ def _missing(
 
 def _settings(before: Archived, after: Archived) -> Iterable[str]:
     """What differs in how two runs were made, one line each."""
-    if before.recorded.samples_digest == after.recorded.samples_digest:
-        yield "samples.csv is byte for byte the same in both"
+    if before.samples == after.samples:
+        yield "all samples of both runs are the same"
     described = [_described(run) for run in (before, after)]
     for name, value in described[0].items():
         if value != described[1][name]:
@@ -325,8 +324,8 @@ def conclusions(found: Changes) -> Iterable[str]:
                 change = f", {100 * (each.found.ratio - 1):+.3g} %"
             yield (
                 f"{verdict}: {sentences.place(experiment, each.cell)}: "
-                f"{sentences.title(experiment, each.metric)} is {sentences.amount(after, kind)} "
-                f"after {sentences.amount(before, kind)}{change}"
+                f"the median of {sentences.title(experiment, each.metric)} is "
+                f"{sentences.amount(after, kind)} after {sentences.amount(before, kind)}{change}"
             )
     for failing in found.failing:
         yield (

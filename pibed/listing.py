@@ -15,7 +15,7 @@ from typing import Any
 from pibed import archive, plan, results
 from pibed.archive import Archived
 from pibed.comparison import NO_DIFFERENCE, UNDECIDED, Comparison, compare
-from pibed.errors import PibedError, UsageError
+from pibed.errors import PibedError, UsageError, printable
 from pibed.observations import observe
 
 _STAMP = re.compile(r"(\d{8}T\d{6}Z)-(.+)")
@@ -75,7 +75,7 @@ def show(results_folder: str | None) -> None:
             row.verdict,
             row.lock,
         )
-        table.add_row(*map(escape, cells))
+        table.add_row(*(escape(printable(cell)) for cell in cells))
     Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
 
 

@@ -6,6 +6,7 @@ The same files give the same bytes: nothing of this host, and no time of day, is
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from pibed.archive import Archived
 from pibed.balance import balances
 from pibed.comparison import Comparison, compare
 from pibed.config import Clock, Experiment
+from pibed.errors import printable
 from pibed.growth import costs, fits
 from pibed.observations import TOTAL, Observations, observe
 from pibed.plan import Cell, cells
@@ -330,7 +332,7 @@ def _warnings(run: Archived, observations: Observations) -> Iterable[str]:
     why = archive.messages(run)
     for each in bad[:_MOST]:
         cell = Cell(tuple((name, each.parameters[name]) for name in experiment.parameters))
-        message = why.get((each.round, each.order), "")
+        message = printable(why.get((each.round, each.order), ""))
         where = sentences.place(experiment, cell)
         yield f"Round {each.round}, {where}: {each.status}" + (f": {message}" if message else "")
     if len(bad) > _MOST:
@@ -355,7 +357,7 @@ def _outliers(run: Archived) -> Iterable[str]:
             values = [metrics[name] for _, metrics in found]
             if not values:
                 continue
-            median = summary.describe(cell, name, values).median
+            median = statistics.median(values)
             flags = summary.outlying(values)
             for (round_, _), value, flagged in zip(found, values, flags, strict=True):
                 if flagged:

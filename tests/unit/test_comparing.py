@@ -62,8 +62,14 @@ def test_what_got_worse_better_or_stayed(tmp_path: Path) -> None:
     }
     assert set(verdicts(found, "pages").values()) == {"identical"}
     lines = list(conclusions(found))
-    assert lines[0] == "worse: mode lazy, size 64: work is 155 µs after 103.5 µs, +49.8 %"
-    assert lines[1] == "better: mode eager, size 64: work is 52 µs after 103.5 µs, -49.8 %"
+    assert (
+        lines[0]
+        == "worse: mode lazy, size 64: the median of work is 155 µs after 103.5 µs, +49.8 %"
+    )
+    assert (
+        lines[1]
+        == "better: mode eager, size 64: the median of work is 52 µs after 103.5 µs, -49.8 %"
+    )
     assert "compared: 1 worse, 1 better, 1 undecided, 5 identical" in lines
     assert lines[-1].startswith("undecided, such as: the ratio's interval")
 
@@ -105,7 +111,7 @@ def test_identical_runs(tmp_path: Path) -> None:
     a, b = run(tmp_path, "a", lazy64=CALM), run(tmp_path, "b", lazy64=CALM)
     found = changes(a, b)
     assert set(verdicts(found).values()) == {"identical"}
-    assert "samples.csv is byte for byte the same in both" in found.notes
+    assert "all samples of both runs are the same" in found.notes
 
 
 @pytest.mark.parametrize("values", [[100], [100] * 5])

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from pibed import archive, report
+from pibed import archive, plan, report
 from pibed.errors import UsageError
 from pibed.report import Plot
+from pibed.results import Run, SampleLog
 from pibed.samples import Sample
 from tests.unit.helpers import archived, experiment, measured
 
@@ -225,3 +226,38 @@ def test_invoke_report_says_what_and_where(
 def test_what_is_no_run_has_no_report(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no run 'x'"):
         report.report("x", str(tmp_path))
+
+
+def test_why_a_sample_is_not_ok_comes_from_its_boot(tmp_path: Path) -> None:
+    study = experiment(rounds=1)
+    (round_,) = plan.rounds(study)
+    samples = [
+        Sample("small", 1, visit.order, "failed", visit.cell.as_dict(), {}, "said \x1b[31m no")
+        for visit in round_.visits
+    ]
+    folder = archived(tmp_path / "20260203T040506Z-small", study, samples)
+    kept = Run(folder, study)
+    log = SampleLog(kept.boot_folder(1, 1) / "samples.jsonl")
+    for each in samples:
+        log.append(each)
+    log.close()
+    kept.finish_round(1, 1, [])
+    page, _ = texts(archive.read(folder))
+    assert "failed: said ?[31m no" in page.text
+
+
+def test_a_run_that_was_killed_has_the_samples_of_its_rounds(tmp_path: Path) -> None:
+    study = experiment(rounds=2)
+    first = plan.rounds(study)[0]
+    folder = archived(tmp_path / "20260203T040506Z-small", study, [], finished=False)
+    (folder / "samples.csv").unlink()
+    kept = Run(folder, study)
+    log = SampleLog(kept.boot_folder(1, 1) / "samples.jsonl")
+    for visit in first.visits:
+        metrics: dict[str, int | float] = {"work_us": 7, "pages": 8}
+        log.append(Sample("small", 1, visit.order, "ok", visit.cell.as_dict(), metrics))
+    log.close()
+    kept.finish_round(1, 1, [])
+    page, _ = texts(archive.read(folder))
+    assert "The run has not come to its end: 4 of 8 samples" in page.text
+    assert "SHA-256" in page.text
