@@ -282,7 +282,8 @@ def _measured(run: Archived) -> Iterable[tuple[str, str]]:
     )
     yield "clock", sentences.CLOCKS[machine.clock]
     yield "machine", f"{machine.board}, {machine.memory_mib} MiB; Linux {machine.kernel.version}"
-    yield "workload", f"{experiment.workload.command} ({' '.join(experiment.workload.cflags)})"
+    flags = " ".join(experiment.workload.cflags)
+    yield "workload", experiment.workload.command + (f" ({flags})" if flags else "")
     parameters = experiment.module.parameters.items()
     yield "module", " ".join([experiment.module.name, *(f"{k}={v}" for k, v in parameters)])
     yield "QEMU", str(content["qemu"]["version"])

@@ -237,9 +237,9 @@ def balanced(experiment: Experiment, balance: Balance) -> str:
 def sentence(words: str) -> str:
     """With a capital at the beginning and a full stop at the end."""
     words = words.strip()
-    # The name of a parameter, as in `eager=1`, stays as it is.
-    start = words.partition(" ")[0]
-    if "=" not in start and "_" not in start:
+    # A unit, or the name of a parameter or file, as in `eager=1`, stays as it is.
+    start = words.partition(" ")[0].rstrip(".:,;")
+    if start.isascii() and not set("=_.") & set(start):
         words = words[:1].upper() + words[1:]
     return words if words.endswith((".", "!", "?")) else words + "."
 

@@ -279,3 +279,17 @@ def test_sentences_of_odd_runs(pool: list[Number]) -> None:
 )
 def test_numbers(value: float, text: str) -> None:
     assert sentences.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("one word", "One word."),
+        ("eager=1 is faster", "eager=1 is faster."),
+        ("samples.csv is damaged", "samples.csv is damaged."),
+        ("undecided.", "Undecided."),
+        ("µs are short", "µs are short."),
+    ],
+)
+def test_beginning_and_end_of_a_sentence(text: str, expected: str) -> None:
+    assert sentences.sentence(text) == expected
