@@ -132,6 +132,10 @@ def test_more_samples_that_are_not_ok_are_worse(tmp_path: Path) -> None:
         changes(a, b)
     )
     assert changes(b, a).failing == ()
+    # One of four is a larger share than one of eight.
+    c = run(tmp_path, "c", lazy64=CALM[:3], bad=bad)
+    assert [each.after for each in changes(b, c).failing] == [(1, 4)]
+    assert changes(c, b).failing == ()
 
 
 def test_cells_that_one_run_lacks_are_named(tmp_path: Path) -> None:

@@ -190,3 +190,28 @@ def test_what_has_nothing_to_say(tmp_path: Path) -> None:
     run = read_run(archived(tmp_path / "20260203T040506Z-x", paging(), [], finished=False))
     with pytest.raises(UsageError, match="there is no sample that is ok"):
         findings.show(run)
+
+
+def test_constant_is_judged_at_every_size(tmp_path: Path) -> None:
+    study = paging()
+
+    def times(mode: int, size: int) -> tuple[float, float]:
+        return (88 if mode and size == 256 else 80 if mode else size), 1000.0 * size
+
+    samples = made(study, times)
+    # At size 256 the ratio lies around the bound of 1.1.
+    for each in samples:
+        if (each.parameters["demand_paging"], each.parameters["size"]) == (1, 256):
+            each.metrics["mmap_us"] += each.round % 3 - 1
+    first, _, _ = judged(study, samples, tmp_path)
+    assert [each.verdict for each in first.statements] == ["undecided", "reproduced"]
+
+
+def test_the_log_line_is_never_taken_for_the_mode(tmp_path: Path) -> None:
+    # With one mode left, the log line is the only parameter of two values that have labels.
+    study = config.load_experiment("logging", {"rounds": 8, "parameters.demand_paging.values": [1]})
+    samples = made(study, like_the_pi)
+    for each in samples:
+        each.metrics["multiply_us"] *= 1 + each.parameters["log_faults"]
+    _, second, third = judged(study, samples, tmp_path)
+    assert {each.verdict for each in (*second.statements, *third.statements)} == {"undecided"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,21 @@ def test_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no runs yet" in capsys.readouterr().out
     with pytest.raises(UsageError, match="there is no such folder"):
         listing.show(str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda rows: [*rows, rows[-1]], "the cell is there twice"),
+        (lambda rows: [rows[0], rows[1].replace(",64,", ",96,")], "no cell of the experiment"),
+        (lambda rows: [rows[0], rows[1].replace(",ok,", ",panic,")], "other metrics than"),
+        (lambda rows: [rows[0], rows[1].rpartition(",")[0] + ","], "other metrics than"),
+    ],
+)
+def test_samples_that_pibed_does_not_write_are_damage(
+    tmp_path: Path, change: Callable[[list[str]], list[str]], words: str
+) -> None:
+    folder = archived(tmp_path / "20260203T040506Z-x", STUDY, samples())
+    path = folder / "samples.csv"
+    path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
+    assert words in listing.entry(folder).state
