@@ -71,6 +71,8 @@ class Observations:
     counts: NDArray[np.int16]
     left_out: tuple[str, ...]
     """The cells that have no sample, each with why."""
+    rounds: tuple[int, ...]
+    """The number of the round that each row is."""
     _series: Mapping[tuple[Cell, str], Series]
 
     @property
@@ -149,6 +151,7 @@ def observe(
         TOTAL if several else next(iter(analysis.total), None),
         draw(len(rounds), experiment.seed, resamples),
         tuple(_left_out(experiment, metrics, series)),
+        tuple(rounds),
         series,
     )
 

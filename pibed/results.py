@@ -187,12 +187,12 @@ def make_folder(root: Path, name: str, now: datetime.datetime) -> Path:
     return folder
 
 
-def write_file(target: Path, text: str) -> None:
+def write_file(target: Path, content: str | bytes) -> None:
     """Writes a file that appears by rename; raises HostError when it cannot be written."""
     unfinished = target.parent / f".{target.name}.unfinished"
     try:
-        with unfinished.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with unfinished.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         unfinished.rename(target)
