@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FORMATS: tuple[Format, ...] = ("svg", "png")
+_FOLDER = "plots"
 
 # Width and height of a panel with a fit in inches.
 _WIDE = (6.4, 3.6)
@@ -62,19 +63,27 @@ def draw(observations: Observations) -> list[Plot]:
 def write(plots: Iterable[Plot], folder: Path) -> list[Path]:
     """Writes `<folder>/plots/<name>.svg` and `.png` of each plot, by rename; returns their paths.
 
-    Raises HostError when one cannot be written.
+    Those of an earlier time that are none of these are removed. Raises HostError when one cannot
+    be written.
     """
-    place = folder / "plots"
+    place = folder / _FOLDER
     try:
         place.mkdir(exist_ok=True)
     except OSError as error:
         raise explain(error, place) from error
     written = []
     for plot, form in itertools.product(plots, FORMATS):
-        path = place / f"{plot.name}.{form}"
-        write_file(path, plot.render(form))
-        written.append(path)
+        write_file(path(folder, plot, form), plot.render(form))
+        written.append(path(folder, plot, form))
+    for old in itertools.chain.from_iterable(place.glob(f"*.{form}") for form in FORMATS):
+        if old not in written:
+            old.unlink()
     return written
+
+
+def path(folder: Path, plot: Plot, form: Format) -> Path:
+    """Where `write` puts a plot of the run in this folder."""
+    return folder / _FOLDER / f"{plot.name}.{form}"
 
 
 def _size(observations: Observations) -> str | None:

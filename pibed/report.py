@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pibed import archive, results, sentences, summary
+from pibed import archive, plots, results, sentences, summary
 from pibed.archive import Archived
 from pibed.balance import balances
 from pibed.comparison import Comparison, compare
@@ -23,13 +23,15 @@ from pibed.plan import Cell, cells
 from pibed.samples import Number
 from pibed.sentences import number
 
+NAMES = ("report.html", "report.md")
+
 # Flagged samples and samples that are not ok that are listed one by one.
 _MOST = 100
 
 
 @dataclass(frozen=True)
-class Plot:
-    """A drawing: `name` is that of its file, `alt` says what is to be seen, `svg` is its text."""
+class Figure:
+    """A plot on a page: `name` is that of its file, `alt` says what is to be seen."""
 
     name: str
     title: str
@@ -63,31 +65,46 @@ class Report:
     findings: tuple[tuple[str, tuple[str, ...]], ...]
     """Sentences, by what they speak of."""
     tables: tuple[Table, ...]
-    plots: tuple[Plot, ...]
+    figures: tuple[Figure, ...]
     measured: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
     outliers: tuple[str, ...]
 
 
 def report(given: str, results_folder: str | None) -> None:
-    """Writes both reports into a run's folder, and says what they say and where they are.
+    """Writes plots and reports into a run's folder, and says what they say and where they are.
 
     Raises UsageError for what is no run, HostError where its folder cannot be written.
     """
-    run = archive.read(results.find(results.root(results_folder), given))
-    made = make(run, ())
+    folder = results.find(results.root(results_folder), given)
+    made = publish(folder)
     for line in (*made.headline, *made.notes):
         print(line)
-    for path in write(run.folder, made):
-        print(f"report: {path}")
+    for name in NAMES:
+        print(f"report: {folder / name}")
 
 
-def write(folder: Path, made: Report) -> tuple[Path, ...]:
+def publish(folder: Path) -> Report:
+    """Draws the plots of a run and writes both reports, from its files alone.
+
+    Raises UsageError for what is no run, HostError where its folder cannot be written.
+    """
+    run = archive.read(folder)
+    drawn = plots.draw(observe(run.experiment, run.samples))
+    plots.write(drawn, folder)
+    figures = [
+        Figure(each.name, each.title, each.alt, plots.path(folder, each, "svg").read_text("utf-8"))
+        for each in drawn
+    ]
+    made = make(run, figures)
+    write(folder, made)
+    return made
+
+
+def write(folder: Path, made: Report) -> None:
     """Writes report.html and report.md; raises HostError when they cannot be written."""
-    paths = folder / "report.html", folder / "report.md"
-    for path in paths:
-        results.write_file(path, render(made, path.name))
-    return paths
+    for name in NAMES:
+        results.write_file(folder / name, render(made, name))
 
 
 def render(made: Report, name: str) -> str:
@@ -104,12 +121,12 @@ def render(made: Report, name: str) -> str:
         keep_trailing_newline=True,
     )
     # A plot is pibed's own drawing, not anyone's words.
-    environment.filters["inline"] = lambda plot: Markup(_inline(plot))
+    environment.filters["inline"] = lambda figure: Markup(_inline(figure))
     environment.filters["md"] = markdown
     return environment.get_template(f"{name}.j2").render(report=made)
 
 
-def make(run: Archived, plots: Sequence[Plot]) -> Report:
+def make(run: Archived, figures: Sequence[Figure]) -> Report:
     """What there is to say of a run, however much of it there is."""
     experiment = run.experiment
     observations = observe(experiment, run.samples)
@@ -126,7 +143,7 @@ def make(run: Archived, plots: Sequence[Plot]) -> Report:
         tuple(sentences.sentence(note) for note in run.notes),
         tuple(_findings(observations, comparisons)),
         tuple(_tables(run, comparisons)),
-        tuple(plots),
+        tuple(figures),
         tuple(_measured(run)),
         tuple(warnings),
         tuple(outliers),
@@ -382,10 +399,10 @@ def _interval(low: float | None, high: float | None, form: str = "") -> str:
     return " to ".join(shown)
 
 
-def _inline(plot: Plot) -> str:
+def _inline(figure: Figure) -> str:
     """A plot's SVG as a part of a page: no prolog, and no identifier of another plot's."""
-    text = re.sub(r"^\s*(<\?xml.*?\?>|<!DOCTYPE[^>]*>|<!--.*?-->|\s)*", "", plot.svg, flags=re.S)
-    prefix = re.sub(r"[^\w-]", "-", plot.name)
+    text = re.sub(r"^\s*(<\?xml.*?\?>|<!DOCTYPE[^>]*>|<!--.*?-->|\s)*", "", figure.svg, flags=re.S)
+    prefix = re.sub(r"[^\w-]", "-", figure.name)
     text = re.sub(r'(\bid=")', rf"\g<1>{prefix}-", text)
     text = re.sub(r'(href="#)', rf"\g<1>{prefix}-", text)
     return re.sub(r"(url\(#)", rf"\g<1>{prefix}-", text)

@@ -11,7 +11,7 @@ import pytest
 
 from pibed import archive, plan, report
 from pibed.errors import UsageError
-from pibed.report import Plot
+from pibed.report import Figure
 from pibed.results import Run, SampleLog
 from pibed.samples import Sample
 from tests.unit.helpers import archived, experiment, measured
@@ -73,8 +73,8 @@ def run(folder: Path, *cells: list[int], study: Any = None, **options: Any) -> a
     return archive.read(archived(folder / "20260203T040506Z-small", study, samples, **options))
 
 
-def texts(found: archive.Archived, *plots: Plot) -> tuple[Page, str]:
-    made = report.make(found, plots)
+def texts(found: archive.Archived, *figures: Figure) -> tuple[Page, str]:
+    made = report.make(found, figures)
     page = Page(report.render(made, "report.html"))
     assert page.stack == []
     return page, report.render(made, "report.md")
@@ -83,7 +83,7 @@ def texts(found: archive.Archived, *plots: Plot) -> tuple[Page, str]:
 def test_the_answer_comes_first_then_numbers_plots_and_how(tmp_path: Path) -> None:
     page, text = texts(
         run(tmp_path, SLOW, FAST, SLOW, FAST),
-        Plot("one", "A plot", "What is to be seen", SVG),
+        Figure("one", "A plot", "What is to be seen", SVG),
     )
     order = [
         "Eager is faster in work at size 64 and 128.",
@@ -105,7 +105,7 @@ def test_the_answer_comes_first_then_numbers_plots_and_how(tmp_path: Path) -> No
 
 
 def test_a_page_needs_nothing_else(tmp_path: Path) -> None:
-    plots = [Plot(name, name, name, SVG) for name in ("one", "two words")]
+    plots = [Figure(name, name, name, SVG) for name in ("one", "two words")]
     page, _ = texts(run(tmp_path, SLOW, FAST), *plots)
     assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
     links = [v for name, v in page.attributes if name in ("href", "src", "xlink:href")]
@@ -116,12 +116,30 @@ def test_a_page_needs_nothing_else(tmp_path: Path) -> None:
 
 
 def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
-    made = [
-        report.write(found.folder, report.make(found, ()))
-        for found in (run(tmp_path / each, SLOW, FAST, SLOW, FAST) for each in ("a", "b"))
-    ]
-    first, second = ([path.read_bytes() for path in paths] for paths in made)
+    folders = [run(tmp_path / each, SLOW, FAST, SLOW, FAST).folder for each in ("a", "b")]
+    for folder in folders:
+        report.publish(folder)
+    first, second = (
+        {
+            path.relative_to(folder): path.read_bytes()
+            for path in [*folder.glob("report.*"), *folder.glob("plots/*")]
+        }
+        for folder in folders
+    )
     assert first == second
+    assert {Path("report.html"), Path("report.md"), Path("plots/median-work_us.svg")} <= first.keys()
+
+
+def test_a_plot_that_there_is_no_more_is_removed(tmp_path: Path) -> None:
+    folder = run(tmp_path, SLOW, FAST).folder
+    (folder / "plots").mkdir()
+    (folder / "plots" / "balance.svg").touch()
+    (folder / "plots" / "notes.txt").touch()
+    made = report.publish(folder)
+    names = [figure.name for figure in made.figures]
+    assert names
+    expected = {f"{name}.{form}" for name in names for form in ("svg", "png")} | {"notes.txt"}
+    assert {path.name for path in (folder / "plots").iterdir()} == expected
 
 
 def test_words_of_others_are_no_markup(tmp_path: Path) -> None:
