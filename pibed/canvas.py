@@ -11,7 +11,7 @@ import itertools
 import math
 import textwrap
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -78,6 +78,10 @@ LOOKS = (
     Look("#D55E00", "s", 6.5, "--", face="white", bar="#FFE9DB", hatch="////"),
 )
 NEUTRAL, BAND = "#444444", "#dcdcdc"
+# How opaque a sample is behind the medians.
+_FAINT = 0.35
+# Points drawn together beyond which they are no paths of their own.
+_MANY = 500
 
 
 @dataclass(frozen=True)
@@ -151,11 +155,18 @@ def legend(figure: Figure, entries: Sequence[tuple[str, Any]]) -> None:
     )
 
 
-def dot(colour: str, alpha: float) -> Artist:
-    """The sign of a sample in a legend."""
+def dots(axes: Axes, look: Look, x: Sequence[float], y: Sequence[float]) -> Artist:
+    """Samples as faint dots in the colour of their mode; returns their sign for a legend."""
+    return axes.plot(
+        x, y, ".", color=look.colour, alpha=_FAINT, markersize=4, rasterized=_is_many(x)
+    )[0]
+
+
+def dot() -> Artist:
+    """The sign of a sample of any mode in a legend."""
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], linestyle="", marker=".", color=colour, alpha=alpha)
+    return Line2D([], [], linestyle="", marker=".", color=NEUTRAL, alpha=_FAINT)
 
 
 @dataclass(frozen=True)
@@ -212,7 +223,7 @@ def measure(
     `margin` is what is left on either side, as a share of the values' range, and `ticks` how many
     there are at most on a linear axis.
     """
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     low, high = min(values), max(values)
     log = log and low > 0
@@ -226,7 +237,7 @@ def measure(
     axes.set(**{f"{which}lim": (low, high)})
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.12g}"))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
     if not log or high / low < _ROUND:
         whole = all(float(value).is_integer() for value in values)
         axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10], integer=whole))
@@ -276,14 +287,15 @@ def line(axes: Axes, look: Look, x: Sequence[float], y: Sequence[float], join: b
         marker=look.marker,
         markerfacecolor=look.face,
         markersize=look.width,
+        rasterized=_is_many(x),
         zorder=2.2 if look.face == "white" else 2.4,
     )[0]
 
 
-def rings(axes: Axes, points: Iterable[tuple[float, float]]) -> Artist:
+def rings(axes: Axes, points: Iterable[tuple[float, float]], width: float = 10) -> Artist:
     """Rings around points; returns their sign for a legend."""
     x, y = zip(*points, strict=True)
-    return axes.plot(x, y, "o", color="black", markerfacecolor="none", markersize=10)[0]
+    return axes.plot(x, y, "o", color="black", markerfacecolor="none", markersize=width)[0]
 
 
 def finish(figure: Figure) -> None:
@@ -336,6 +348,11 @@ def number(x: float) -> str:
     """A number for people, of four digits."""
     rounded = float(f"{x:.4g}")
     return f"{rounded:,.0f}" if 1000 <= abs(rounded) < 1e15 else f"{rounded:.4g}"
+
+
+def _is_many(points: Sized) -> bool:
+    """Whether points are a picture inside an SVG, which as paths would be of megabytes."""
+    return len(points) > _MANY
 
 
 def _power(x: float) -> str:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 # Width and height in inches of a panel alone, beside others, and of one in many rows.
 _ALONE, _BESIDE, _LOW = (6.4, 3.9), (3.6, 2.9), (3.6, 1.5)
-# What is dotted behind the medians.
-_FAINT = 0.35
+# Cells of a mode up to which each has a panel of its own for its samples.
+_MOST = 8
 INTERVAL = "95 % interval of the median"
 
 # A metric along a parameter: its values that have samples, rising, and the samples.
@@ -50,16 +50,16 @@ def medians(observations: Observations, metric: str, size: str) -> Iterator[Plot
             sizes.prepare(axes)
             for index, (mode, look) in enumerate(modes):
                 found = course(observations, metric, size, block, mode)
-                for value, series in found:
-                    x = [sizes.place(value, index)] * len(series.values)
-                    axes.plot(x, series.values, ".", color=look.colour, alpha=_FAINT, markersize=4)
-                    seen += series.values.tolist()
                 if found:
+                    x = [sizes.place(value, index) for value, s in found for _ in s.values]
+                    y = [each for _, series in found for each in series.values.tolist()]
+                    canvas.dots(axes, look, x, y)
+                    seen += y
                     modal[mode], bars = draw_medians(axes, look, sizes, index, found)
                     extra |= {INTERVAL: bars} if bars is not None else {}
         for axes in places:
             canvas.measure(axes, "y", seen, log=True)
-        extra["sample"] = canvas.dot(NEUTRAL, _FAINT)
+        extra["sample"] = canvas.dot()
         canvas.legend(figure, [*signs(modal), *extra.items()])
         told = _told(observations, metric, size, blocks)
         yield Plot(f"median-{metric}{part}", heading, f"Medians of {heading}: {told}.", figure)
@@ -116,49 +116,96 @@ def means(observations: Observations, metric: str, size: str) -> Iterator[Plot]:
 
 
 def samples(observations: Observations, metric: str) -> Iterator[Plot]:
-    """Every sample of a metric in the order of the rounds: a panel a cell, a column a mode."""
-    from matplotlib.ticker import FixedLocator, MaxNLocator
+    """Every sample of a metric in the order of the rounds.
 
+    A panel a cell, a column a mode. Where that is too much to look at, all cells of a mode are in
+    one panel, each sample as its distance from the median of its cell.
+    """
+    if blocks := _blocks(observations, metric):
+        draw = _by_cell if len(blocks) <= _MOST else _around_medians
+        yield draw(observations, metric, blocks)
+
+
+def _by_cell(observations: Observations, metric: str, blocks: Sequence[Cell]) -> Plot:
     title, unit = quantity(observations, metric)
     modes = looks(observations)
     heading = f"{title} of every sample by round"
-    first, last = (observations.rounds or (1,))[0], (observations.rounds or (1,))[-1]
     size = _LOW if len(modes) > 1 else (_ALONE[0], _LOW[1])
-    for part, blocks in parts(_blocks(observations, metric), 8):
-        count = len(blocks) * len(modes)
-        y_title = f"{title} [{unit}]"
-        figure, places = canvas.panels(heading, count, len(modes), size, "round", y_title)
-        modal: dict[Mode | None, Any] = {}
-        extra: dict[str, Any] = {}
-        flagged = 0
-        pairs = [(block, mode, look) for block in blocks for mode, look in modes]
-        for axes, (block, mode, look) in zip(places, pairs, strict=True):
-            names = [named(observations.experiment, block), label(mode) if mode else ""]
-            axes.set_title(canvas.lines(", ".join(filter(None, names))))
-            axes.set_xlim(first - 0.5, last + 0.5)
-            whole = FixedLocator([first]) if first == last else MaxNLocator(8, integer=True)
-            axes.xaxis.set_major_locator(whole)
+    count = len(blocks) * len(modes)
+    figure, places = canvas.panels(heading, count, len(modes), size, "round", f"{title} [{unit}]")
+    modal: dict[Mode | None, Any] = {}
+    extra: dict[str, Any] = {}
+    flagged = 0
+    pairs = [(block, mode, look) for block in blocks for mode, look in modes]
+    for axes, (block, mode, look) in zip(places, pairs, strict=True):
+        names = [named(observations.experiment, block), label(mode) if mode else ""]
+        axes.set_title(canvas.lines(", ".join(filter(None, names))))
+        _label_rounds(axes, observations)
+        series = observations.series(observations.cell(block, mode), metric)
+        if series is None:
+            _say_no_sample(axes)
+            continue
+        values = series.values.tolist()
+        extra["median"] = axes.axhline(series.median, color=NEUTRAL, linewidth=1)
+        if (interval := median_interval(values)) is not None:
+            extra[INTERVAL] = axes.axhspan(*interval, color=BAND, zorder=0.5)
+        x = [observations.rounds[row] for row in series.rounds]
+        modal[mode] = canvas.line(axes, look, x, values, join=False)
+        far = list(itertools.compress(zip(x, values, strict=True), outlying(values)))
+        if far:
+            flagged += len(far)
+            extra["outlier"] = canvas.rings(axes, far)
+        canvas.measure(axes, "y", values, log=False, margin=0.2, ticks=4)
+    canvas.legend(figure, [*signs(modal), *extra.items()])
+    ends = [named(observations.experiment, block) for block in (blocks[0], blocks[-1])]
+    which = f", {' to '.join(dict.fromkeys(ends))}" if ends[0] else ""
+    alt = f"Samples of {title} in {unit} by round{which}; outliers among them: {flagged}."
+    return Plot(f"samples-{metric}", heading, alt, figure)
+
+
+def _around_medians(observations: Observations, metric: str, blocks: Sequence[Cell]) -> Plot:
+    title, unit = quantity(observations, metric)
+    modes = looks(observations)
+    heading = f"{title} of every sample by round, against the median of its cell"
+    figure, places = canvas.panels(
+        heading, len(modes), 1, (_ALONE[0], 2.2), "round", f"{title} - median [{unit}]"
+    )
+    modal: dict[Mode | None, Any] = {}
+    extra: dict[str, Any] = {}
+    seen: list[float] = []
+    flagged = 0
+    for axes, (mode, look) in zip(places, modes, strict=True):
+        _label_rounds(axes, observations)
+        points: list[tuple[float, float]] = []
+        far: list[tuple[float, float]] = []
+        for index, block in enumerate(blocks):
             series = observations.series(observations.cell(block, mode), metric)
             if series is None:
-                axes.text(0.5, 0.5, "no sample", transform=axes.transAxes, ha="center", va="center")
-                axes.set_yticks([])
                 continue
-            values = series.values.tolist()
-            extra["median"] = axes.axhline(series.median, color=NEUTRAL, linewidth=1)
-            if (interval := median_interval(values)) is not None:
-                extra[INTERVAL] = axes.axhspan(*interval, color=BAND, zorder=0.5)
-            x = [observations.rounds[row] for row in series.rounds]
-            modal[mode] = canvas.line(axes, look, x, values, join=False)
-            far = list(itertools.compress(zip(x, values, strict=True), outlying(values)))
-            if far:
-                flagged += len(far)
-                extra["outlier"] = canvas.rings(axes, far)
-            canvas.measure(axes, "y", values, log=False, margin=0.2, ticks=4)
-        canvas.legend(figure, [*signs(modal), *extra.items()])
-        ends = [named(observations.experiment, block) for block in (blocks[0], blocks[-1])]
-        which = f", {' to '.join(dict.fromkeys(ends))}" if ends[0] else ""
-        alt = f"Samples of {title} in {unit} by round{which}; outliers among them: {flagged}."
-        yield Plot(f"samples-{metric}{part}", heading, alt, figure)
+            # The cells of a round lie beside each other.
+            shift = 0.8 * ((index + 0.5) / len(blocks) - 0.5)
+            x = [observations.rounds[row] + shift for row in series.rounds]
+            around = list(zip(x, (series.values - series.median).tolist(), strict=True))
+            points += around
+            far += itertools.compress(around, outlying(series.values.tolist()))
+        if not points:
+            _say_no_sample(axes)
+            continue
+        across, values = zip(*points, strict=True)
+        modal[mode] = canvas.dots(axes, look, across, values)
+        seen += values
+        if far:
+            flagged += len(far)
+            extra["outlier"] = canvas.rings(axes, far, width=5)
+    for axes in places:
+        canvas.measure(axes, "y", seen, log=False)
+    canvas.legend(figure, [*signs(modal), *extra.items()])
+    alt = (
+        f"Samples of {title} in {unit} by round, each less the median of its cell, {len(blocks)} "
+        f"cells a mode: from {number(min(seen))} to {number(max(seen))} {unit}; "
+        f"outliers among them: {flagged}."
+    )
+    return Plot(f"samples-{metric}", heading, alt, figure)
 
 
 def draw_medians(
@@ -264,6 +311,20 @@ def _blocks(observations: Observations, metric: str, *without: str) -> list[Cell
         for block in observations.blocks(*without)
         if any(set(block.values) <= values for values in sampled)
     ]
+
+
+def _label_rounds(axes: Axes, observations: Observations) -> None:
+    from matplotlib.ticker import FixedLocator, MaxNLocator
+
+    first, last = observations.rounds[0], observations.rounds[-1]
+    axes.set_xlim(first - 0.5, last + 0.5)
+    whole = FixedLocator([first]) if first == last else MaxNLocator(8, integer=True)
+    axes.xaxis.set_major_locator(whole)
+
+
+def _say_no_sample(axes: Axes) -> None:
+    axes.text(0.5, 0.5, "no sample", transform=axes.transAxes, ha="center", va="center")
+    axes.set_yticks([])
 
 
 def _deviation(series: Series) -> tuple[float, float] | None:

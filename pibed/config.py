@@ -246,6 +246,8 @@ class Cost(Record):
     metric: Identifier
     events: Identifier
     """The metric that counts the events, such as faults."""
+    by: Identifier | None = None
+    """The parameter of which it is asked what it changes in the cost, such as a switch."""
 
 
 class Analysis(Record):
@@ -342,6 +344,7 @@ class Experiment(Record):
             ("growth", "metric", [each.metric for each in growth], metrics),
             ("growth", "parameter or metric", [g.against for g in growth], parameters | metrics),
             ("cost", "metric", [cost.metric, cost.events] if cost else [], metrics),
+            ("cost", "parameter", [cost.by] if cost else [], parameters),
             ("balance", "parameter", [analysis.balance], parameters),
         ):
             for name in names:
@@ -355,6 +358,8 @@ class Experiment(Record):
             raise ValueError("analysis.total: a metric is there twice")
         if (cost or analysis.balance) and not analysis.mode:
             raise ValueError("analysis.mode: cost and balance compare the values of a parameter")
+        if cost and cost.by is not None and cost.by == analysis.mode:
+            raise ValueError("analysis.cost: by: expected a parameter beside the mode")
         if analysis.balance and (analysis.balance == analysis.mode or not analysis.total):
             raise ValueError("analysis.balance: expected a parameter beside the mode, and a total")
         return self

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pibed.config import Cost, Growth
 from pibed.observations import Mode, Observations, Series, interval, medians, too_few
 from pibed.plan import Cell, cells
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 # Its exponential is still a float.
 _LARGEST = 709.0
@@ -60,6 +64,28 @@ class EventCost:
     """The same of the events."""
     cost: float | None
     """`difference` / `event_difference`, in the metric's unit for each event."""
+    low: float | None
+    high: float | None
+    """Bounds of its 95 % interval: percentile bootstrap over rounds."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class CostChange:
+    """What a parameter changes in the cost of one event.
+
+    What cannot be computed is None, and `reason` says why.
+    """
+
+    others: Cell
+    """The values of the parameters beside the mode and `parameter`."""
+    metric: str
+    events: str
+    parameter: str
+    values: tuple[int, int]
+    """The parameter's first value, and the other whose cost is compared with that."""
+    change: float | None
+    """The cost with the other value minus that with the first, in the metric's unit."""
     low: float | None
     high: float | None
     """Bounds of its 95 % interval: percentile bootstrap over rounds."""
@@ -131,23 +157,56 @@ def costs(observations: Observations) -> list[EventCost]:
         return []
     found = []
     for block in observations.blocks():
-        series = [
-            observations.series(observations.cell(block, mode), metric)
-            for metric in (cost.metric, cost.events)
-            for mode in observations.modes
-        ]
-        present = [each for each in series if each is not None]
-        if len(present) == len(series):
-            found.append(_cost(observations, cost, block, present))
+        if (series := _series(observations, cost, block)) is not None:
+            found.append(_cost(observations, cost, block, series)[0])
     return found
 
 
-def _cost(observations: Observations, names: Cost, block: Cell, series: list[Series]) -> EventCost:
+def changes(observations: Observations) -> list[CostChange]:
+    """What the parameter that the experiment asks about (`cost.by`) changes in the cost.
+
+    One for each combination of the other parameters and each value but the first; none if the
+    experiment does not ask, there are no two modes, or one of the cells has no samples.
+    """
+    cost = observations.analysis.cost
+    if cost is None or cost.by is None or observations.reason:
+        return []
+    base, *others = observations.experiment.parameters[cost.by].values
+    found = []
+    for block in observations.blocks(cost.by):
+        for value in others:
+            pair = [
+                _series(observations, cost, Cell((*block.values, (cost.by, each))))
+                for each in (base, value)
+            ]
+            if pair[0] is not None and pair[1] is not None:
+                found.append(_change(observations, cost, block, (base, value), (pair[0], pair[1])))
+    return found
+
+
+def _series(observations: Observations, cost: Cost, block: Cell) -> list[Series] | None:
+    """The metric in both modes, and the events in both; None if one has no samples."""
+    found = [
+        observations.series(observations.cell(block, mode), metric)
+        for metric in (cost.metric, cost.events)
+        for mode in observations.modes
+    ]
+    present = [each for each in found if each is not None]
+    return present if len(present) == len(found) else None
+
+
+def _cost(
+    observations: Observations, names: Cost, block: Cell, series: list[Series]
+) -> tuple[EventCost, NDArray[np.float64]]:
+    """The cost, and that of each resample."""
     import numpy as np
 
     centre = [each.median for each in series]
     difference, events = centre[0] - centre[1], centre[2] - centre[3]
     cost = low = high = None
+    drawn = [medians(each, observations.counts) for each in series]
+    with np.errstate(all="ignore"):
+        replicates = (drawn[0] - drawn[1]) / (drawn[2] - drawn[3])
     if events == 0:
         reason = f"both modes have the same median of {names.events}: nothing to divide by"
     else:
@@ -155,15 +214,36 @@ def _cost(observations: Observations, names: Cost, block: Cell, series: list[Ser
         first, second = (mode.label for mode in observations.modes)
         reason = too_few((first, series[0]), (second, series[1]))
     if not reason:
-        drawn = [medians(each, observations.counts) for each in series]
-        with np.errstate(all="ignore"):
-            replicates = (drawn[0] - drawn[1]) / (drawn[2] - drawn[3])
         bounds = interval(replicates)
         if bounds is None or any(map(math.isinf, bounds)):
             reason = f"resamples have the same median of {names.events} in both modes: no interval"
         else:
             low, high = bounds
-    return EventCost(block, names.metric, names.events, difference, events, cost, low, high, reason)
+    found = EventCost(
+        block, names.metric, names.events, difference, events, cost, low, high, reason
+    )
+    return found, replicates
+
+
+def _change(
+    observations: Observations,
+    names: Cost,
+    block: Cell,
+    values: tuple[int, int],
+    pair: tuple[list[Series], list[Series]],
+) -> CostChange:
+    (first, before), (second, after) = (
+        _cost(observations, names, block, series) for series in pair
+    )
+    change = low = high = None
+    reason = first.reason or second.reason
+    if first.cost is not None and second.cost is not None:
+        change = second.cost - first.cost
+        if not reason:
+            # Both costs are of the same resample: what makes a round slow is in neither change.
+            low, high = interval(after - before) or (None, None)
+    by = names.by or ""
+    return CostChange(block, names.metric, names.events, by, values, change, low, high, reason)
 
 
 def _points(

@@ -12,7 +12,19 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
 
-from pibed import actions, arguments, config, host, manifest, plan, results, summary, table, ui
+from pibed import (
+    actions,
+    arguments,
+    config,
+    host,
+    manifest,
+    plan,
+    report,
+    results,
+    summary,
+    table,
+    ui,
+)
 from pibed import sweep as sweep_module
 from pibed.build import Images
 from pibed.config import Clock, Experiment, Machine
@@ -257,7 +269,7 @@ def _measure(outcome: Outcome, images: Images, jobs: int, before: Mapping[str, A
 
 
 def _show(outcomes: Sequence[Outcome]) -> None:
-    """Prints the table of one run, or of one for each clock, and where the files are."""
+    """Prints the table of one run, or of one for each clock, with what it says; writes reports."""
     from rich.console import Console
 
     experiment = outcomes[0].experiment
@@ -268,10 +280,18 @@ def _show(outcomes: Sequence[Outcome]) -> None:
     differs = dict.fromkeys(line for outcome in outcomes for line in outcome.differs)
     caption = f"differs from lock: {'; '.join(differs)}" if differs else ""
     Console(width=width).print(table.table(experiment, summaries, title, caption))
+    console = ui.stderr()
+    console.print("report: the plots are being drawn, which takes some seconds", markup=False)
     for outcome in outcomes:
         for warning in outcome.warnings:
-            ui.stderr().print(warning, markup=False)
-        print(f"results: {outcome.run.folder}")
+            console.print(warning, markup=False)
+        folder = outcome.run.folder
+        made = report.publish(folder)
+        clock = f"{outcome.machine.clock} clock: " if len(outcomes) > 1 else ""
+        for line in (*made.headline, *made.notes):
+            print(f"{clock}{line}")
+        print(f"results: {folder}")
+        print(f"report: {folder / report.NAMES[0]}")
 
 
 def _require_all_well(outcomes: Sequence[Outcome]) -> None:

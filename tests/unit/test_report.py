@@ -127,7 +127,11 @@ def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
         for folder in folders
     )
     assert first == second
-    assert {Path("report.html"), Path("report.md"), Path("plots/median-work_us.svg")} <= first.keys()
+    assert {
+        Path("report.html"),
+        Path("report.md"),
+        Path("plots/median-work_us.svg"),
+    } <= first.keys()
 
 
 def test_a_plot_that_there_is_no_more_is_removed(tmp_path: Path) -> None:
