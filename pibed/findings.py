@@ -6,29 +6,37 @@ How each is judged is in docs/compare.md.
 from __future__ import annotations
 
 import itertools
-import math
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pibed import reference, sentences
+from pibed import penalty, reference, sentences
 from pibed.archive import Archived
 from pibed.balance import balances
 from pibed.comparison import Comparison, compare, resampled_ratio
 from pibed.config import Clock, Experiment, Growth, checkout
+from pibed.errors import UsageError
 from pibed.growth import fit
 from pibed.observations import LEAST, Observations, Series, interval, too_few
 from pibed.plan import Cell
-from pibed.reference import LOG, MODE, SIZE, TOUCHED, Published, board_cell, excess
+from pibed.reference import (
+    ALIKE,
+    DIFFERENT,
+    LOG,
+    MODE,
+    SIZE,
+    TOUCHED,
+    Published,
+    board_cell,
+    excess,
+    pages,
+)
 from pibed.sentences import CLOCKS
 
 # mmap is constant if it changes by less than a tenth while the pages grow 64-fold: on the Pi its
 # means lie within 4 % of each other with demand paging, and grow 18-fold with pre-paging.
 _CONSTANT = 1.1
-
-# Sizes at which the Pi's study found a difference, and at which there was nothing to tell.
-_SLOWER, _NOTHING = (256, 512), (64, 128)
 
 Verdict = Literal["reproduced", "not reproduced", "undecided"]
 
@@ -90,6 +98,25 @@ def show(run: Archived) -> None:
     clock = run.recorded.machine.clock
     print(f"clock: {CLOCKS[clock]} {_MEANING[clock]}")
     print(f"log line: {_log_line(run.experiment)}")
+    for line in penalty.explained(observations, published):
+        print(f"   - {line}")
+
+
+def brief(run: Archived) -> list[str]:
+    """The verdict on each finding, and what the log line may be of it; none for another study.
+
+    Raises HostError if the Pi's numbers are not there.
+    """
+    try:
+        observations = reference.require_study(run)
+    except UsageError:
+        return []
+    published = reference.read(checkout() / "results" / "reference")
+    return [
+        *(f"{each.text}: {each.verdict}." for each in findings(observations, published)),
+        *penalty.explained(observations, published),
+        f"invoke compare {run.name} pi has the numbers, and what the clock means for them.",
+    ]
 
 
 def findings(observations: Observations, published: Sequence[Published]) -> list[Finding]:
@@ -202,10 +229,10 @@ def _short(found: Sequence[tuple[int, Series]]) -> str:
 
 
 def _slope(points: Sequence[tuple[int, float]]) -> float:
-    """µs a page, by least squares; the matrices of size N have 3·⌈8·N²/4096⌉ pages."""
-    pages = [(3.0 * math.ceil(8 * size**2 / 4096), time) for size, time in points]
+    """µs a page, by least squares."""
+    by_pages = [(float(pages(size)), time) for size, time in points]
     growth = Growth(metric="mmap_us", against="pages", law="linear")
-    return fit(None, Cell(()), growth, pages).slope or 0.0
+    return fit(None, Cell(()), growth, by_pages).slope or 0.0
 
 
 def _at(
@@ -226,11 +253,11 @@ def _slower(
     comparisons: Sequence[Comparison],
     published: Sequence[Published],
 ) -> Iterable[Statement]:
-    for size in _SLOWER:
+    for size in DIFFERENT:
         board, width = excess(published, size, "multiply_us")
         label = f"slower at size {size}, on the Pi by {100 * board:.3g} ± {100 * width:.2g} %"
         yield _decided_for(0, _at(observations, comparisons, "multiply_us", size), label)
-    for size in _NOTHING:
+    for size in ALIKE:
         board, width = excess(published, size, "multiply_us")
         label = f"nothing to tell at size {size}, on the Pi {100 * board:.2g} ± {100 * width:.2g} %"
         found = _at(observations, comparisons, "multiply_us", size)
@@ -255,7 +282,7 @@ def _wins(
     """Pre-paging where everything is touched: at the sizes at which the Pi shows it."""
     experiment = observations.experiment
     if SIZE in experiment.parameters:
-        for size in _SLOWER:
+        for size in DIFFERENT:
             board, width = excess(published, size, "mmap_us", "multiply_us")
             label = (
                 f"pre-paging wins at size {size}, on the Pi by {100 * board:.3g} ± "

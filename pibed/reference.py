@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 MODE, SIZE, LOG, TOUCHED = "demand_paging", "size", "log_faults", "percent"
+# Sizes at which the Pi's multiplication took longer with demand paging, and at which there was
+# nothing to tell.
+DIFFERENT, ALIKE = (256, 512), (64, 128)
+
 _MODES = {"demand paging": 1, "pre-paging": 0}
 _METRICS = {"mmap": "mmap_us", "multiply": "multiply_us"}
 
@@ -175,6 +179,11 @@ def excess(published: Sequence[Published], size: int, *metrics: str) -> tuple[fl
             mean[each.mode] += each.mean
             square += each.sd**2 / 10
     return mean[1] / mean[0] - 1, _T9 * math.sqrt(square) / mean[0]
+
+
+def pages(size: int) -> int:
+    """How many pages the study maps, and demand paging faults on: three matrices of doubles."""
+    return 3 * math.ceil(8 * size**2 / 4096)
 
 
 def board_cell(experiment: Experiment, mode: int, size: int) -> Cell | None:

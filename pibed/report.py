@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pibed import archive, plots, results, sentences, summary
+from pibed import archive, findings, headline, plots, results, sentences, summary
 from pibed.archive import Archived
 from pibed.balance import balances
 from pibed.comparison import Comparison, compare
 from pibed.config import Clock, Experiment
 from pibed.errors import printable
-from pibed.growth import costs, fits
+from pibed.growth import changes, costs, fits
 from pibed.observations import TOTAL, Observations, observe
 from pibed.plan import Cell, cells
 from pibed.samples import Number
@@ -131,17 +131,17 @@ def make(run: Archived, figures: Sequence[Figure]) -> Report:
     experiment = run.experiment
     observations = observe(experiment, run.samples)
     comparisons = compare(observations)
-    headline = sentences.headline(observations, comparisons)
+    answer = headline.headline(observations, comparisons)
     if not run.samples:
-        headline = ["Nothing has been measured yet."]
+        answer = ["Nothing has been measured yet."]
     warnings, outliers = list(_warnings(run, observations)), list(_outliers(run))
     return Report(
         experiment.title,
         run.name,
         run.recorded.machine.clock,
-        tuple(headline),
+        tuple(answer),
         tuple(sentences.sentence(note) for note in run.notes),
-        tuple(_findings(observations, comparisons)),
+        tuple(_findings(run, observations, comparisons)),
         tuple(_tables(run, comparisons)),
         tuple(figures),
         tuple(_measured(run)),
@@ -156,7 +156,7 @@ def markdown(text: str) -> str:
 
 
 def _findings(
-    observations: Observations, comparisons: Sequence[Comparison]
+    run: Archived, observations: Observations, comparisons: Sequence[Comparison]
 ) -> Iterable[tuple[str, tuple[str, ...]]]:
     experiment = observations.experiment
     deciding = [each for each in comparisons if each.metric == observations.deciding]
@@ -164,20 +164,24 @@ def _findings(
     if not deciding:
         parts = []
     for title, lines in (
-        ("Which mode is faster", [sentences.compared(experiment, each) for each in deciding]),
-        (
-            "Its parts",
-            [line for part in parts for line in sentences.verdicts(experiment, comparisons, part)],
-        ),
         (
             "Where the balance lies",
             [sentences.balanced(experiment, each) for each in balances(observations)],
         ),
+        ("Which mode is faster", [sentences.compared(experiment, each) for each in deciding]),
+        (
+            "Its parts",
+            [line for part in parts for line in headline.verdicts(experiment, comparisons, part)],
+        ),
         ("How it grows", [sentences.fitted(experiment, each) for each in fits(observations)]),
         (
             "What one event costs",
-            [sentences.costed(experiment, each) for each in costs(observations)],
+            [
+                *(sentences.changed(experiment, each) for each in changes(observations)),
+                *(sentences.costed(experiment, each) for each in costs(observations)),
+            ],
         ),
+        ("Beside a real Pi", findings.brief(run)),
     ):
         if lines:
             yield title, tuple(lines)
@@ -239,7 +243,7 @@ def _verdicts(
         f"than {relevant:g} % from 1 and p, corrected for the number of all comparisons (Holm), "
         "is below 0.05.",
         (
-            *(sentences.title(experiment, name) for name in others),
+            *(experiment.parameters[name].title for name in others),
             "metric",
             "verdict",
             f"median, {first.label}",

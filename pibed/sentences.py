@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from pibed.balance import Balance
-from pibed.comparison import NO_DIFFERENCE, UNDECIDED, Comparison
+from pibed.comparison import NO_DIFFERENCE, Comparison
 from pibed.config import Clock, Experiment
-from pibed.growth import EventCost, Fit
-from pibed.observations import TOTAL, Observations
+from pibed.growth import CostChange, EventCost, Fit
+from pibed.observations import TOTAL
 from pibed.plan import Cell
 
-_TIMES = {"ns", "us", "µs", "\N{GREEK SMALL LETTER MU}s", "ms", "s", "min", "h"}
+TIMES = {"ns", "us", "µs", "\N{GREEK SMALL LETTER MU}s", "ms", "s", "min", "h"}
+"""Units of a metric that is a time: less of it is faster."""
 
 CLOCKS: Mapping[Clock, str] = {
     "virtual": (
@@ -26,9 +27,6 @@ CLOCKS: Mapping[Clock, str] = {
     ),
 }
 """What the numbers of each clock mean."""
-
-# Cells up to which a headline names each; beyond, it counts them.
-_FEW = 6
 
 
 def number(value: float) -> str:
@@ -46,13 +44,19 @@ def amount(value: float, unit: str) -> str:
 
 
 def title(experiment: Experiment, name: str) -> str:
-    """What people call a metric, the total or a parameter."""
+    """What people call a metric, the total or a parameter, without a unit."""
     if name == TOTAL:
         parts = (experiment.metrics[each].title for each in experiment.analysed.total)
         return f"total ({' + '.join(parts)})"
     if name in experiment.metrics:
         return experiment.metrics[name].title
-    return experiment.parameters[name].title
+    return experiment.parameters[name].title.partition(" [")[0]
+
+
+def with_unit(experiment: Experiment, parameter: str, values: str) -> str:
+    """A parameter with values, such as `touched 20 %` where its title is `touched [%]`."""
+    name, _, kind = experiment.parameters[parameter].title.partition(" [")
+    return f"{name} {values} {kind.removesuffix(']')}".rstrip()
 
 
 def unit(experiment: Experiment, metric: str) -> str:
@@ -68,8 +72,7 @@ def label(experiment: Experiment, parameter: str, value: int) -> str:
 def place(experiment: Experiment, cell: Cell) -> str:
     """Where in the experiment, such as `size 64, access random`; empty for no parameters."""
     return ", ".join(
-        f"{experiment.parameters[name].title} {label(experiment, name, value)}"
-        for name, value in cell.values
+        with_unit(experiment, name, label(experiment, name, value)) for name, value in cell.values
     )
 
 
@@ -85,7 +88,7 @@ def compared(experiment: Experiment, found: Comparison) -> str:
     relevant = f"{experiment.analysed.relevant_percent:g} %"
     if found.faster is not None:
         other = second if found.faster == found.modes[0] else first
-        adjective = "faster" if kind in _TIMES else "lower"
+        adjective = "faster" if kind in TIMES else "lower"
         words = f"{metric}: {found.faster.label} is {adjective}{_excess(found, other, kind)}"
     elif found.verdict == NO_DIFFERENCE and found.medians[0] == found.medians[1] and found.exact:
         words = f"{metric}: no difference"
@@ -98,43 +101,6 @@ def compared(experiment: Experiment, found: Comparison) -> str:
     else:
         words = f"{metric}: undecided; {found.reason}"
     return sentence(_at(experiment, found.others) + words + f". {always}: {centres}")
-
-
-def headline(observations: Observations, comparisons: Sequence[Comparison]) -> list[str]:
-    """The answer to which mode is faster, over all cells, in a few sentences."""
-    deciding = observations.deciding
-    if observations.reason:
-        return [sentence(f"nothing is compared: {observations.reason}")]
-    if deciding is None:
-        return ["Nothing decides which mode is faster: the experiment has no total."]
-    lines = verdicts(observations.experiment, comparisons, deciding)
-    if not lines:
-        return ["Nothing is compared: no cell has samples of both modes that are ok."]
-    found = [each for each in comparisons if each.metric == deciding]
-    if (missing := len(observations.blocks()) - len(found)) > 0:
-        lines.append(f"{missing} more cannot be compared: a mode has no sample that is ok there.")
-    return lines
-
-
-def verdicts(experiment: Experiment, comparisons: Sequence[Comparison], metric: str) -> list[str]:
-    """Each verdict on a metric that there is, and where it is given."""
-    found = [each for each in comparisons if each.metric == metric]
-    groups: dict[str, list[Comparison]] = {}
-    for each in found:
-        groups.setdefault(each.verdict, []).append(each)
-    what = title(experiment, metric)
-    adjective = "faster" if unit(experiment, metric) in _TIMES else "lower"
-    percent = f"{experiment.analysed.relevant_percent:g} %"
-    lines = []
-    for verdict, members in groups.items():
-        where = _where(experiment, members, len(found))
-        if verdict == UNDECIDED:
-            lines.append(f"these samples do not decide which mode is {adjective} in {what}{where}")
-        elif verdict == NO_DIFFERENCE:
-            lines.append(f"the modes differ by no more than {percent} in {what}{where}")
-        else:
-            lines.append(f"{verdict} is {adjective} in {what}{where}")
-    return [sentence(line) for line in lines]
 
 
 def fitted(experiment: Experiment, fit: Fit) -> str:
@@ -202,6 +168,31 @@ def costed(experiment: Experiment, cost: EventCost) -> str:
     )
 
 
+def changed(experiment: Experiment, found: CostChange) -> str:
+    """What a parameter changes in the cost of one event, or why that is not known."""
+    where = _at(experiment, found.others)
+    metric, events = title(experiment, found.metric), title(experiment, found.events)
+    kind = unit(experiment, found.metric)
+    before, after = (label(experiment, found.parameter, value) for value in found.values)
+    switch = f"{title(experiment, found.parameter)} {after} instead of {before}"
+    if found.change is None:
+        return sentence(f"{where}what {switch} changes is not known; {found.reason}")
+    low, high = found.low, found.high
+    if low is None or high is None:
+        bounds = f" (no interval: {found.reason})"
+    elif found.change < 0:
+        bounds = f" (95 % interval {number(-high)} to {number(-low)})"
+    else:
+        bounds = f" (95 % interval {number(low)} to {number(high)})"
+    if low is not None and high is not None and low <= 0 <= high:
+        words = f"what {switch} changes in the cost of one event ({events}) cannot be told from 0: "
+        shown = f"{amount(found.change, kind)} of {metric} (95 % interval {number(low)} to "
+        return sentence(f"{where}{words}{shown}{number(high)})")
+    verb = "adds" if found.change >= 0 else "takes away"
+    size = amount(abs(found.change), kind)
+    return sentence(f"{where}{switch} {verb} {size} of {metric} to one event ({events}){bounds}")
+
+
 def balanced(experiment: Experiment, balance: Balance) -> str:
     """Where both modes take the same time, or why no such point is known."""
     where = _at(experiment, balance.others)
@@ -228,9 +219,10 @@ def balanced(experiment: Experiment, balance: Balance) -> str:
         if points:
             faster = balance.modes[0 if points[0] < 0 else 1].label
             sides.append(f"{side} it {faster} has the smaller median")
+    value = with_unit(experiment, balance.parameter, number(balance.at))
     return sentence(
         f"{where}both modes take the same {title(experiment, balance.metric)} at "
-        f"{name} {number(balance.at)}{bounds}; {', '.join(sides)}"
+        f"{value}{bounds}; {', '.join(sides)}"
     )
 
 
@@ -257,9 +249,9 @@ def _excess(found: Comparison, other: str, kind: str) -> str:
         low, high = (1 / high if high else None, 1 / low if low else None)
     if ratio is None:
         return ""
-    times = "takes" if kind in _TIMES else "has"
-    more = "longer" if kind in _TIMES else "more"
-    much = "as long" if kind in _TIMES else "as much"
+    times = "takes" if kind in TIMES else "has"
+    more = "longer" if kind in TIMES else "more"
+    much = "as long" if kind in TIMES else "as much"
     factor = ratio >= 2
     shown = [
         (number(float(f"{value:.4g}")) if factor else number(float(f"{100 * (value - 1):.3g}")))
@@ -271,20 +263,6 @@ def _excess(found: Comparison, other: str, kind: str) -> str:
     if low is not None and high is not None and not found.exact:
         interval = f" (95 % interval {shown[1]} to {shown[2]}{'' if factor else ' %'})"
     return f"; {other} {times} {how}{interval}"
-
-
-def _where(experiment: Experiment, members: Sequence[Comparison], all_of: int) -> str:
-    """At which values of the other parameters: named where they are few, counted otherwise."""
-    names = [name for name, _ in members[0].others.values]
-    if not names:
-        return ""
-    if len(names) == 1 and all_of <= _FEW:
-        values = [label(experiment, *each.others.values[0]) for each in members]
-        return f" at {title(experiment, names[0])} {enumeration(values)}"
-    if all_of == 1:
-        return f" at {place(experiment, members[0].others)}"
-    share = f"all {all_of}" if len(members) == all_of else f"{len(members)} of {all_of}"
-    return f" in {share} combinations of {enumeration(title(experiment, name) for name in names)}"
 
 
 def enumeration(words: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from pibed import sentences
 from pibed.balance import balances
 from pibed.comparison import compare
 from pibed.growth import costs, fits
+from pibed.headline import headline
 from pibed.observations import observe
 from pibed.samples import Number, Sample
 from tests.unit.helpers import experiment, measured
@@ -86,7 +87,7 @@ def answer(cells: dict[tuple[int, int], list[int]], **changes: Any) -> list[str]
         cell: {"work_us": column, "pages": [8] * len(column)} for cell, column in cells.items()
     }
     observations = observe(study, measured(study, values))
-    return sentences.headline(observations, compare(observations))
+    return headline(observations, compare(observations))
 
 
 def test_headline_names_the_sizes() -> None:
@@ -253,7 +254,7 @@ def test_sentences_of_odd_runs(pool: list[Number]) -> None:
             warnings.simplefilter("error")
             observations = observe(STUDY, samples)
             comparisons = compare(observations)
-        lines = sentences.headline(observations, comparisons)
+        lines = headline(observations, comparisons)
         lines += [sentences.compared(STUDY, each) for each in comparisons]
         lines += [sentences.fitted(STUDY, each) for each in fits(observations)]
         lines += [sentences.costed(STUDY, each) for each in costs(observations)]
