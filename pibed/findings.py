@@ -113,9 +113,12 @@ def brief(run: Archived) -> list[str]:
         return []
     published = reference.read(checkout() / "results" / "reference")
     return [
-        *(f"{each.text}: {each.verdict}." for each in findings(observations, published)),
+        *(
+            sentences.sentence(f"{each.verdict}: {each.text}")
+            for each in findings(observations, published)
+        ),
         *penalty.explained(observations, published),
-        f"invoke compare {run.name} pi has the numbers, and what the clock means for them.",
+        f"The numbers, and what the clock means for them: invoke compare {run.name} pi",
     ]
 
 

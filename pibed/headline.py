@@ -114,9 +114,9 @@ def _changed(experiment: Experiment, found: Sequence[CostChange]) -> list[str]:
         first = group[0]
         before, after = (label(experiment, first.parameter, value) for value in values)
         switch = f"{title(experiment, first.parameter)} {after} instead of {before}"
-        event = f"one event ({title(experiment, first.events)})"
+        events = f"of the {title(experiment, first.events)}"
         metric, kind = title(experiment, first.metric), unit(experiment, first.metric)
-        for more, verb in ((True, "adds"), (False, "takes away")):
+        for more, verb, to in ((True, "adds", "to"), (False, "takes", "from")):
             members = [each for each in told if ((each.change or 0) > 0) == more]
             if members:
                 where = _where(experiment, [each.others for each in members], len(group))
@@ -124,10 +124,11 @@ def _changed(experiment: Experiment, found: Sequence[CostChange]) -> list[str]:
                 if len(members) > _FEW:
                     sizes = [abs(each.change or 0) for each in members]
                     shown = f"{number(min(sizes))} to {number(max(sizes))}"
-                lines.append(f"{switch} {verb} {shown} {kind} of {metric} to {event}{where}")
+                how = f"{verb} {shown} {kind} {to} {metric}"
+                lines.append(f"{switch} {how} for each {events}{where}")
         if rest := [each for each in group if each not in told]:
             where = _where(experiment, [each.others for each in rest], len(group))
-            lines.append(f"what {switch} changes in the cost of {event} cannot be told{where}")
+            lines.append(f"what {switch} changes in the cost of one {events} cannot be told{where}")
     return [sentence(line) for line in lines]
 
 

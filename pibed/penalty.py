@@ -87,5 +87,6 @@ def _range(
     most = "all of it" if printing >= max(penalties) else f"{printing / max(penalties):.0%} of it"
     yield (
         "So, as far as an emulator's clock can tell, the log line may have been from "
-        f"{100 * min(shares):.2g} % of the Pi's penalty, if it was only stored, to {most}, if it was printed; the study does not say which."
+        f"{100 * min(shares):.2g} % of the Pi's penalty, if it was only stored, to {most}, "
+        "if it was printed; the study does not say which."
     )

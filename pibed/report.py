@@ -25,6 +25,8 @@ from pibed.sentences import number
 
 NAMES = ("report.html", "report.md")
 
+# Rows of a table beyond which it is shown on demand only.
+_LONG = 40
 # Flagged samples and samples that are not ok that are listed one by one.
 _MOST = 100
 
@@ -255,7 +257,7 @@ def _verdicts(
         ),
         len(others) + 2,
         tuple(rows),
-        folded,
+        folded or len(rows) > _LONG,
     )
 
 
@@ -287,7 +289,7 @@ def _summary(
             )
             for each in summaries
         ),
-        folded,
+        folded or len(summaries) > _LONG,
     )
 
 

@@ -54,9 +54,9 @@ def title(experiment: Experiment, name: str) -> str:
 
 
 def with_unit(experiment: Experiment, parameter: str, values: str) -> str:
-    """A parameter with values, such as `touched 20 %` where its title is `touched [%]`."""
+    """A parameter with values: `size 64`, or `20 % touched` where its title is `touched [%]`."""
     name, _, kind = experiment.parameters[parameter].title.partition(" [")
-    return f"{name} {values} {kind.removesuffix(']')}".rstrip()
+    return f"{values} {kind.removesuffix(']')} {name}" if kind else f"{name} {values}"
 
 
 def unit(experiment: Experiment, metric: str) -> str:
@@ -148,7 +148,7 @@ def costed(experiment: Experiment, cost: EventCost) -> str:
     metric, events = title(experiment, cost.metric), title(experiment, cost.events)
     kind = unit(experiment, cost.metric)
     if cost.cost is None:
-        return sentence(f"{where}no cost of one event ({events}); {cost.reason}")
+        return sentence(f"{where}no cost of one of the {events}; {cost.reason}")
     apart = (
         f"the modes' medians differ by {amount(cost.difference, kind)} and "
         f"{amount(cost.event_difference, unit(experiment, cost.events))}"
@@ -157,13 +157,13 @@ def costed(experiment: Experiment, cost: EventCost) -> str:
     bounds = f" (95 % interval {number(cost.low or 0)} to {number(cost.high or 0)})"
     bounds = bounds if known else f" (no interval: {cost.reason})"
     if cost.low is not None and cost.high is not None and cost.low <= 0 <= cost.high:
-        words = f"no cost of one event ({events}) in {metric} can be told from 0: "
+        words = f"no cost of one of the {events} in {metric} can be told from 0: "
         return sentence(f"{where}{words}{amount(cost.cost, kind)}{bounds}; {apart}")
-    verb = "adds" if cost.cost >= 0 else "takes away"
+    verb, to = ("adds", "to") if cost.cost >= 0 else ("takes", "from")
     if cost.cost < 0 and known:
         bounds = f" (95 % interval {number(-(cost.high or 0))} to {number(-(cost.low or 0))})"
     return sentence(
-        f"{where}one event ({events}) {verb} {amount(abs(cost.cost), kind)} of {metric}"
+        f"{where}each of the {events} {verb} {amount(abs(cost.cost), kind)} {to} {metric}"
         f"{bounds}; {apart}"
     )
 
@@ -185,12 +185,12 @@ def changed(experiment: Experiment, found: CostChange) -> str:
     else:
         bounds = f" (95 % interval {number(low)} to {number(high)})"
     if low is not None and high is not None and low <= 0 <= high:
-        words = f"what {switch} changes in the cost of one event ({events}) cannot be told from 0: "
+        words = f"what {switch} changes in the cost of one of the {events} cannot be told from 0: "
         shown = f"{amount(found.change, kind)} of {metric} (95 % interval {number(low)} to "
         return sentence(f"{where}{words}{shown}{number(high)})")
-    verb = "adds" if found.change >= 0 else "takes away"
+    verb, to = ("adds", "to") if found.change >= 0 else ("takes", "from")
     size = amount(abs(found.change), kind)
-    return sentence(f"{where}{switch} {verb} {size} of {metric} to one event ({events}){bounds}")
+    return sentence(f"{where}{switch} {verb} {size} {to} {metric} for each of the {events}{bounds}")
 
 
 def balanced(experiment: Experiment, balance: Balance) -> str:

@@ -90,7 +90,7 @@ def test_the_answer_comes_first_then_numbers_plots_and_how(tmp_path: Path) -> No
         "At size 64, work: eager is faster; lazy takes",
         "The modes side by side",
         "What was measured",
-        "A plot",
+        "Plots",
         "How it was measured",
         "4 cells × 6 rounds",
         "virtual: QEMU counts the guest's instructions",

@@ -203,17 +203,15 @@ def test_costs() -> None:
     steady = [100, 102, 104, 106, 108, 110]
     less = [each - 50 for each in steady]
     assert costed((steady, less), (10, 0)).startswith(
-        "At size 64, one event (pages) adds 5 µs of work (95 % interval 5 to 5); the modes' "
+        "At size 64, each of the pages adds 5 µs to work (95 % interval 5 to 5); the modes' "
         "medians differ by 50 µs and 10 pages."
     )
-    assert "takes away 5 µs of work (95 % interval 5 to 5)" in costed((less, steady), (10, 0))
-    assert "no cost of one event (pages) in work can be told from 0: " in costed(
+    assert "takes 5 µs from work (95 % interval 5 to 5)" in costed((less, steady), (10, 0))
+    assert "no cost of one of the pages in work can be told from 0: " in costed(
         (steady, steady[::-1]), (10, 0)
     )
     assert "(no interval: no interval below 6" in costed((steady[:2], less[:2]), (10, 0))
-    assert "no cost of one event (pages); both modes have the same" in costed(
-        (steady, less), (8, 8)
-    )
+    assert "no cost of one of the pages; both modes have the same" in costed((steady, less), (8, 8))
 
 
 def balanced(lazy: dict[int, list[int]], eager: dict[int, list[int]]) -> str:
