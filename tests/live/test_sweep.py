@@ -87,6 +87,33 @@ def test_virtual_clock_shows_the_studys_first_finding(invoke: Run, tmp_path: Pat
     assert fastest["0", 256] >= 2.5 * fastest["0", 128]
 
 
+def test_what_a_sweep_says_is_made_again_from_its_files(invoke: Run, tmp_path: Path) -> None:
+    done = invoke("sweep", "--sizes", "64", "--runs", "1", "--results", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    run = only_run(tmp_path)
+    page = run / "report.html"
+    assert f"report: {page}" in done.stdout
+    assert "These samples do not decide which mode is faster" in done.stdout
+    drawn = sorted((run / "plots").iterdir())
+    assert {path.suffix for path in drawn} == {".svg", ".png"}
+    before = {path: path.read_bytes() for path in (page, run / "report.md", *drawn)}
+    assert before[page].count(b"<svg") == len(drawn) / 2 > 5
+    for path in before:
+        path.unlink()
+    again = invoke("report", str(run))
+    assert again.returncode == 0, again.stderr
+    assert {path: path.read_bytes() for path in before} == before
+    beside = invoke("compare", str(run), "pi")
+    assert beside.returncode == 0, beside.stderr
+    assert [line[:2] for line in beside.stdout.splitlines() if line[1:3] == ". "] == [
+        "1.",
+        "2.",
+        "3.",
+    ]
+    listed = invoke("results", "--results", str(tmp_path))
+    assert run.name in listed.stdout
+
+
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_sweep_keeps_its_samples(
     images: object, tmp_path: Path, signum: int, status: int
