@@ -281,17 +281,17 @@ def _show(outcomes: Sequence[Outcome]) -> None:
     caption = f"differs from lock: {'; '.join(differs)}" if differs else ""
     Console(width=width).print(table.table(experiment, summaries, title, caption))
     console = ui.stderr()
-    console.print("report: the plots are being drawn, which takes some seconds", markup=False)
     for outcome in outcomes:
         for warning in outcome.warnings:
             console.print(warning, markup=False)
-        folder = outcome.run.folder
-        made = report.publish(folder)
+        print(f"results: {outcome.run.folder}", flush=True)
+    console.print("report: the plots are being drawn, which takes some seconds", markup=False)
+    for outcome in outcomes:
+        made = report.publish(outcome.run.folder)
         clock = f"{outcome.machine.clock} clock: " if len(outcomes) > 1 else ""
         for line in (*made.headline, *made.notes):
             print(f"{clock}{line}")
-        print(f"results: {folder}")
-        print(f"report: {folder / report.NAMES[0]}")
+        print(f"report: {outcome.run.folder / report.NAMES[0]}")
 
 
 def _require_all_well(outcomes: Sequence[Outcome]) -> None:
