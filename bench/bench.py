@@ -1,4 +1,4 @@
-"""Measures pibed beside the bare thing in one run: `bench/bench.py list|build|boot|sweep|memory`.
+"""Measures pibed beside the bare thing: `bench/bench.py list|build|boot|sweep|memory|report`.
 
 Run it on a machine that does nothing else, from the checkout's environment, after `invoke build`.
 Ratios are what counts: absolute times are this machine's.
@@ -6,7 +6,9 @@ Ratios are what counts: absolute times are this machine's.
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import resource
 import shutil
 import statistics
@@ -20,7 +22,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pibed import actions, config, guest, plan, qemu
+from pibed import actions, config, guest, manifest, plan, plots, qemu, results
+from pibed.observations import observe
+from pibed.samples import Number, Sample
 from pibed.store import cache_folder
 
 ROOT = config.checkout()
@@ -187,6 +191,33 @@ def bench_memory() -> None:
             print(f"{what[0]}: {done.stderr.splitlines()[-1]}")
 
 
+def bench_report() -> None:
+    """`./inv report` of 10,000 made-up samples beside matplotlib's drawing of its figures alone."""
+    study = config.load_experiment("paging", {"rounds": 10_000 // 8})
+    rng = random.Random(1)
+    samples = []
+    for round_, (order, cell) in itertools.product(
+        range(1, study.rounds + 1), enumerate(plan.cells(study), start=1)
+    ):
+        metrics: dict[str, Number] = dict.fromkeys(study.metrics, 100 * order)
+        metrics |= {"mmap_us": 60 + rng.randrange(10), "multiply_us": order * 1000 + round_ % 97}
+        samples.append(Sample(study.name, round_, order, "ok", cell.as_dict(), metrics))
+    with tempfile.TemporaryDirectory(prefix="pibed-bench-") as name:
+        machine = config.load_machine("pi2")
+        images = actions.make_images(machine, study)
+        run = results.Run(Path(name), study)
+        run.write_samples(samples)
+        begun = manifest.begun(machine, study, 1, images, "QEMU")
+        run.write_manifest(manifest.ended(begun, run.folder / "samples.csv", samples, (), (), True))
+        whole = measured(lambda: inv("report", name))[0]
+        drawn = plots.draw(observe(study, samples))
+        began = time.monotonic()
+        for plot, form in itertools.product(drawn, plots.FORMATS):
+            plot.render(form)
+        bare = time.monotonic() - began
+    print(f"report of 10,000 samples: {whole:.1f} s; rendering its plots alone {bare:.1f} s")
+
+
 if __name__ == "__main__":
     benches = {
         "list": bench_list,
@@ -194,6 +225,7 @@ if __name__ == "__main__":
         "boot": bench_boot,
         "sweep": bench_sweep,
         "memory": bench_memory,
+        "report": bench_report,
     }
     for choice in sys.argv[1:] or list(benches):
         benches[choice]()
