@@ -46,8 +46,8 @@ _SETTINGS = {
     "savefig.dpi": 150,
 }
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-# Space between the labels of neighbouring ticks, as a share of their height.
-_APART = 0.6
+# Space between the labels of neighbouring ticks in points.
+_APART = 5
 # The ratio of the largest to the smallest value on a logarithmic axis from which its ticks are
 # 1, 2, 5, 10 and so on instead of even ones, and that from which they are powers of ten alone.
 _ROUND, _DECADES = 6, 300
@@ -138,7 +138,10 @@ def panels(
     # For the whole figure it would be where the legend is.
     for axes in grid[max(0, count - columns) : count]:
         axes.set_xlabel(x)
-    figure.supylabel(y, fontsize="medium")
+    if rows == 1:
+        grid[0].set_ylabel(y)
+    else:
+        figure.supylabel(y, fontsize="medium")
     return figure, list(grid[:count])
 
 
@@ -146,12 +149,13 @@ def legend(figure: Figure, entries: Sequence[tuple[str, Any]]) -> None:
     """A legend of texts with their signs below all panels, in as many columns as have room."""
     # The sign and the gaps take 0.7 inches, letters a fifteenth of an inch each.
     widest = max((0.7 + len(text) / 15 for text, _ in entries), default=1.0)
-    columns = max(1, min(len(entries), int(figure.get_figwidth() / widest)))
+    most = max(1, int(figure.get_figwidth() / widest))
+    rows = max(1, math.ceil(len(entries) / most))
     figure.legend(
         [sign for _, sign in entries],
         [text for text, _ in entries],
         loc="outside lower center",
-        ncols=columns,
+        ncols=max(1, math.ceil(len(entries) / rows)),
     )
 
 
@@ -167,6 +171,16 @@ def dot() -> Artist:
     from matplotlib.lines import Line2D
 
     return Line2D([], [], linestyle="", marker=".", color=NEUTRAL, alpha=_FAINT)
+
+
+def span() -> ErrorbarContainer:
+    """The sign of an interval of any mode in a legend."""
+    from matplotlib.collections import LineCollection
+    from matplotlib.container import ErrorbarContainer
+    from matplotlib.lines import Line2D
+
+    point, cap = Line2D([], [], linestyle=""), Line2D([], [], color=NEUTRAL)
+    return ErrorbarContainer((point, (cap,), (LineCollection([], colors=NEUTRAL),)), has_yerr=True)
 
 
 @dataclass(frozen=True)
@@ -249,18 +263,18 @@ def measure(
             axis.set_major_formatter(FuncFormatter(lambda x, _: _power(x)))
 
 
-def measure_bars(axes: Axes, ends: Sequence[float], tops: Sequence[float]) -> None:
-    """The axis of bars that end at `ends`, with error bars up to `tops`.
+def measure_bars(axes: Axes, ends: Sequence[float], around: Sequence[float]) -> None:
+    """The axis of bars that end at `ends`, with error bars that end at `around`.
 
     It begins at 0; where bars differ too much for that it is logarithmic, and begins at a power of
     ten.
     """
     low = min(ends)
     if low > 0 and max(ends) / low >= _UNEQUAL:
-        measure(axes, "y", [*ends, *tops], log=True)
+        measure(axes, "y", [low, max(*ends, *around)], log=True)
         axes.set_ylim(bottom=10.0 ** math.ceil(math.log10(low) - 1))
     else:
-        measure(axes, "y", [0.0, *ends, *tops], log=False)
+        measure(axes, "y", [0.0, *ends, *around], log=False)
         if low >= 0:
             axes.set_ylim(bottom=0)
 
@@ -276,8 +290,13 @@ def spans(
     return axes.errorbar(x, y, (below, above), fmt="none", ecolor=colour, elinewidth=1.1, capsize=3)
 
 
-def line(axes: Axes, look: Look, x: Sequence[float], y: Sequence[float], join: bool) -> Artist:
-    """The points of a mode, joined or not; returns the sign for a legend."""
+def line(
+    axes: Axes, look: Look, x: Sequence[float], y: Sequence[float], join: bool, scale: float = 1
+) -> Artist:
+    """The points of a mode, joined or not; returns the sign for a legend.
+
+    `scale` is their size, as a share of that of others.
+    """
     return axes.plot(
         x,
         y,
@@ -286,16 +305,25 @@ def line(axes: Axes, look: Look, x: Sequence[float], y: Sequence[float], join: b
         linewidth=1.1,
         marker=look.marker,
         markerfacecolor=look.face,
-        markersize=look.width,
+        markersize=look.width * scale,
+        markeredgewidth=scale,
         rasterized=_is_many(x),
         zorder=2.2 if look.face == "white" else 2.4,
     )[0]
 
 
-def rings(axes: Axes, points: Iterable[tuple[float, float]], width: float = 10) -> Artist:
-    """Rings around points; returns their sign for a legend."""
+def rings(axes: Axes, points: Iterable[tuple[float, float]], width: float) -> Artist:
+    """Rings around points, `width` in points; returns their sign for a legend."""
     x, y = zip(*points, strict=True)
-    return axes.plot(x, y, "o", color="black", markerfacecolor="none", markersize=width)[0]
+    return axes.plot(
+        x,
+        y,
+        "o",
+        color="black",
+        markerfacecolor="none",
+        markersize=width,
+        markeredgewidth=width / 10,
+    )[0]
 
 
 def finish(figure: Figure) -> None:
@@ -305,21 +333,20 @@ def finish(figure: Figure) -> None:
     layout = figure.get_layout_engine()
     assert layout is not None
     layout.execute(figure)
+    sized = [
+        (axes, formatter.seq)
+        for axes in figure.axes
+        if isinstance(formatter := axes.xaxis.get_major_formatter(), FixedFormatter)
+    ]
+    for axes, names in sized:
+        # Each bar is named; on a logarithmic axis the labels that are left tell of those between.
+        if axes.get_xscale() == "linear" and len(_apart(axes)) < len(names):
+            axes.tick_params("x", rotation=90)
+            layout.execute(figure)
     figure.set_layout_engine("none")
-    for axes in figure.axes:
-        formatter = axes.xaxis.get_major_formatter()
-        if not isinstance(formatter, FixedFormatter):
-            continue
-        boxes = [tick.label1.get_window_extent() for tick in axes.xaxis.get_major_ticks()]
-        apart = _APART * boxes[0].height
-        # The last is always there, and from the first on each that touches no other.
-        kept = [len(boxes) - 1]
-        end = -math.inf
-        for index, box in enumerate(boxes[:-1]):
-            if end + apart <= box.x0 and box.x1 + apart <= boxes[-1].x0:
-                kept.append(index)
-                end = box.x1
-        labels = [text if index in kept else "" for index, text in enumerate(formatter.seq)]
+    for axes, names in sized:
+        kept = _apart(axes)
+        labels = [text if index in kept else "" for index, text in enumerate(names)]
         axes.xaxis.set_major_formatter(FixedFormatter(labels))
 
 
@@ -348,6 +375,19 @@ def number(x: float) -> str:
     """A number for people, of four digits."""
     rounded = float(f"{x:.4g}")
     return f"{rounded:,.0f}" if 1000 <= abs(rounded) < 1e15 else f"{rounded:.4g}"
+
+
+def _apart(axes: Axes) -> list[int]:
+    """Which ticks of the x axis have labels that touch no other: the last, and as many more."""
+    boxes = [tick.label1.get_window_extent() for tick in axes.xaxis.get_major_ticks()]
+    apart = _APART / 72 * axes.figure.dpi
+    kept = [len(boxes) - 1]
+    end = -math.inf
+    for index, box in enumerate(boxes[:-1]):
+        if end + apart <= box.x0 and box.x1 + apart <= boxes[-1].x0:
+            kept.append(index)
+            end = box.x1
+    return kept
 
 
 def _is_many(points: Sized) -> bool:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _ALONE, _BESIDE, _LOW = (6.4, 3.9), (3.6, 2.9), (3.6, 1.5)
 # Cells of a mode up to which each has a panel of its own for its samples.
 _MOST = 8
+# Rounds whose points have room beside each other in such a panel.
+_FEW = 30
 INTERVAL = "95 % interval of the median"
 
 # A metric along a parameter: its values that have samples, rising, and the samples.
@@ -32,9 +34,8 @@ def medians(observations: Observations, metric: str, size: str) -> Iterator[Plot
     """A metric's medians by size with their intervals, and the samples behind them."""
     title, unit = quantity(observations, metric)
     modes = looks(observations)
-    by = title_of(observations.experiment, size)
-    heading = f"{title} by {by}"
-    for part, blocks in parts(_blocks(observations, metric, size), 12):
+    heading = f"{title} by {title_of(observations.experiment, size, unit=False)}"
+    for part, blocks in parts(aligned(_blocks(observations, metric, size)), 12):
         figure, places = beside(
             observations,
             blocks,
@@ -45,20 +46,24 @@ def medians(observations: Observations, metric: str, size: str) -> Iterator[Plot
         sizes = along(observations, size, len(modes))
         modal: dict[Mode | None, Any] = {}
         extra: dict[str, Any] = {}
-        seen: list[float] = []
+        seen: list[list[float]] = []
         for axes, block in zip(places, blocks, strict=True):
             sizes.prepare(axes)
+            seen.append([])
             for index, (mode, look) in enumerate(modes):
                 found = course(observations, metric, size, block, mode)
                 if found:
                     x = [sizes.place(value, index) for value, s in found for _ in s.values]
                     y = [each for _, series in found for each in series.values.tolist()]
                     canvas.dots(axes, look, x, y)
-                    seen += y
-                    modal[mode], bars = draw_medians(axes, look, sizes, index, found)
-                    extra |= {INTERVAL: bars} if bars is not None else {}
-        for axes in places:
-            canvas.measure(axes, "y", seen, log=True)
+                    seen[-1] += y
+                    modal[mode], sign = draw_medians(axes, look, sizes, index, found)
+                    extra |= sign
+        every = list(itertools.chain.from_iterable(seen))
+        log = min(every) > 0
+        for axes, own in zip(places, seen, strict=True):
+            # On one linear axis the lines of small values would all be flat.
+            canvas.measure(axes, "y", every if log else own, log)
         extra["sample"] = canvas.dot()
         canvas.legend(figure, [*signs(modal), *extra.items()])
         told = _told(observations, metric, size, blocks)
@@ -71,9 +76,9 @@ def means(observations: Observations, metric: str, size: str) -> Iterator[Plot]:
     modes = looks(observations)
     values = along(observations, size).values
     width = 0.8 / len(modes)
-    by = title_of(observations.experiment, size)
+    by = title_of(observations.experiment, size, unit=False)
     heading = f"{title} by {by}: mean and standard deviation"
-    for part, blocks in parts(_blocks(observations, metric, size), 12):
+    for part, blocks in parts(aligned(_blocks(observations, metric, size)), 12):
         figure, places = beside(
             observations,
             blocks,
@@ -84,7 +89,7 @@ def means(observations: Observations, metric: str, size: str) -> Iterator[Plot]:
         modal: dict[Mode | None, Any] = {}
         extra: dict[str, Any] = {}
         ends: list[float] = []
-        tops: list[float] = []
+        spread: list[float] = []
         for axes, block in zip(places, blocks, strict=True):
             axes.set_xlim(-0.6, len(values) - 0.4)
             canvas.label_sizes(axes, range(len(values)), values)
@@ -107,9 +112,9 @@ def means(observations: Observations, metric: str, size: str) -> Iterator[Plot]:
                 modal |= {mode: bars} if found else {}
                 extra |= {"± standard deviation": lines} if lines is not None else {}
                 ends += y
-                tops += [pair[1] for pair in around if pair is not None]
+                spread += itertools.chain.from_iterable(filter(None, around))
         for axes in places:
-            canvas.measure_bars(axes, ends, tops)
+            canvas.measure_bars(axes, ends, spread)
         canvas.legend(figure, [*signs(modal), *extra.items()])
         told = _told(observations, metric, size, blocks, mean=True)
         yield Plot(f"mean-{metric}{part}", heading, f"Bars of {heading}: {told}.", figure)
@@ -133,6 +138,8 @@ def _by_cell(observations: Observations, metric: str, blocks: Sequence[Cell]) ->
     size = _LOW if len(modes) > 1 else (_ALONE[0], _LOW[1])
     count = len(blocks) * len(modes)
     figure, places = canvas.panels(heading, count, len(modes), size, "round", f"{title} [{unit}]")
+    # The points of many rounds are small, or they hide each other.
+    scale = 1 if len(observations.rounds) <= _FEW else 0.5
     modal: dict[Mode | None, Any] = {}
     extra: dict[str, Any] = {}
     flagged = 0
@@ -150,11 +157,11 @@ def _by_cell(observations: Observations, metric: str, blocks: Sequence[Cell]) ->
         if (interval := median_interval(values)) is not None:
             extra[INTERVAL] = axes.axhspan(*interval, color=BAND, zorder=0.5)
         x = [observations.rounds[row] for row in series.rounds]
-        modal[mode] = canvas.line(axes, look, x, values, join=False)
+        modal[mode] = canvas.line(axes, look, x, values, join=False, scale=scale)
         far = list(itertools.compress(zip(x, values, strict=True), outlying(values)))
         if far:
             flagged += len(far)
-            extra["outlier"] = canvas.rings(axes, far)
+            extra["outlier"] = canvas.rings(axes, far, 10 * scale)
         canvas.measure(axes, "y", values, log=False, margin=0.2, ticks=4)
     canvas.legend(figure, [*signs(modal), *extra.items()])
     ends = [named(observations.experiment, block) for block in (blocks[0], blocks[-1])]
@@ -168,13 +175,13 @@ def _around_medians(observations: Observations, metric: str, blocks: Sequence[Ce
     modes = looks(observations)
     heading = f"{title} of every sample by round, against the median of its cell"
     figure, places = canvas.panels(
-        heading, len(modes), 1, (_ALONE[0], 2.2), "round", f"{title} - median [{unit}]"
+        heading, len(modes), 1, (_ALONE[0], 2.2), "round", f"{title} less median [{unit}]"
     )
-    modal: dict[Mode | None, Any] = {}
-    extra: dict[str, Any] = {}
+    signs: dict[str, Any] = {}
     seen: list[float] = []
     flagged = 0
     for axes, (mode, look) in zip(places, modes, strict=True):
+        axes.set_title(label(mode) if mode else "")
         _label_rounds(axes, observations)
         points: list[tuple[float, float]] = []
         far: list[tuple[float, float]] = []
@@ -192,14 +199,15 @@ def _around_medians(observations: Observations, metric: str, blocks: Sequence[Ce
             _say_no_sample(axes)
             continue
         across, values = zip(*points, strict=True)
-        modal[mode] = canvas.dots(axes, look, across, values)
+        canvas.dots(axes, look, across, values)
+        signs["sample"] = canvas.dot()
         seen += values
         if far:
             flagged += len(far)
-            extra["outlier"] = canvas.rings(axes, far, width=5)
+            signs["outlier"] = canvas.rings(axes, far, 5)
     for axes in places:
         canvas.measure(axes, "y", seen, log=False)
-    canvas.legend(figure, [*signs(modal), *extra.items()])
+    canvas.legend(figure, list(signs.items()))
     alt = (
         f"Samples of {title} in {unit} by round, each less the median of its cell, {len(blocks)} "
         f"cells a mode: from {number(min(seen))} to {number(max(seen))} {unit}; "
@@ -210,13 +218,17 @@ def _around_medians(observations: Observations, metric: str, blocks: Sequence[Ce
 
 def draw_medians(
     axes: Axes, look: Look, sizes: Sizes, index: int, found: Course
-) -> tuple[Any, Any | None]:
-    """The line of a mode through its medians, and their intervals: the signs of both."""
+) -> tuple[Any, dict[str, Any]]:
+    """The line of a mode through its medians, and their intervals.
+
+    Returns the line's sign and, if there are intervals, theirs by its text in the legend.
+    """
     x = [sizes.place(value, index) for value, _ in found]
     y = [series.median for _, series in found]
     around = [median_interval(series.values.tolist()) for _, series in found]
     bars = canvas.spans(axes, look.colour, zip(x, y, around, strict=True))
-    return canvas.line(axes, look, x, y, join=True), bars
+    line = canvas.line(axes, look, x, y, join=True)
+    return line, {INTERVAL: canvas.span()} if bars is not None else {}
 
 
 def looks(observations: Observations) -> list[tuple[Mode | None, Look]]:
@@ -252,9 +264,10 @@ def named(experiment: Experiment, cell: Cell) -> str:
     return ", ".join(parts)
 
 
-def title_of(experiment: Experiment, name: str) -> str:
-    """The title of a parameter."""
-    return shorten(experiment.parameters[name].title, 40)
+def title_of(experiment: Experiment, name: str, unit: bool = True) -> str:
+    """The title of a parameter, such as `touched [%]`, or without its unit."""
+    title = shorten(experiment.parameters[name].title, 40)
+    return title if unit else title.partition(" [")[0]
 
 
 def along(observations: Observations, parameter: str, modes: int = 1) -> Sizes:
@@ -289,10 +302,10 @@ def beside(
     observations: Observations, blocks: Sequence[Cell], title: str, x: str, y: str
 ) -> tuple[Figure, list[Axes]]:
     """A figure with a panel for each block, and the titles of the axes."""
-    # As many beside each other as the last parameter has values, if these are few.
-    last = len({block.values[-1:] for block in blocks})
+    name = _across(blocks)
+    columns = len({block.as_dict()[name] for block in blocks}) if name else 3
     size = _ALONE if len(blocks) == 1 else _BESIDE
-    figure, places = canvas.panels(title, len(blocks), last if 2 <= last <= 3 else 3, size, x, y)
+    figure, places = canvas.panels(title, len(blocks), columns, size, x, y)
     for axes, block in zip(places, blocks, strict=True):
         if block.values:
             axes.set_title(canvas.lines(named(observations.experiment, block)))
@@ -313,11 +326,30 @@ def _blocks(observations: Observations, metric: str, *without: str) -> list[Cell
     ]
 
 
+def aligned(blocks: Sequence[Cell]) -> list[Cell]:
+    """The blocks in such an order that those in a row of `beside` differ in one parameter."""
+    name = _across(blocks)
+    rows = [tuple(pair for pair in block.values if pair[0] != name) for block in blocks]
+    order = list(dict.fromkeys(rows))
+    ranked = sorted(zip(rows, blocks, strict=True), key=lambda pair: order.index(pair[0]))
+    return [block for _, block in ranked]
+
+
+def _across(blocks: Sequence[Cell]) -> str | None:
+    """The last parameter that has a column for each of its values, which are two or three."""
+    values: dict[str, set[int]] = {}
+    for block in blocks:
+        for name, value in block.values:
+            values.setdefault(name, set()).add(value)
+    return next((name for name in reversed(values) if 2 <= len(values[name]) <= 3), None)
+
+
 def _label_rounds(axes: Axes, observations: Observations) -> None:
     from matplotlib.ticker import FixedLocator, MaxNLocator
 
     first, last = observations.rounds[0], observations.rounds[-1]
-    axes.set_xlim(first - 0.5, last + 0.5)
+    margin = max(0.5, 0.015 * (last - first))
+    axes.set_xlim(first - margin, last + margin)
     whole = FixedLocator([first]) if first == last else MaxNLocator(8, integer=True)
     axes.xaxis.set_major_locator(whole)
 

@@ -111,8 +111,8 @@ def _growth(
     experiment = observations.experiment
     title, unit = quantity(observations, metric)
     if against in experiment.parameters:
-        by = charts.title_of(experiment, against)
-        x_title = by
+        by = charts.title_of(experiment, against, unit=False)
+        x_title = charts.title_of(experiment, against)
     else:
         by, x_unit = quantity(observations, against)
         x_title = f"{by} [{x_unit}]"
@@ -125,7 +125,10 @@ def _growth(
         told = []
         for axes, block in zip(places, some, strict=True):
             here = [each for each in found if each.others == block and each.points]
-            x, y = zip(*itertools.chain.from_iterable(each.points for each in here), strict=True)
+            # The lines as well: they go beyond points that are on none.
+            ends = [zip(*_curve(each), strict=True) for each in here if each.slope is not None]
+            points = itertools.chain(*(each.points for each in here), *ends)
+            x, y = zip(*points, strict=True)
             log = law == "power" and min(*x, *y) > 0
             if against in experiment.parameters:
                 values = tuple(sorted(experiment.parameters[against].values))
@@ -203,11 +206,12 @@ def _balance(observations: Observations) -> Iterator[Plot]:
         return
     metric, parameter = found[0].metric, found[0].parameter
     title, unit = quantity(observations, metric)
-    by = charts.title_of(experiment, parameter)
+    by = charts.title_of(experiment, parameter, unit=False)
     heading = f"{title} by {by}, and the balance of the modes"
     by_block = {each.others: each for each in found}
-    for part, blocks in parts(list(by_block), 12):
-        figure, places = charts.beside(observations, blocks, heading, by, f"{title} [{unit}]")
+    x_title = charts.title_of(experiment, parameter)
+    for part, blocks in parts(charts.aligned(list(by_block)), 12):
+        figure, places = charts.beside(observations, blocks, heading, x_title, f"{title} [{unit}]")
         sizes = replace(charts.along(observations, parameter, 2), log=False)
         modal: dict[Mode | None, Any] = {}
         extra: dict[str, Any] = {}
@@ -219,8 +223,8 @@ def _balance(observations: Observations) -> Iterator[Plot]:
                 course = charts.course(observations, metric, parameter, block, mode)
                 if not course:
                     continue
-                modal[mode], bars = charts.draw_medians(axes, look, sizes, index, course)
-                extra |= {charts.INTERVAL: bars} if bars is not None else {}
+                modal[mode], sign = charts.draw_medians(axes, look, sizes, index, course)
+                extra |= sign
                 seen += itertools.chain.from_iterable(s.values.tolist() for _, s in course)
             canvas.measure(axes, "y", seen, log=False)
             extra |= _mark(axes, by_block[block])
