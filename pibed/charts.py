@@ -350,8 +350,9 @@ def _label_rounds(axes: Axes, observations: Observations) -> None:
     first, last = observations.rounds[0], observations.rounds[-1]
     margin = max(0.5, 0.015 * (last - first))
     axes.set_xlim(first - margin, last + margin)
-    whole = FixedLocator([first]) if first == last else MaxNLocator(8, integer=True)
-    axes.xaxis.set_major_locator(whole)
+    ticks = [] if first == last else MaxNLocator(8, integer=True).tick_values(first, last)
+    # The margin may hold a round 0, which there is not.
+    axes.xaxis.set_major_locator(FixedLocator([x for x in ticks if first <= x <= last] or [first]))
 
 
 def _say_no_sample(axes: Axes) -> None:

@@ -547,10 +547,13 @@ def test_samples_are_at_their_rounds_and_outliers_have_rings() -> None:
 
 def test_points_of_many_rounds_are_small() -> None:
     widths = []
-    for rounds in (30, 31):
+    for rounds in (30, 120):
         (plot,) = samples_of({(0, 64): range(rounds)}, rounds=rounds)
         (points,) = (line for line in plot.figure.axes[0].lines if len(xy(line)[0]) == rounds)
         widths.append(points.get_markersize())
+        # No round 0, and none that was not.
+        ticks = [int(text) for text, _ in labels(plot.figure.axes[0].xaxis)]
+        assert len(ticks) > 3 and ticks[0] >= 1 and ticks[-1] <= rounds
     assert widths[1] == widths[0] / 2
 
 
