@@ -129,11 +129,18 @@ def test_full_disk_and_resumed_is_the_same(undisturbed: Path, small_disk: Path) 
     (run,) = runs(small_disk)
     assert (run / "boots" / "01" / "finished.json").is_file()
     assert not (run / "boots" / "02" / "finished.json").is_file()
+    # Room for all samples, but not for the report.
     subprocess.run(["mount", "-o", "remount,size=1m", small_disk], check=True)
     process = start("sweep", "--resume", str(run))
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
+    assert process.returncode == 3, errors
+    assert re.search(r"/(report|plots/).*: No space left on device", errors)
     assert compare_runs(undisturbed, run)[0] == []
+    subprocess.run(["mount", "-o", "remount,size=8m", small_disk], check=True)
+    process = start("report", str(run))
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert (run / "report.html").stat().st_size > 0
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
