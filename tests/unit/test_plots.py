@@ -166,13 +166,12 @@ def odd_words() -> tuple[Experiment, list[Sample]]:
 
 
 SHAPES: dict[str, Callable[[], tuple[Experiment, list[Sample]]]] = {
-    "one size": lambda: multiplying([64]),
     "two sizes": lambda: multiplying([64, 65]),
     "twenty sizes": lambda: multiplying(TWENTY, rounds=6),
     "one sample of one size": lambda: multiplying([64], rounds=1),
     "no variation": lambda: multiplying([64, 128], noise=0),
     "one mode": lambda: multiplying([64, 128], modes=[1]),
-    "many rounds": lambda: multiplying([64], rounds=120),
+    "many rounds of one size": lambda: multiplying([64], rounds=120),
     "balance": lambda: touching([0, 100], [0, 2], table=True),
     "no balance": lambda: touching([100]),
     "zeros": lambda: small({(0, 64): [0, 0], (0, 128): [0, 0], (1, 64): [0], (1, 128): [0]}),
