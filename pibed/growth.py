@@ -214,11 +214,7 @@ def _cost(
         first, second = (mode.label for mode in observations.modes)
         reason = too_few((first, series[0]), (second, series[1]))
     if not reason:
-        bounds = interval(replicates)
-        if bounds is None or any(map(math.isinf, bounds)):
-            reason = f"resamples have the same median of {names.events} in both modes: no interval"
-        else:
-            low, high = bounds
+        low, high, reason = _bounds(replicates, names.events)
     found = EventCost(
         block, names.metric, names.events, difference, events, cost, low, high, reason
     )
@@ -232,18 +228,31 @@ def _change(
     values: tuple[int, int],
     pair: tuple[list[Series], list[Series]],
 ) -> CostChange:
+    import numpy as np
+
     (first, before), (second, after) = (
         _cost(observations, names, block, series) for series in pair
     )
     change = low = high = None
-    reason = first.reason or second.reason
-    if first.cost is not None and second.cost is not None:
+    if first.cost is None or second.cost is None:
+        reason = second.reason if first.cost is not None else first.reason
+    else:
         change = second.cost - first.cost
+        reason = first.reason or second.reason
         if not reason:
             # Both costs are of the same resample: what makes a round slow is in neither change.
-            low, high = interval(after - before) or (None, None)
+            with np.errstate(invalid="ignore"):
+                low, high, reason = _bounds(after - before, names.events)
     by = names.by or ""
     return CostChange(block, names.metric, names.events, by, values, change, low, high, reason)
+
+
+def _bounds(replicates: NDArray[np.float64], events: str) -> tuple[float | None, float | None, str]:
+    """The interval of a resampled cost, or why there is none."""
+    bounds = interval(replicates)
+    if bounds is None or any(map(math.isinf, bounds)):
+        return None, None, f"resamples have the same median of {events} in both modes: no interval"
+    return *bounds, ""
 
 
 def _points(

@@ -17,7 +17,7 @@ from pibed import summary
 from pibed.balance import balances, crossings
 from pibed.comparison import compare, resampled_ratio
 from pibed.config import Growth
-from pibed.growth import costs, fit, fits
+from pibed.growth import changes, costs, fit, fits
 from pibed.observations import Series, draw, interval, medians, observe
 from pibed.plan import Cell
 from pibed.summary import median_coverage, median_interval
@@ -140,6 +140,39 @@ def test_interval_of_the_balance() -> None:
         ]
         low, high = interval(crossings(shares, np.array(rows).T, 1.0)) or (0, 0)
         covered += low <= 300 <= high
+    assert 0.93 <= covered / runs <= 0.98
+
+
+def test_interval_of_what_a_switch_changes_in_a_cost() -> None:
+    # Costs of 5 and 8 µs an event; rounds differ by more than the costs do, in every cell.
+    modes = {"title": "mode", "values": [0, 1], "minimum": 0, "maximum": 1}
+    study = experiment(
+        parameters={"eager": modes, "line": modes | {"title": "line"}},
+        workload={"source": "a.c", "command": "work", "timeout_s": 30},
+        analysis={
+            "mode": "eager",
+            "cost": {"metric": "work_us", "events": "pages", "by": "line"},
+        },
+    )
+    generator = np.random.default_rng(5)
+    runs, rounds = 250, 10
+    covered = 0
+    for _ in range(runs):
+        block = normal(generator, rounds) * 100
+        cells = {
+            (eager, line): {
+                "work_us": (
+                    block + (0 if eager else 20 * (5 + 3 * line)) + 20 * skewed(generator, rounds)
+                ).tolist(),
+                "pages": [0 if eager else 20] * rounds,
+            }
+            for eager in (0, 1)
+            for line in (0, 1)
+        }
+        (found,) = changes(observe(study, measured(study, cells)))
+        assert found.low is not None
+        assert found.high is not None
+        covered += found.low <= 3 <= found.high
     assert 0.93 <= covered / runs <= 0.98
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from pibed.config import Experiment, Growth
-from pibed.growth import EventCost, Fit, costs, fit, fits
-from pibed.observations import Mode, observe
+from pibed.growth import CostChange, EventCost, Fit, changes, costs, fit, fits
+from pibed.observations import RESAMPLES, Mode, draw, observe
 from pibed.plan import Cell
 from pibed.samples import Number
 from tests.unit.helpers import experiment, measured
@@ -263,3 +264,204 @@ def test_cells_without_samples_cost_nothing() -> None:
     assert costs(observe(spec, [])) == []
     samples = measured(spec, {(0, 4): {"work_us": [1], "pages": [1]}})
     assert costs(observe(spec, samples)) == []
+
+
+# What a parameter changes in it
+
+Column = list[Number]
+
+
+def switch(*values: int, cost: bool = True, sizes: tuple[int, ...] = (4,)) -> Experiment:
+    """An experiment that asks what `line` changes; its cells are (line, eager, size)."""
+    base = study()
+    parameters = {name: each.model_dump() for name, each in base.parameters.items()}
+    parameters["size"]["values"] = list(sizes)
+    line = {"title": "line", "values": list(values), "minimum": 0, "maximum": 9}
+    asked = {"metric": "work_us", "events": "pages"} | ({"by": "line"} if cost else {})
+    return experiment(
+        parameters={"line": line} | parameters, analysis={"mode": "eager", "cost": asked}
+    )
+
+
+def changed(
+    spec: Experiment, work: dict[tuple[int, ...], Column], events: dict[int, Column]
+) -> list[CostChange]:
+    """`work` by (line, eager) or (line, eager, size); `events` by eager, the same in all cells."""
+    cells: dict[tuple[int, ...], dict[str, Column]] = {
+        (cell if len(cell) == 3 else (*cell, 4)): {"work_us": values, "pages": events[cell[1]]}
+        for cell, values in work.items()
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return changes(observe(spec, measured(spec, cells)))
+
+
+def eight(value: float, step: float = 0) -> Column:
+    return [value + step * row for row in range(8)]
+
+
+EVENTS: dict[int, Column] = {0: eight(24), 1: eight(4)}
+
+
+def test_change_by_hand() -> None:
+    # Without: (1240 - 1000) / 20 = 12; with: (1400 - 1000) / 20 = 20.
+    work: dict[tuple[int, ...], Column] = {
+        (0, 0): eight(1240),
+        (0, 1): eight(1000),
+        (1, 0): eight(1400),
+        (1, 1): eight(1000),
+    }
+    (found,) = changed(switch(0, 1), work, EVENTS)
+    assert found == CostChange(
+        Cell((("size", 4),)), "work_us", "pages", "line", (0, 1), 8.0, 8.0, 8.0, ""
+    )
+
+
+def test_change_is_against_the_first_value_of_the_parameter() -> None:
+    work: dict[tuple[int, ...], Column] = {(line, 1): eight(1000) for line in (2, 5, 9)}
+    work |= {(2, 0): eight(1040), (5, 0): eight(1100), (9, 0): eight(1020)}
+    found = changed(switch(5, 2, 9), work, EVENTS)
+    assert [(each.values, each.change) for each in found] == [((5, 2), -3), ((5, 9), -4)]
+    found = changed(switch(2, 5, 9), work, EVENTS)
+    assert [(each.values, each.change) for each in found] == [((2, 5), 3), ((2, 9), -1)]
+
+
+def test_change_of_each_combination_of_the_others() -> None:
+    work: dict[tuple[int, ...], Column] = {
+        (line, eager, size): eight(1000 + (1 - eager) * 20 * (size + line * 3 * size))
+        for line in (0, 1)
+        for eager in (0, 1)
+        for size in (1, 4)
+    }
+    found = changed(switch(0, 1, sizes=(4, 1)), work, EVENTS)
+    assert [(str(each.others), each.change) for each in found] == [("size=4", 12), ("size=1", 3)]
+
+
+def test_change_is_resampled_by_rounds_of_all_four_cells() -> None:
+    # An independent computation: each resample's rounds one by one, numpy's medians.
+    n = 9
+    generator = np.random.default_rng(4)
+    block = generator.exponential(50, n)
+    places = [(line, eager) for line in (0, 1) for eager in (0, 1)]
+    work = {place: block * generator.normal(10 + sum(place), 1, n) for place in places}
+    pages = {eager: generator.integers(10, 14, n) * (3 - eager) for eager in (0, 1)}
+    spec = switch(0, 1)
+    (found,) = changed(
+        spec,
+        {place: values.tolist() for place, values in work.items()},
+        {eager: values.tolist() for eager, values in pages.items()},
+    )
+    replicates = []
+    for times in draw(n, spec.seed).T:
+        rounds = np.repeat(np.arange(n), times)
+        before, after = (
+            (np.median(work[line, 0][rounds]) - np.median(work[line, 1][rounds]))
+            / (np.median(pages[0][rounds]) - np.median(pages[1][rounds]))
+            for line in (0, 1)
+        )
+        replicates.append(after - before)
+    replicates.sort()
+    assert len(replicates) == RESAMPLES
+    assert [found.low, found.high] == pytest.approx([replicates[49], replicates[-50]])
+
+
+def test_a_slow_round_cancels() -> None:
+    # Rounds differ a hundred times as much as the costs do, in all cells alike.
+    work: dict[tuple[int, ...], Column] = {
+        (0, 0): eight(1040, 4000),
+        (0, 1): eight(1000, 4000),
+        (1, 0): eight(1100, 4000),
+        (1, 1): eight(1000, 4000),
+    }
+    (found,) = changed(switch(0, 1), work, EVENTS)
+    assert (found.change, found.low, found.high) == (3, 3, 3)
+
+
+def test_a_slow_round_of_one_mode_cancels_between_the_costs() -> None:
+    # Each cost varies by far more than the change; both vary with the same rounds.
+    work: dict[tuple[int, ...], Column] = {
+        (0, 0): eight(1000, 4000),
+        (0, 1): eight(1000),
+        (1, 0): eight(1060, 4000),
+        (1, 1): eight(1000),
+    }
+    (found,) = changed(switch(0, 1), work, EVENTS)
+    assert (found.change, found.low, found.high) == (3, 3, 3)
+
+
+@pytest.mark.parametrize("missing", [(line, eager) for line in (0, 1) for eager in (0, 1)])
+def test_no_change_without_all_four_cells(missing: tuple[int, int]) -> None:
+    work = {(line, eager): eight(5) for line in (0, 1) for eager in (0, 1)}
+    rest: dict[tuple[int, ...], Column] = {k: v for k, v in work.items() if k != missing}
+    assert changed(switch(0, 1), rest, EVENTS) == []
+
+
+def test_a_value_without_samples_leaves_the_others() -> None:
+    work: dict[tuple[int, ...], Column] = {
+        (line, eager): eight(line * (1 - eager)) for line in (0, 9) for eager in (0, 1)
+    }
+    (found,) = changed(switch(0, 5, 9), work, EVENTS)
+    assert (found.values, found.change) == ((0, 9), 9 / 20)
+
+
+def test_no_change_is_asked_for() -> None:
+    work: dict[tuple[int, ...], Column] = {
+        (line, eager): eight(5) for line in (0, 1) for eager in (0, 1)
+    }
+    assert changed(switch(0, 1, cost=False), work, EVENTS) == []
+    assert changed(switch(1), work, EVENTS) == []
+    assert changes(observe(study(), [])) == []
+
+
+def test_change_of_too_few_samples_has_no_interval() -> None:
+    spec = switch(0, 1)
+    for short in (0, 1):
+        work: dict[tuple[int, ...], Column] = {
+            (line, eager): eight(20 * line * (1 - eager))[: 5 if line == short else 8]
+            for line in (0, 1)
+            for eager in (0, 1)
+        }
+        (found,) = changed(spec, work, EVENTS)
+        assert (found.change, found.low, found.high) == (1, None, None)
+        assert found.reason == "no interval below 6 samples: lazy has 5, eager has 5"
+
+
+def test_change_of_what_has_no_cost() -> None:
+    work: dict[tuple[int, ...], Column] = {
+        (line, eager): eight(5 + eager) for line in (0, 1) for eager in (0, 1)
+    }
+    (found,) = changed(switch(0, 1), work, {0: eight(3), 1: eight(3)})
+    assert (found.change, found.low, found.high) == (None, None, None)
+    assert found.reason == "both modes have the same median of pages: nothing to divide by"
+
+
+def test_why_there_is_no_change_is_not_why_there_is_no_interval() -> None:
+    # The first cost has too few samples for an interval; it is the second that there is none of.
+    spec = switch(0, 1)
+    samples = []
+    for line, n, pages in ((0, 5, 24), (1, 8, 4)):
+        for eager in (0, 1):
+            columns = {"work_us": eight(5)[:n], "pages": eight(4 if eager else pages)[:n]}
+            samples += measured(spec, {(line, eager, 4): columns})
+    (found,) = changes(observe(spec, samples))
+    assert found.change is None
+    assert found.reason == "both modes have the same median of pages: nothing to divide by"
+
+
+def test_a_change_without_bound_has_a_reason() -> None:
+    # In 1.6 % of the resamples the events of one cost are all alike, in another 1.6 % those of the
+    # other: each cost has its interval, but the change is unbounded in more than 2.5 %.
+    spec = switch(0, 1)
+    samples = []
+    for line in (0, 1):
+        pages: Column = [0 if row // 3 == line else 2 for row in range(13)]
+        lazy: dict[str, Column] = {"work_us": [9 if line else 1] * 13, "pages": pages}
+        eager: dict[str, Column] = {"work_us": [5] * 13, "pages": [0] * 13}
+        samples += measured(spec, {(line, 0, 4): lazy, (line, 1, 4): eager})
+    observations = observe(spec, samples)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (found,) = changes(observations)
+    assert [(each.low, each.high) for each in costs(observations)] == [(-2, -2), (2, 2)]
+    assert (found.change, found.low, found.high) == (4, None, None)
+    assert "resamples have the same median of pages in both modes" in found.reason

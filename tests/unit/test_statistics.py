@@ -12,7 +12,7 @@ import pytest
 from pibed import summary
 from pibed.balance import balances
 from pibed.comparison import UNDECIDED, compare
-from pibed.growth import costs, fits
+from pibed.growth import changes, costs, fits
 from pibed.observations import observe
 from pibed.samples import Number, Sample
 from tests.unit.helpers import experiment
@@ -34,7 +34,7 @@ STUDY = experiment(
             {"metric": "work_us", "against": "size", "law": "power"},
             {"metric": "pages", "against": "work_us", "law": "power"},
         ],
-        "cost": {"metric": "work_us", "events": "pages"},
+        "cost": {"metric": "work_us", "events": "pages", "by": "size"},
         "balance": "size",
     },
 )
@@ -91,8 +91,9 @@ def test_no_number_is_nan_or_infinite_and_none_is_missing_without_a_reason(
             observations = observe(STUDY, samples)
             compared, fitted = compare(observations), fits(observations)
             cost, balance = costs(observations), balances(observations)
+            change = changes(observations)
             summaries = summary.summarise(STUDY, samples)
-        for number in numbers([compared, fitted, cost, balance, summaries]):
+        for number in numbers([compared, fitted, cost, change, balance, summaries]):
             assert type(number) is float  # not one of numpy's, which print and store differently
             assert math.isfinite(number)
         for one in compared:
@@ -102,5 +103,11 @@ def test_no_number_is_nan_or_infinite_and_none_is_missing_without_a_reason(
             assert fit.reason or None not in (fit.slope, fit.slope_low, fit.r_squared)
         for each in cost:
             assert each.reason or None not in (each.cost, each.low, each.high)
+        for one_change in change:
+            assert one_change.reason or None not in (
+                one_change.change,
+                one_change.low,
+                one_change.high,
+            )
         for point in balance:
             assert point.reason or None not in (point.at, point.low, point.high)
