@@ -248,6 +248,13 @@ def test_clock_must_be_described() -> None:
         ("against: size", "against: n", "analysis.growth: 'n' is not a parameter or metric"),
         ("law: power", "law: cubic", "analysis.growth.1.law: "),
         ("events: faults", "events: fault", "analysis.cost: 'fault' is not a metric"),
+        ("events: faults", "events: faults, by: sizes", "analysis.cost: 'sizes' is not a param"),
+        ("events: faults", "events: faults, by: faults", "analysis.cost: 'faults' is not a param"),
+        (
+            "events: faults",
+            "events: faults, by: demand_paging",
+            "analysis.cost: by: expected a parameter beside the mode",
+        ),
         ("  cost:", "  balance: sizes\n  cost:", "analysis.balance: 'sizes' is not a parameter"),
         ("  cost:", "  balance: demand_paging\n  cost:", "a parameter beside the mode"),
         ("  total: [mmap_us, multiply_us]\n", "  balance: size\n", "and a total"),
@@ -273,6 +280,15 @@ def test_analysis_of_the_study() -> None:
     assert (analysis.mode, analysis.total) == ("demand_paging", ["mmap_us", "multiply_us"])
     assert analysis.relevant_percent == 1
     assert [each.law for each in analysis.growth] == ["linear", "power"]
+
+
+def test_what_is_asked_of_the_log_line() -> None:
+    cost = config.load_experiment("logging").analysed.cost
+    assert cost is not None
+    assert (cost.metric, cost.events, cost.by) == ("multiply_us", "faults", "log_faults")
+    paging = config.load_experiment("paging").analysed.cost
+    assert paging is not None
+    assert paging.by is None
 
 
 def test_experiment_of_a_manifest_that_was_written_before_there_was_an_analysis() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from pibed.config import Analysis, Cost, Growth
 from tests.live.reliability import Table
 from tests.live.test_faults import FAULTS, FULL_DISK
 from tests.unit.helpers import ROOT
@@ -28,3 +29,11 @@ def test_every_fault_is_documented_and_every_documented_one_tested() -> None:
         row = rows[fault.name]
         assert (row.provoked, row.status) == (fault.provoked, fault.status)
         assert row.seconds <= row.deadline_s == fault.deadline_s
+
+
+def test_every_key_of_the_analysis_is_documented() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `analysis\.(\w+)` \| (.*) \|$", text, re.MULTILINE))
+    assert list(rows) == list(Analysis.model_fields)
+    for key, record in (("growth", Growth), ("cost", Cost)):
+        assert record.model_fields.keys() <= set(re.findall(r"`(\w+)`", rows[key]))
