@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from pibed.balance import Balance, balances
 from pibed.comparison import NO_DIFFERENCE, UNDECIDED, Comparison
 from pibed.config import Experiment
-from pibed.growth import CostChange, changes
+from pibed.growth import changes
 from pibed.observations import Observations
 from pibed.plan import Cell
 from pibed.sentences import (
@@ -17,6 +17,8 @@ from pibed.sentences import (
     number,
     place,
     sentence,
+    sides,
+    switch,
     title,
     unit,
     with_unit,
@@ -33,10 +35,10 @@ def headline(observations: Observations, comparisons: Sequence[Comparison]) -> l
         return [sentence(f"nothing is compared: {observations.reason}")]
     experiment = observations.experiment
     lines = _balanced(experiment, balances(observations))
-    lines += _changed(experiment, changes(observations))
+    lines += _changed(observations)
     if deciding is None:
         return [*lines, "Nothing decides which mode is faster: the experiment has no total."]
-    decided = verdicts(experiment, comparisons, deciding)
+    decided = verdicts(observations, comparisons, deciding)
     if not decided:
         return ["Nothing is compared: no cell has samples of both modes that are ok."]
     lines += decided
@@ -46,8 +48,11 @@ def headline(observations: Observations, comparisons: Sequence[Comparison]) -> l
     return lines
 
 
-def verdicts(experiment: Experiment, comparisons: Sequence[Comparison], metric: str) -> list[str]:
+def verdicts(
+    observations: Observations, comparisons: Sequence[Comparison], metric: str
+) -> list[str]:
     """Each verdict on a metric that there is, and where it is given."""
+    experiment, all_of = observations.experiment, len(observations.blocks())
     found = [each for each in comparisons if each.metric == metric]
     groups: dict[str, list[Comparison]] = {}
     for each in found:
@@ -57,7 +62,7 @@ def verdicts(experiment: Experiment, comparisons: Sequence[Comparison], metric: 
     percent = f"{experiment.analysed.relevant_percent:g} %"
     lines = []
     for verdict, members in groups.items():
-        where = _where(experiment, [each.others for each in members], len(found))
+        where = _where(experiment, [each.others for each in members], all_of)
         if verdict == UNDECIDED:
             lines.append(f"these samples do not decide which mode is {adjective} in {what}{where}")
         elif verdict == NO_DIFFERENCE:
@@ -72,19 +77,17 @@ def _balanced(experiment: Experiment, found: Sequence[Balance]) -> list[str]:
     known = [each for each in found if each.at is not None]
     lines = []
     if known:
-        first = known[0]
         where = _where(experiment, [each.others for each in known], len(found))
-        values = _range(experiment, first.parameter, [each.at for each in known])
-        bounds = [(each.low, each.high) for each in known]
-        text = f"both modes take the same {title(experiment, first.metric)} at {values}{where}"
-        if all(low is not None and high is not None for low, high in bounds):
-            ends = min(low or 0 for low, _ in bounds), max(high or 0 for _, high in bounds)
-            text += f" (95 % interval{'s' if len(known) > 1 else ''} within {number(ends[0])} to "
-            text += f"{number(ends[1])})"
-        below = {_faster_below(each) for each in known}
-        if len(below) == 1 and (index := below.pop()) is not None:
-            low, high = (first.modes[each].label for each in (index, 1 - index))
-            text += f"; below that {low} has the smaller median, above it {high}"
+        at = [each.at for each in known if each.at is not None]
+        values = with_unit(experiment, known[0].parameter, _range(at))
+        text = f"both modes take the same {title(experiment, known[0].metric)} at {values}{where}"
+        bounds = [each for one in known for each in (one.low, one.high) if each is not None]
+        if len(bounds) == 2 * len(known):
+            name = "intervals within" if len(known) > 1 else "interval"
+            text += f" (95 % {name} {' to '.join(_ends(bounds))})"
+        apart = {sides(each, value) for each, value in zip(known, at, strict=True)}
+        if len(apart) == 1:
+            text += f"; {apart.pop()}"
         lines.append(sentence(text))
     if rest := [each for each in found if each.at is None]:
         where = _where(experiment, [each.others for each in rest], len(found))
@@ -95,47 +98,55 @@ def _balanced(experiment: Experiment, found: Sequence[Balance]) -> list[str]:
     return lines
 
 
-def _faster_below(balance: Balance) -> int | None:
-    """Which mode has the smaller median at the smallest value; None if they are equal there."""
-    gap = balance.points[0][1]
-    return None if gap == 0 else int(gap > 0)
-
-
-def _changed(experiment: Experiment, found: Sequence[CostChange]) -> list[str]:
+def _changed(observations: Observations) -> list[str]:
     """What a parameter changes in the cost of an event, and where that can be told."""
+    experiment, found = observations.experiment, changes(observations)
     lines = []
     for values in dict.fromkeys(each.values for each in found):
         group = [each for each in found if each.values == values]
-        told = [
-            each
-            for each in group
-            if each.low is not None and each.high is not None and not each.low <= 0 <= each.high
-        ]
         first = group[0]
-        before, after = (label(experiment, first.parameter, value) for value in values)
-        switch = f"{title(experiment, first.parameter)} {after} instead of {before}"
+        blocks = observations.blocks(first.parameter)
+        change = switch(experiment, first.parameter, values)
         events = f"of the {title(experiment, first.events)}"
         metric, kind = title(experiment, first.metric), unit(experiment, first.metric)
-        for more, verb, to in ((True, "adds", "to"), (False, "takes", "from")):
-            members = [each for each in told if ((each.change or 0) > 0) == more]
-            if members:
-                where = _where(experiment, [each.others for each in members], len(group))
-                shown = enumeration(number(round(abs(each.change or 0), 3)) for each in members)
-                if len(members) > _FEW:
-                    sizes = [abs(each.change or 0) for each in members]
-                    shown = f"{number(min(sizes))} to {number(max(sizes))}"
-                how = f"{verb} {shown} {kind} {to} {metric}"
-                lines.append(f"{switch} {how} for each {events}{where}")
-        if rest := [each for each in group if each not in told]:
-            where = _where(experiment, [each.others for each in rest], len(group))
-            lines.append(f"what {switch} changes in the cost of one {events} cannot be told{where}")
+        rest = dict.fromkeys(blocks)
+        for verb, to, sign in (("adds", "to", 1), ("takes", "from", -1)):
+            # An interval that lies on one side of 0.
+            told = {
+                each.others: abs(each.change)
+                for each in group
+                if each.change is not None
+                and each.low is not None
+                and each.high is not None
+                and min(sign * each.low, sign * each.high) > 0
+            }
+            if told:
+                where = _where(experiment, list(told), len(blocks))
+                how = f"{verb} {_sizes(list(told.values()))} {kind} {to} {metric}"
+                lines.append(f"{change} {how} for each {events}{where}")
+            rest = {each: None for each in rest if each not in told}
+        if rest:
+            where = _where(experiment, list(rest), len(blocks))
+            lines.append(f"what {change} changes in the cost of one {events} cannot be told{where}")
     return [sentence(line) for line in lines]
 
 
-def _range(experiment: Experiment, parameter: str, values: Collection[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    ends = dict.fromkeys(number(float(f"{each:.4g}")) for each in (min(known), max(known)))
-    return with_unit(experiment, parameter, " to ".join(ends))
+def _sizes(values: Sequence[float]) -> str:
+    """Each in its order where they are few, otherwise from which to which."""
+    words = [number(value) for value in values]
+    if len(set(words)) == 1:
+        return words[0]
+    return enumeration(words) if len(words) <= _FEW else _range(values)
+
+
+def _range(values: Sequence[float]) -> str:
+    return " to ".join(dict.fromkeys(_ends(values)))
+
+
+def _ends(values: Sequence[float]) -> list[str]:
+    """The smallest and the largest, with four digits."""
+    ordered = sorted(values)
+    return [number(float(f"{each:.4g}")) for each in (ordered[0], ordered[-1])]
 
 
 def _where(experiment: Experiment, members: Sequence[Cell], all_of: int) -> str:
@@ -143,10 +154,12 @@ def _where(experiment: Experiment, members: Sequence[Cell], all_of: int) -> str:
     names = [name for name, _ in members[0].values]
     if not names:
         return ""
+    if len(members) == 1:
+        return f" at {place(experiment, members[0])}"
     if len(names) == 1 and all_of <= _FEW:
         values = [label(experiment, *each.values[0]) for each in members]
         return f" at {with_unit(experiment, names[0], enumeration(values))}"
-    if all_of == 1:
-        return f" at {place(experiment, members[0])}"
     share = f"all {all_of}" if len(members) == all_of else f"{len(members)} of {all_of}"
+    if len(names) == 1:
+        return f" at {share} values of {title(experiment, names[0])}"
     return f" in {share} combinations of {enumeration(title(experiment, name) for name in names)}"

@@ -173,7 +173,7 @@ def _findings(
         ("Which mode is faster", [sentences.compared(experiment, each) for each in deciding]),
         (
             "Its parts",
-            [line for part in parts for line in headline.verdicts(experiment, comparisons, part)],
+            [line for part in parts for line in headline.verdicts(observations, comparisons, part)],
         ),
         ("How it grows", [sentences.fitted(experiment, each) for each in fits(observations)]),
         (

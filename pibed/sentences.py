@@ -155,7 +155,7 @@ def costed(experiment: Experiment, cost: EventCost) -> str:
     )
     known = cost.low is not None and cost.high is not None
     bounds = f" (95 % interval {number(cost.low or 0)} to {number(cost.high or 0)})"
-    bounds = bounds if known else f" (no interval: {cost.reason})"
+    bounds = bounds if known else f" ({cost.reason})"
     if cost.low is not None and cost.high is not None and cost.low <= 0 <= cost.high:
         words = f"no cost of one of the {events} in {metric} can be told from 0: "
         return sentence(f"{where}{words}{amount(cost.cost, kind)}{bounds}; {apart}")
@@ -173,24 +173,29 @@ def changed(experiment: Experiment, found: CostChange) -> str:
     where = _at(experiment, found.others)
     metric, events = title(experiment, found.metric), title(experiment, found.events)
     kind = unit(experiment, found.metric)
-    before, after = (label(experiment, found.parameter, value) for value in found.values)
-    switch = f"{title(experiment, found.parameter)} {after} instead of {before}"
+    change = switch(experiment, found.parameter, found.values)
+    question = f"what {change} changes in the cost of one of the {events}"
     if found.change is None:
-        return sentence(f"{where}what {switch} changes is not known; {found.reason}")
+        return sentence(f"{where}{question} is not known; {found.reason}")
     low, high = found.low, found.high
     if low is None or high is None:
-        bounds = f" (no interval: {found.reason})"
-    elif found.change < 0:
-        bounds = f" (95 % interval {number(-high)} to {number(-low)})"
-    else:
+        bounds = f" ({found.reason})"
+    elif low <= 0 <= high or found.change > 0:
         bounds = f" (95 % interval {number(low)} to {number(high)})"
+    else:
+        bounds = f" (95 % interval {number(-high)} to {number(-low)})"
     if low is not None and high is not None and low <= 0 <= high:
-        words = f"what {switch} changes in the cost of one of the {events} cannot be told from 0: "
-        shown = f"{amount(found.change, kind)} of {metric} (95 % interval {number(low)} to "
-        return sentence(f"{where}{words}{shown}{number(high)})")
+        shown = f"{amount(found.change, kind)} of {metric}{bounds}"
+        return sentence(f"{where}{question} cannot be told from 0: {shown}")
     verb, to = ("adds", "to") if found.change >= 0 else ("takes", "from")
     size = amount(abs(found.change), kind)
-    return sentence(f"{where}{switch} {verb} {size} {to} {metric} for each of the {events}{bounds}")
+    return sentence(f"{where}{change} {verb} {size} {to} {metric} for each of the {events}{bounds}")
+
+
+def switch(experiment: Experiment, parameter: str, values: tuple[int, int]) -> str:
+    """The change of a parameter: `log line on instead of off` for the values (0, 1)."""
+    before, after = (label(experiment, parameter, value) for value in values)
+    return with_unit(experiment, parameter, f"{after} instead of {before}")
 
 
 def balanced(experiment: Experiment, balance: Balance) -> str:
@@ -211,19 +216,24 @@ def balanced(experiment: Experiment, balance: Balance) -> str:
         bounds = f" (95 % interval {bound}: {balance.reason})"
     elif balance.reason:
         bounds = f" ({balance.reason})"
-    sides = []
-    for side, points in (
-        ("below", [gap for value, gap in balance.points if value < balance.at and gap]),
-        ("above", [gap for value, gap in balance.points if value > balance.at and gap]),
-    ):
-        if points:
-            faster = balance.modes[0 if points[0] < 0 else 1].label
-            sides.append(f"{side} it {faster} has the smaller median")
     value = with_unit(experiment, balance.parameter, number(balance.at))
     return sentence(
         f"{where}both modes take the same {title(experiment, balance.metric)} at "
-        f"{value}{bounds}; {', '.join(sides)}"
+        f"{value}{bounds}; {sides(balance, balance.at)}"
     )
+
+
+def sides(balance: Balance, at: float) -> str:
+    """Which mode has the smaller median below the balance, and which above it, where measured."""
+    words: list[str] = []
+    for side, gaps in (
+        ("below", [gap for value, gap in balance.points if value < at and gap]),
+        ("above", [gap for value, gap in balance.points if value > at and gap]),
+    ):
+        if gaps:
+            less = balance.modes[0 if gaps[0] < 0 else 1].label
+            words.append(f"{side} that {less}{'' if words else ' has the smaller median'}")
+    return ", ".join(words)
 
 
 def sentence(words: str) -> str:

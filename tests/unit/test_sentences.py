@@ -11,9 +11,10 @@ import pytest
 from pibed import sentences
 from pibed.balance import balances
 from pibed.comparison import compare
-from pibed.growth import costs, fits
+from pibed.growth import CostChange, changes, costs, fits
 from pibed.headline import headline
 from pibed.observations import observe
+from pibed.plan import Cell
 from pibed.samples import Number, Sample
 from tests.unit.helpers import experiment, measured
 from tests.unit.test_statistics import POOLS, STUDY, numbers, odd_run
@@ -129,11 +130,11 @@ def test_many_combinations_are_counted() -> None:
     }  # fmt: skip
     cells = {(mode, size): SLOW if mode == 0 else FAST for mode in (0, 1) for size in sizes}
     assert answer(cells, parameters=parameters) == [
-        "Eager is faster in work in all 8 combinations of size."
+        "Eager is faster in work at all 8 values of size."
     ]
     assert answer(cells | {(0, 3): FAST}, parameters=parameters) == [
-        "Eager is faster in work in 7 of 8 combinations of size.",
-        "The modes differ by no more than 1 % in work in 1 of 8 combinations of size.",
+        "Eager is faster in work at 7 of 8 values of size.",
+        "The modes differ by no more than 1 % in work at size 3.",
     ]
 
 
@@ -210,8 +211,72 @@ def test_costs() -> None:
     assert "no cost of one of the pages in work can be told from 0: " in costed(
         (steady, steady[::-1]), (10, 0)
     )
-    assert "(no interval: no interval below 6" in costed((steady[:2], less[:2]), (10, 0))
+    assert "to work (no interval below 6 samples: lazy has 2, eager has 2); " in costed(
+        (steady[:2], less[:2]), (10, 0)
+    )
     assert "no cost of one of the pages; both modes have the same" in costed((steady, less), (8, 8))
+
+
+LINE = {
+    "title": "log line",
+    "values": [0, 1],
+    "minimum": 0,
+    "maximum": 1,
+    "labels": {0: "off", 1: "on"},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "low", "high", "reason", "text"),
+    [
+        (3.0, 2.5, 3.5, "",
+         "at size 64, log line on instead of off adds 3 µs to work for each of the pages (95 % "
+         "interval 2.5 to 3.5)."),
+        (-3.0, -3.5, -2.5, "",
+         "at size 64, log line on instead of off takes 3 µs from work for each of the pages (95 % "
+         "interval 2.5 to 3.5)."),
+        (0.5, -1.0, 2.0, "",
+         "at size 64, what log line on instead of off changes in the cost of one of the pages "
+         "cannot be told from 0: 0.5 µs of work (95 % interval -1 to 2)."),
+        (-0.5, -2.0, 1.0, "",
+         "at size 64, what log line on instead of off changes in the cost of one of the pages "
+         "cannot be told from 0: -0.5 µs of work (95 % interval -2 to 1)."),
+        (0.0, 0.0, 0.0, "",
+         "at size 64, what log line on instead of off changes in the cost of one of the pages "
+         "cannot be told from 0: 0 µs of work (95 % interval 0 to 0)."),
+        (-3.0, None, None, "no interval below 6 samples: lazy has 2",
+         "at size 64, log line on instead of off takes 3 µs from work for each of the pages (no "
+         "interval below 6 samples: lazy has 2)."),
+        (None, None, None, "nothing to divide by",
+         "at size 64, what log line on instead of off changes in the cost of one of the pages is "
+         "not known; nothing to divide by."),
+    ],
+)  # fmt: skip
+def test_changes(
+    change: float | None, low: float | None, high: float | None, reason: str, text: str
+) -> None:
+    study = experiment(parameters=experiment().model_dump()["parameters"] | {"line": LINE})
+    at = Cell((("size", 64),))
+    found = CostChange(at, "work_us", "pages", "line", (0, 1), change, low, high, reason)
+    assert sentences.changed(study, found) == f"A{text[1:]}"
+    nowhere = CostChange(Cell(()), "work_us", "pages", "line", (0, 1), change, low, high, reason)
+    words = text.removeprefix("at size 64, ")
+    assert sentences.changed(study, nowhere) == f"{words[0].upper()}{words[1:]}"
+
+
+def test_a_parameter_whose_title_has_a_unit() -> None:
+    touched = {"title": "touched [%]", "values": [0, 20], "minimum": 0, "maximum": 100}
+    study = experiment(parameters=experiment().model_dump()["parameters"] | {"touched": touched})
+    assert sentences.title(study, "touched") == "touched"
+    assert sentences.with_unit(study, "touched", "20 to 30") == "20 to 30 % touched"
+    assert sentences.with_unit(study, "size", "64") == "size 64"
+    at = Cell((("eager", 1), ("size", 64), ("touched", 20)))
+    assert sentences.place(study, at) == "mode eager, size 64, 20 % touched"
+    assert sentences.place(study, Cell(())) == ""
+    found = CostChange(Cell(()), "work_us", "pages", "touched", (0, 20), 2.0, 1.0, 3.0, "")
+    assert sentences.changed(study, found) == (
+        "20 instead of 0 % touched adds 2 µs to work for each of the pages (95 % interval 1 to 3)."
+    )
 
 
 def balanced(lazy: dict[int, list[int]], eager: dict[int, list[int]]) -> str:
@@ -230,10 +295,10 @@ def balanced(lazy: dict[int, list[int]], eager: dict[int, list[int]]) -> str:
 def test_balance() -> None:
     near = {64: FAST, 128: SLOW}
     assert balanced(near, {64: SLOW, 128: FAST}) == (
-        "Both modes take the same work at size 96 (95 % interval 96 to 96); below it lazy has the "
-        "smaller median, above it eager has the smaller median."
+        "Both modes take the same work at size 96 (95 % interval 96 to 96); below that lazy has "
+        "the smaller median, above that eager."
     )
-    assert "below it eager has the smaller" in balanced({64: SLOW, 128: FAST}, near)
+    assert "below that eager has the smaller" in balanced({64: SLOW, 128: FAST}, near)
     assert "No balance in size; none in range: lazy is faster from 64 to 128." in balanced(
         {64: FAST, 128: FAST}, {64: SLOW, 128: SLOW}
     )
@@ -256,6 +321,7 @@ def test_sentences_of_odd_runs(pool: list[Number]) -> None:
         lines += [sentences.compared(STUDY, each) for each in comparisons]
         lines += [sentences.fitted(STUDY, each) for each in fits(observations)]
         lines += [sentences.costed(STUDY, each) for each in costs(observations)]
+        lines += [sentences.changed(STUDY, each) for each in changes(observations)]
         lines += [sentences.balanced(STUDY, each) for each in balances(observations)]
         assert len(numbers(comparisons)) or "compared" in lines[0]
         for line in lines:
