@@ -410,6 +410,9 @@ def test_no_change_is_asked_for() -> None:
     }
     assert changed(switch(0, 1, cost=False), work, EVENTS) == []
     assert changed(switch(1), work, EVENTS) == []
+    one_mode = switch(0, 1).model_dump()
+    one_mode["parameters"]["eager"]["values"] = [0]
+    assert changed(Experiment.model_validate(one_mode), work, EVENTS) == []
     assert changes(observe(study(), [])) == []
 
 
@@ -448,13 +451,15 @@ def test_why_there_is_no_change_is_not_why_there_is_no_interval() -> None:
     assert found.reason == "both modes have the same median of pages: nothing to divide by"
 
 
-def test_a_change_without_bound_has_a_reason() -> None:
-    # In 1.6 % of the resamples the events of one cost are all alike, in another 1.6 % those of the
-    # other: each cost has its interval, but the change is unbounded in more than 2.5 %.
+def beyond(rows: tuple[int, int]) -> tuple[list[EventCost], CostChange]:
+    """Costs of -2 and 2 whose events are all alike in the resamples with many of some rounds.
+
+    These are 1.6 % of the resamples: rounds 0 to 2, or 3 to 5, and so on, for each value of `line`.
+    """
     spec = switch(0, 1)
     samples = []
-    for line in (0, 1):
-        pages: Column = [0 if row // 3 == line else 2 for row in range(13)]
+    for line, alike in enumerate(rows):
+        pages: Column = [0 if row // 3 == alike else 2 for row in range(13)]
         lazy: dict[str, Column] = {"work_us": [9 if line else 1] * 13, "pages": pages}
         eager: dict[str, Column] = {"work_us": [5] * 13, "pages": [0] * 13}
         samples += measured(spec, {(line, 0, 4): lazy, (line, 1, 4): eager})
@@ -462,6 +467,31 @@ def test_a_change_without_bound_has_a_reason() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         (found,) = changes(observations)
-    assert [(each.low, each.high) for each in costs(observations)] == [(-2, -2), (2, 2)]
+    return costs(observations), found
+
+
+def test_a_change_without_bound_has_a_reason() -> None:
+    # Each cost has its interval, but the change is unbounded in more than 2.5 % of the resamples.
+    each, found = beyond((0, 1))
+    assert [(cost.low, cost.high) for cost in each] == [(-2, -2), (2, 2)]
     assert (found.change, found.low, found.high) == (4, None, None)
     assert "resamples have the same median of pages in both modes" in found.reason
+
+
+def test_a_change_that_few_resamples_leave_unbounded() -> None:
+    _, found = beyond((0, 0))
+    assert (found.change, found.low, found.high, found.reason) == (4, 4, 4, "")
+
+
+def test_resamples_in_which_no_cost_has_a_bound_do_not_count() -> None:
+    spec = switch(0, 1)
+    samples = []
+    for line in (0, 1):
+        pages: Column = [0 if row < 3 else 2 for row in range(13)]
+        lazy: dict[str, Column] = {"work_us": [7 + 2 * line] * 13, "pages": pages}
+        eager: dict[str, Column] = {"work_us": [5] * 13, "pages": [0] * 13}
+        samples += measured(spec, {(line, 0, 4): lazy, (line, 1, 4): eager})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (found,) = changes(observe(spec, samples))
+    assert (found.change, found.low, found.high, found.reason) == (1, 1, 1, "")

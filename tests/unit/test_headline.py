@@ -319,6 +319,19 @@ def test_a_switch_in_many_combinations() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (6, "1, 2, 3, 4, 5 and 6 µs to work for each of the pages at size 1, 2, 3, 4, 5 and 6."),
+        (7, "1 to 7 µs to work for each of the pages at all 7 values of size."),
+    ],
+)
+def test_up_to_six_places_are_named(count: int, words: str) -> None:
+    sizes: dict[str, Any] = {"size": parameter("size", range(1, count + 1))}
+    (line,) = switched(lambda at, _: 5 + at["line"] * at["size"], **sizes)
+    assert line == f"Log line on instead of off adds {words}"
+
+
 def test_a_switch_of_three_values_that_has_a_unit() -> None:
     delay = parameter("delay [ms]", [1, 5, 9])
     assert switched(lambda at, _: 5 + at["line"], line=delay) == [
