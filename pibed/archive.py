@@ -113,6 +113,8 @@ def _require_of(experiment: Experiment, found: Sequence[Sample]) -> None:
             raise ValueError(f"{where}: no cell of the experiment")
         if each.metrics.keys() != (experiment.metrics.keys() if each.status == "ok" else set()):
             raise ValueError(f"{where}: other metrics than a sample that is {each.status} has")
+        if not 1 <= each.round <= experiment.rounds:
+            raise ValueError(f"{where}: the experiment has {experiment.rounds} rounds")
         if (each.round, cell) in seen:
             raise ValueError(f"{where}: the cell is there twice")
         seen.add((each.round, cell))

@@ -41,11 +41,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Failing:
-    """A cell of which a larger share of samples is not `ok` in the second run."""
+    """A cell of which a larger share of samples is missing or not `ok` in the second run."""
 
     cell: Cell
     before: tuple[int, int]
-    """Samples that are not `ok`, and all samples."""
+    """Samples that are missing or not `ok`, and all that were planned."""
     after: tuple[int, int]
 
 
@@ -118,9 +118,11 @@ def changes(before: Archived, after: Archived) -> Changes:
             shifted = replace(a, rounds=a.rounds + len(new.counts))
             compared.append(measure(cell, metric, modes, (b, shifted), counts))
             same.append(_numbers(before, cell, metric) == _numbers(after, place, metric))
-    if not compared:
+    failing = tuple(_failing(before, after))
+    if not compared and not (failing and after.samples):
+        why = "".join(f"; {run.name}: {note}" for run in (before, after) for note in run.notes)
         raise UsageError(
-            f"{before.name} and {after.name}: there is no cell that both have samples of",
+            f"{before.name} and {after.name}: there is no cell that both have samples of{why}",
             fix="compare runs that have a choice of parameters in common",
         )
     judged = judge_all(compared, relevant / 100)
@@ -133,7 +135,7 @@ def changes(before: Archived, after: Archived) -> Changes:
             Change(each.others, each, _verdict(each, identical))
             for each, identical in zip(judged, same, strict=True)
         ),
-        tuple(_failing(before, after)),
+        failing,
         tuple(notes),
     )
 
@@ -187,20 +189,18 @@ def _numbers(run: Archived, cell: Cell, metric: str) -> dict[int, float]:
 
 
 def _failing(before: Archived, after: Archived) -> Iterable[Failing]:
-    counted = []
-    for run in (before, after):
-        every: Counter[tuple[tuple[str, int], ...]] = Counter()
-        bad: Counter[tuple[tuple[str, int], ...]] = Counter()
-        for sample in run.samples:
-            key = tuple(sorted(sample.parameters.items()))
-            every[key] += 1
-            bad[key] += sample.status != "ok"
-        counted.append((bad, every))
-    (bad_a, every_a), (bad_b, every_b) = counted
+    """The cells of both runs of whose planned samples a larger share is missing or not `ok`."""
+    good = [
+        Counter(tuple(sorted(s.parameters.items())) for s in run.samples if s.status == "ok")
+        for run in (before, after)
+    ]
+    planned = before.experiment.rounds, after.experiment.rounds
+    common = {tuple(sorted(cell.values)) for cell in cells(after.experiment)}
     for cell in cells(before.experiment):
         key = tuple(sorted(cell.values))
-        if every_a[key] and every_b[key] and bad_b[key] * every_a[key] > bad_a[key] * every_b[key]:
-            yield Failing(cell, (bad_a[key], every_a[key]), (bad_b[key], every_b[key]))
+        bad = planned[0] - good[0][key], planned[1] - good[1][key]
+        if key in common and bad[1] * planned[0] > bad[0] * planned[1]:
+            yield Failing(cell, (bad[0], planned[0]), (bad[1], planned[1]))
 
 
 def _missing(
@@ -297,14 +297,14 @@ def table(experiment: Experiment, shown: Sequence[Change], title: str) -> Table:
         metric = "total" if each.metric == TOTAL else sentences.title(experiment, each.metric)
         bounds = "-"
         if found.ratio_low is not None and found.ratio_high is not None:
-            bounds = f"{found.ratio_low:.4f} to {found.ratio_high:.4f}"
+            bounds = f"{found.ratio_low:.5g} to {found.ratio_high:.5g}"
         result.add_row(
             *(escape(sentences.label(experiment, *pair)) for pair in each.cell.values),
             escape(f"{metric} [{kind}]"),
             f"{found.n[1]}, {found.n[0]}",
             sentences.number(found.medians[1]),
             sentences.number(found.medians[0]),
-            "-" if found.ratio is None else f"{found.ratio:.4f}",
+            "-" if found.ratio is None else f"{found.ratio:.5g}",
             bounds,
             "-" if found.p_holm is None else f"{found.p_holm:.2g}",
             each.verdict,
@@ -330,7 +330,7 @@ def conclusions(found: Changes) -> Iterable[str]:
     for failing in found.failing:
         yield (
             f"worse: {sentences.place(experiment, failing.cell)}: {failing.after[0]} of "
-            f"{failing.after[1]} samples are not ok, after {failing.before[0]} of "
+            f"{failing.after[1]} samples are missing or not ok, after {failing.before[0]} of "
             f"{failing.before[1]}"
         )
     counts = [

@@ -77,7 +77,10 @@ def write(plots: Iterable[Plot], folder: Path) -> list[Path]:
         written.append(path(folder, plot, form))
     for old in itertools.chain.from_iterable(place.glob(f"*.{form}") for form in FORMATS):
         if old not in written:
-            old.unlink()
+            try:
+                old.unlink(missing_ok=True)
+            except OSError as error:
+                raise explain(error, old) from error
     return written
 
 

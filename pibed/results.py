@@ -189,7 +189,8 @@ def make_folder(root: Path, name: str, now: datetime.datetime) -> Path:
 
 def write_file(target: Path, content: str | bytes) -> None:
     """Writes a file that appears by rename; raises HostError when it cannot be written."""
-    unfinished = target.parent / f".{target.name}.unfinished"
+    # Another process may write the same file, such as a report that is made twice at a time.
+    unfinished = target.parent / f".{target.name}.{os.getpid()}.unfinished"
     try:
         with unfinished.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)

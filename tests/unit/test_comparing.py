@@ -128,13 +128,13 @@ def test_more_samples_that_are_not_ok_are_worse(tmp_path: Path) -> None:
     a, b = run(tmp_path, "a", lazy64=CALM), run(tmp_path, "b", lazy64=CALM[:7], bad=bad)
     (failing,) = changes(a, b).failing
     assert (failing.before, failing.after) == ((0, 8), (1, 8))
-    assert "worse: mode lazy, size 64: 1 of 8 samples are not ok, after 0 of 8" in conclusions(
+    assert "worse: mode lazy, size 64: 1 of 8 samples are missing or not ok, after 0 of 8" in conclusions(
         changes(a, b)
     )
     assert changes(b, a).failing == ()
-    # One of four is a larger share than one of eight.
+    # What is missing counts as what is not ok.
     c = run(tmp_path, "c", lazy64=CALM[:3], bad=bad)
-    assert [each.after for each in changes(b, c).failing] == [(1, 4)]
+    assert [each.after for each in changes(b, c).failing] == [(5, 8)]
     assert changes(c, b).failing == ()
 
 
@@ -160,6 +160,24 @@ def test_how_the_runs_were_made_is_told(tmp_path: Path) -> None:
 
 
 # Refused
+
+
+def test_cell_that_has_vanished_is_worse(tmp_path: Path) -> None:
+    a = run(tmp_path, "a", lazy64=CALM, lazy128=CALM)
+    for name, left in (("b", {"lazy64": CALM}), ("c", {"lazy64": CALM, "lazy128": CALM[:5]})):
+        b = run(tmp_path, name, **left)
+        (failing,) = changes(a, b).failing
+        assert failing.cell.as_dict() == {"eager": 0, "size": 128}
+        assert failing.after == (8 - len(left.get("lazy128", [])), 8)
+        assert changes(b, a).failing == ()
+
+
+def test_run_whose_samples_all_failed_is_worse(tmp_path: Path) -> None:
+    bad = [Sample("small", n, 1, "panic", {"eager": 0, "size": 64}, {}) for n in range(1, 9)]
+    a, b = run(tmp_path, "a", lazy64=CALM), run(tmp_path, "b", bad=bad)
+    found = changes(a, b)
+    assert found.changes == ()
+    assert [each.after for each in found.failing] == [(8, 8)]
 
 
 def test_runs_without_common_samples(tmp_path: Path) -> None:
