@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 from pibed.growth import CostChange, EventCost, changes, costs
@@ -27,11 +28,11 @@ def explained(observations: Observations, published: Sequence[Published]) -> lis
     cost = observations.analysis.cost
     if cost is None or cost.by != LOG or cost.metric != _METRIC:
         return []
+    both = list(itertools.product(changes(observations), costs(observations)))
     found = [
         (size, change, without)
         for size in DIFFERENT
-        for change in changes(observations)
-        for without in costs(observations)
+        for change, without in both
         if change.others.as_dict() == {SIZE: size}
         and change.values == (0, 1)
         and without.others.as_dict() == {SIZE: size, LOG: 0}
@@ -57,16 +58,29 @@ def _share(
     size: int, change: CostChange, without: EventCost, published: Sequence[Published]
 ) -> str:
     penalty, width = on_the_pi(published, size)
-    line, rest = change.change or 0.0, without.cost or 0.0
-    bounds = ""
-    if change.low is not None and change.high is not None:
-        bounds = f" (95 % interval {number(change.low)} to {number(change.high)})"
+    line = _here("storing the log line", change.change, change, penalty)
+    rest = _here("the rest of a fault", without.cost, without, penalty)
     return (
         f"At size {size} demand paging took {penalty:,.0f} ± {width:,.0f} µs longer for each fault "
-        f"on the Pi; here storing the log line takes {number(line)} µs{bounds}, "
-        f"{100 * line / penalty:.2g} % of that, and the rest of a fault {number(rest)} µs, "
-        f"{100 * rest / penalty:.2g} %."
+        f"on the Pi; here {line}, and {rest}."
     )
+
+
+def _here(what: str, value: float | None, found: CostChange | EventCost, penalty: float) -> str:
+    """What a part of a fault takes in this run, and how much of the Pi's penalty that is."""
+    took = value or 0.0
+    bounds = found.reason
+    if found.low is not None and found.high is not None:
+        bounds = f"95 % interval {number(found.low)} to {number(found.high)}"
+    shown = f"{number(took)} µs ({bounds})"
+    if _costs(took, found):
+        return f"{what} takes {shown}, {_percent(took / penalty)} of that"
+    return f"{what} shows no cost: {shown}"
+
+
+def _costs(value: float, found: CostChange | EventCost) -> bool:
+    """Whether there is a cost that can be told from 0, as far as there is an interval."""
+    return value > 0 and (found.low is None or found.low > 0)
 
 
 def _range(
@@ -80,13 +94,18 @@ def _range(
         "waits for it."
     )
     penalties = [on_the_pi(published, size)[0] for size, _, _ in found]
-    shares = [
-        (change.change or 0.0) / penalty
-        for (_, change, _), penalty in zip(found, penalties, strict=True)
+    lines = [(change.change or 0.0, change) for _, change, _ in found]
+    stored = [
+        min(1.0, took / penalty) if _costs(took, change) else 0.0
+        for (took, change), penalty in zip(lines, penalties, strict=True)
     ]
-    most = "all of it" if printing >= max(penalties) else f"{printing / max(penalties):.0%} of it"
+    most = "all of it" if printing >= max(penalties) else _percent(printing / max(penalties))
     yield (
         "So, as far as an emulator's clock can tell, the log line may have been from "
-        f"{100 * min(shares):.2g} % of the Pi's penalty, if it was only stored, to {most}, "
-        "if it was printed; the study does not say which."
+        f"{_percent(min(stored))} of the Pi's penalty, if it was only stored, to {most}, if it was "
+        "printed; the study does not say which."
     )
+
+
+def _percent(share: float) -> str:
+    return f"{number(float(f'{100 * share:.2g}'))} %"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ DIFFERENT, ALIKE = (256, 512), (64, 128)
 
 _MODES = {"demand paging": 1, "pre-paging": 0}
 _METRICS = {"mmap": "mmap_us", "multiply": "multiply_us"}
+_CELLS = (_MODES.values(), (*ALIKE, *DIFFERENT), _METRICS.values())
 
 # Student's t for 95 % with 9 degrees of freedom: ten runs each, the variances not taken as equal.
 _T9 = 2.262
@@ -59,7 +61,7 @@ def read(folder: Path) -> list[Published]:
         with (folder / "pi-prepaging-runs.csv").open(encoding="utf-8", newline="") as file:
             runs = list(csv.DictReader(file))
         with (folder / "pi-summary.csv").open(encoding="utf-8", newline="") as file:
-            return [
+            published = [
                 Published(
                     _MODES[row["mode"]],
                     int(row["size"]),
@@ -75,6 +77,11 @@ def read(folder: Path) -> list[Published]:
                 )
                 for row in csv.DictReader(file)
             ]
+        there = {(each.mode, each.size, each.metric) for each in published}
+        if lacks := sorted(set(itertools.product(*_CELLS)) - there):
+            mode, size, metric = lacks[0]
+            raise ValueError(f"pi-summary.csv lacks {metric} with {MODE}={mode} at size {size}")
+        return published
     except OSError as error:
         raise HostError.from_os(error, folder, fix) from error
     except (KeyError, TypeError, ValueError) as error:
