@@ -223,10 +223,12 @@ def draw_medians(
 
     Returns the line's sign and, if there are intervals, theirs by its text in the legend.
     """
-    x = [sizes.place(value, index) for value, _ in found]
+    # The line is where it belongs; what is around it lies beside that of the other mode.
+    x = [float(value) for value, _ in found]
+    beside = [sizes.place(value, index) for value, _ in found]
     y = [series.median for _, series in found]
     around = [median_interval(series.values.tolist()) for _, series in found]
-    bars = canvas.spans(axes, look.colour, zip(x, y, around, strict=True))
+    bars = canvas.spans(axes, look.colour, zip(beside, y, around, strict=True))
     line = canvas.line(axes, look, x, y, join=True)
     return line, {INTERVAL: canvas.span()} if bars is not None else {}
 

@@ -32,6 +32,16 @@ def _inside_checkout(path: str) -> str:
 RelativePath = Annotated[str, AfterValidator(_inside_checkout)]
 
 
+def _in_one_line(text: str) -> str:
+    # Such characters could turn the words around them on a screen or a page.
+    if not text.isprintable():
+        raise ValueError("expected words without control characters")
+    return text
+
+
+Words = Annotated[str, AfterValidator(_in_one_line)]
+
+
 class Record(BaseModel):
     """Base of all configuration: immutable, strict about types, no unknown keys."""
 
@@ -186,9 +196,9 @@ class Metric(Record):
     """Regular expression over the output; its one group is the number."""
     counter: Annotated[str, Field(pattern=r"^/\S+$")] | None = None
     """File in the guest; the metric is by how much its number grew during the run."""
-    unit: str
+    unit: Words
     """Unit of the number, such as µs or pages."""
-    title: str
+    title: Words
     """Name for people."""
     table: bool = False
     """Whether the table at the end of a sweep shows it."""
@@ -214,9 +224,9 @@ class Parameter(Record):
     """The values that are measured."""
     minimum: int
     maximum: int
-    title: str
+    title: Words
     """Name for people."""
-    labels: dict[int, str] = {}
+    labels: dict[int, Words] = {}
     """Names for single values."""
 
     @model_validator(mode="after")
@@ -270,7 +280,7 @@ class Experiment(Record):
 
     schema_version: Literal[1]
     name: Name
-    title: str
+    title: Words
     module: Module
     workload: Workload
     parameters: Annotated[dict[Identifier, Parameter], Field(min_length=1)]

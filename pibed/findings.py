@@ -13,7 +13,6 @@ from typing import Literal
 
 from pibed import penalty, reference, sentences
 from pibed.archive import Archived
-from pibed.balance import balances
 from pibed.comparison import Comparison, compare, resampled_ratio
 from pibed.config import Clock, Experiment, Growth, checkout
 from pibed.errors import UsageError
@@ -118,6 +117,7 @@ def brief(run: Archived) -> list[str]:
             for each in findings(observations, published)
         ),
         *penalty.explained(observations, published),
+        _MEANING[run.recorded.machine.clock],
         f"The numbers, and what the clock means for them: invoke compare {run.name} pi",
     ]
 
@@ -270,11 +270,11 @@ def _slower(
         low, high = found.ratio_low - 1, found.ratio_high - 1
         if -width <= low and high <= width:
             # What the Pi's ten runs would have shown no more than they did.
-            yield Statement("reproduced", f"{label}: {_measured(found)}")
+            yield Statement("reproduced", f"{label}: {_excess(found)}")
         elif low > width or high < -width:
-            yield Statement("not reproduced", f"{label}: {_measured(found)}")
+            yield Statement("not reproduced", f"{label}: {_excess(found)}")
         else:
-            yield Statement("undecided", f"{label}: {_measured(found)}")
+            yield Statement("undecided", f"{label}: {_excess(found)}")
 
 
 def _wins(
@@ -295,7 +295,7 @@ def _wins(
                 0, _at(observations, comparisons, observations.deciding, size), label
             )
     elif TOUCHED in experiment.parameters:
-        yield from _touched(observations, comparisons, 100, 0, "pre-paging wins")
+        yield _touched(observations, comparisons, 100, 0, "pre-paging wins")
     else:
         yield Statement("undecided", "pre-paging wins: this run has no sizes")
 
@@ -310,15 +310,7 @@ def _little(observations: Observations, comparisons: Sequence[Comparison]) -> It
         )
         return
     least = min(experiment.parameters[TOUCHED].values)
-    yield from _touched(observations, comparisons, least, 1, "demand paging wins")
-    for each in balances(observations):
-        known = each.at is not None
-        yield Statement(
-            "reproduced"
-            if known and each.low is not None and each.high is not None
-            else "undecided",
-            f"a balance between the two: {sentences.balanced(experiment, each).rstrip('.')}",
-        )
+    yield _touched(observations, comparisons, least, 1, "demand paging wins")
 
 
 def _touched(
@@ -327,17 +319,32 @@ def _touched(
     percent: int,
     mode: int,
     label: str,
-) -> Iterable[Statement]:
+) -> Statement:
+    """Whether a mode wins where so much is touched, in all combinations of the other parameters."""
     found = [
         each
         for each in comparisons
         if each.metric == observations.deciding and each.others.as_dict().get(TOUCHED) == percent
     ]
+    label = f"{label} with {percent} % touched"
     if not found:
-        yield Statement("undecided", f"{label} with {percent} % touched: this run has no samples")
-    for each in found:
-        where = sentences.place(observations.experiment, each.others)
-        yield _decided_for(mode, each, f"{label} at {where}")
+        return Statement("undecided", f"{label}: this run has no samples of both modes")
+    statements = [_decided_for(mode, each, label) for each in found]
+    if len(statements) == 1:
+        return statements[0]
+    verdicts = [each.verdict for each in statements]
+    names = sentences.enumeration(
+        sentences.title(observations.experiment, name)
+        for name, _ in found[0].others.values
+        if name != TOUCHED
+    )
+    count = f"{verdicts.count('reproduced')} of {len(verdicts)} combinations of {names}"
+    verdict: Verdict = "undecided"
+    if "not reproduced" in verdicts:
+        verdict = "not reproduced"
+    elif set(verdicts) == {"reproduced"}:
+        verdict = "reproduced"
+    return Statement(verdict, f"{label}: in {count}")
 
 
 def _decided_for(mode: int, found: Comparison | None, label: str) -> Statement:
@@ -354,8 +361,18 @@ def _measured(found: Comparison | None) -> str:
     """By how much demand paging takes longer in this run, and the verdict."""
     if found is None:
         return "this run has no samples of both modes"
+    excess = _excess(found)
+    if not excess:
+        return f"{found.verdict}; {found.reason}" if found.reason else found.verdict
+    verdict = f"{found.verdict} is faster" if found.faster is not None else found.verdict
+    because = f" ({found.reason})" if found.faster is None and found.reason else ""
+    return f"{excess}, {verdict}{because}"
+
+
+def _excess(found: Comparison) -> str:
+    """By how much demand paging takes longer in this run; empty where that is no number."""
     if found.ratio is None:
-        return f"{found.verdict}; {found.reason}"
+        return ""
     # The ratio is the first mode's time by the second's.
     first = found.modes[0].value == 1
     values = [found.ratio, found.ratio_low, found.ratio_high]
@@ -363,13 +380,11 @@ def _measured(found: Comparison | None) -> str:
         values = [None if not each else 1 / each for each in (values[0], values[2], values[1])]
     percent = [None if each is None else f"{100 * (each - 1):.3g}" for each in values]
     if percent[0] is None:
-        return found.verdict
+        return ""
     bounds = ""
     if percent[1] is not None and percent[2] is not None:
         bounds = f" (95 % interval {percent[1]} to {percent[2]} %)"
-    verdict = f"{found.verdict} is faster" if found.faster is not None else found.verdict
-    because = f" ({found.reason})" if found.faster is None and found.reason else ""
-    return f"here by {percent[0]} %{bounds}, {verdict}{because}"
+    return f"here by {percent[0]} %{bounds}"
 
 
 def _log_line(experiment: Experiment) -> str:

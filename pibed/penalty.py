@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from pibed.growth import CostChange, EventCost, changes, costs
 from pibed.observations import Observations
-from pibed.reference import DIFFERENT, LOG, SIZE, Published, excess, pages
-from pibed.sentences import number
+from pibed.reference import ALIKE, DIFFERENT, LOG, SIZE, Published, excess, pages
+from pibed.sentences import enumeration, number
 
 _METRIC = "multiply_us"
 
@@ -59,7 +59,8 @@ def _share(
 ) -> str:
     penalty, width = on_the_pi(published, size)
     line = _here("storing the log line", change.change, change, penalty)
-    rest = _here("the rest of a fault", without.cost, without, penalty)
+    more = "what else a fault costs more than a first write to a page that is there"
+    rest = _here(more, without.cost, without, penalty)
     return (
         f"At size {size} demand paging took {penalty:,.0f} ± {width:,.0f} µs longer for each fault "
         f"on the Pi; here {line}, and {rest}."
@@ -86,25 +87,33 @@ def _costs(value: float, found: CostChange | EventCost) -> bool:
 def _range(
     found: Sequence[tuple[int, CostChange, EventCost]], published: Sequence[Published]
 ) -> Iterable[str]:
+    penalties = {size: on_the_pi(published, size) for size in (*ALIKE, *DIFFERENT)}
     printing = _CHARACTERS * _BITS / _BAUD * 1e6
+    if printing > max(penalty + width for penalty, width in penalties.values()):
+        yield (
+            f"Nor did the board wait for a serial console at each fault: at {_BAUD:,} baud the "
+            f"{_CHARACTERS} characters of a line take {printing:,.0f} µs, more than the whole "
+            "penalty. Here the console is written to between the runs."
+        )
+    alike = {size: penalties[size] for size in ALIKE}
+    shown = enumeration(f"{value:,.1f} ± {width:,.0f}" for value, width in alike.values())
+    most = min(value + width for value, width in alike.values())
+    smallest = min(penalties[size][0] for size, _, _ in found)
     yield (
-        "Printing the line is not in this: here the console is written to between the runs, and an "
-        f"emulated serial line is never busy. On a board, a serial console of {_BAUD:,} baud is "
-        f"busy for {printing:,.0f} µs with the {_CHARACTERS} characters of a line, and the fault "
-        "waits for it."
+        f"At size {enumeration(map(str, alike))} a fault cost {shown} µs more on the Pi. If the "
+        f"log line cost the same at every fault, it cost at most {most:,.0f} µs: "
+        f"{_percent(most / smallest)} of the penalty."
     )
-    penalties = [on_the_pi(published, size)[0] for size, _, _ in found]
-    lines = [(change.change or 0.0, change) for _, change, _ in found]
     stored = [
-        min(1.0, took / penalty) if _costs(took, change) else 0.0
-        for (took, change), penalty in zip(lines, penalties, strict=True)
+        (change.change or 0.0) / penalties[size][0] if _costs(change.change or 0.0, change) else 0.0
+        for size, change, _ in found
     ]
-    most = "all of it" if printing >= max(penalties) else _percent(printing / max(penalties))
-    yield (
-        "So, as far as an emulator's clock can tell, the log line may have been from "
-        f"{_percent(min(stored))} of the Pi's penalty, if it was only stored, to {most}, if it was "
-        "printed; the study does not say which."
-    )
+    if min(stored) <= most / smallest:
+        yield (
+            f"So the log line was {_percent(min(stored))} (what storing it costs by an emulator's "
+            f"clock) to {_percent(most / smallest)} of the Pi's penalty, unless it cost more with "
+            "larger matrices."
+        )
 
 
 def _percent(share: float) -> str:

@@ -337,7 +337,10 @@ def _measured(run: Archived) -> Iterable[tuple[str, str]]:
         yield "load", f"{', '.join(words) or 'not known'}; frequency governor: {governor}"
     if content["resumed"]:
         yield "resumed", f"{content['resumed']} times after an interruption"
-    yield "samples.csv", f"SHA-256 {run.recorded.samples_digest or '(not written yet)'}"
+    yield (
+        "samples.csv",
+        f"SHA-256 {run.recorded.samples_digest or '(not written yet)'}, as the manifest has it",
+    )
     yield "to repeat it", f"invoke rerun results/{run.name}/manifest.json"
 
 

@@ -219,8 +219,17 @@ def balanced(experiment: Experiment, balance: Balance) -> str:
     value = with_unit(experiment, balance.parameter, number(balance.at))
     return sentence(
         f"{where}both modes take the same {title(experiment, balance.metric)} at "
-        f"{value}{bounds}; {sides(balance, balance.at)}"
+        f"{value}{between(balance, balance.at)}{bounds}; {sides(balance, balance.at)}"
     )
+
+
+def between(balance: Balance, at: float) -> str:
+    """The measured values that the balance was interpolated from; empty where it was measured."""
+    measured = [float(value) for value, _ in balance.points]
+    below, above = [x for x in measured if x < at], [x for x in measured if x > at]
+    if at in measured or not below or not above:
+        return ""
+    return f", on a straight line between {number(max(below))} and {number(min(above))}"
 
 
 def sides(balance: Balance, at: float) -> str:

@@ -128,8 +128,9 @@ def test_more_samples_that_are_not_ok_are_worse(tmp_path: Path) -> None:
     a, b = run(tmp_path, "a", lazy64=CALM), run(tmp_path, "b", lazy64=CALM[:7], bad=bad)
     (failing,) = changes(a, b).failing
     assert (failing.before, failing.after) == ((0, 8), (1, 8))
-    assert "worse: mode lazy, size 64: 1 of 8 samples are missing or not ok, after 0 of 8" in conclusions(
-        changes(a, b)
+    assert (
+        "worse: mode lazy, size 64: 1 of 8 samples are missing or not ok, after 0 of 8"
+        in conclusions(changes(a, b))
     )
     assert changes(b, a).failing == ()
     # What is missing counts as what is not ok.

@@ -152,7 +152,7 @@ def sized(
 
 
 def odd_words() -> tuple[Experiment, list[Sample]]:
-    text = "a $x_{1}$ & <b>\x07 的\n" + "long " * 30
+    text = "a $x_{1}$ & <b> 的 " + "long " * 30
     modes = {"title": text, "values": [0, 1], "minimum": 0, "maximum": 1}
     work = {"title": text, "pattern": "(.)", "unit": "$µs$", "table": True}
     return small(

@@ -295,15 +295,15 @@ def balanced(lazy: dict[int, list[int]], eager: dict[int, list[int]]) -> str:
 def test_balance() -> None:
     near = {64: FAST, 128: SLOW}
     assert balanced(near, {64: SLOW, 128: FAST}) == (
-        "Both modes take the same work at size 96 (95 % interval 96 to 96); below that lazy has "
-        "the smaller median, above that eager."
+        "Both modes take the same work at size 96, on a straight line between 64 and 128 (95 % "
+        "interval 96 to 96); below that lazy has the smaller median, above that eager."
     )
     assert "below that eager has the smaller" in balanced({64: SLOW, 128: FAST}, near)
     assert "No balance in size; none in range: lazy is faster from 64 to 128." in balanced(
         {64: FAST, 128: FAST}, {64: SLOW, 128: SLOW}
     )
     text = balanced({64: FAST[:2], 128: SLOW[:2]}, {64: SLOW[:2], 128: FAST[:2]})
-    assert "at size 96 (no interval below 6 samples" in text
+    assert "between 64 and 128 (no interval below 6 samples" in text
 
 
 # All that there can be
