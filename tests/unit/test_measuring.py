@@ -13,7 +13,7 @@ from pibed.errors import UsageError
 from pibed.measuring import Outcome, SweepOptions
 from pibed.results import Run
 from pibed.samples import Sample
-from tests.unit.helpers import experiment
+from tests.unit.helpers import archived, experiment, measured
 
 
 def outcome(clock: Clock, *values: int) -> Outcome:
@@ -62,3 +62,59 @@ def test_what_the_manifest_says_cannot_be_given_with_resume(option: str, tmp_pat
     options = dataclasses.replace(given, **{option: "1"})  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=f"--{option} cannot be given with --resume"):
         measuring.sweep(options)
+
+
+def ended(folder: Path, clock: Clock, slow: int, finished: bool = True) -> Outcome:
+    study = experiment(rounds=6, parameters=_one_size())
+    samples = measured(
+        study,
+        {
+            (eager, 64): {"work_us": [slow if eager else 100] * 6, "pages": [8] * 6}
+            for eager in (0, 1)
+        },
+    )
+    archived(folder, study, samples, clock=clock, finished=finished)
+    machine = config.load_machine("pi2").model_copy(update={"clock": clock})
+    return Outcome(machine, study, Run(folder, study), samples, [], [])
+
+
+def _one_size() -> dict[str, object]:
+    parameters: dict[str, object] = experiment().model_dump()["parameters"]
+    return parameters | {"size": {"title": "size", "values": [64], "minimum": 1, "maximum": 99}}
+
+
+def test_a_sweep_ends_with_its_answer_and_where_its_files_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "20260203T040506Z-small"
+    measuring._show([ended(folder, "virtual", 130, finished=False)])
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert lines[0].startswith("A small study: 6 runs a cell, virtual clock")
+    assert lines[-4:] == [
+        "Lazy is faster in work at size 64.",
+        f"The run has not come to its end: 12 of 12 samples; invoke sweep --resume {folder} goes "
+        "on with it.",
+        f"results: {folder}",
+        f"report: {folder}/report.html",
+    ]
+    assert "the plots are being drawn" in printed.err
+    made = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}
+    assert {"report.html", "report.md", "plots/samples-work_us.svg"} <= made
+
+
+def test_a_sweep_with_both_clocks_says_which_answer_is_whose(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [tmp_path / f"20260203T040506Z-{clock}" for clock in ("virtual", "host")]
+    measuring._show([ended(folders[0], "virtual", 130), ended(folders[1], "host", 70)])
+    lines = capsys.readouterr().out.splitlines()
+    assert "virtual and host clock" in lines[0]
+    assert lines[-6:] == [
+        "virtual clock: Lazy is faster in work at size 64.",
+        f"results: {folders[0]}",
+        f"report: {folders[0]}/report.html",
+        "host clock: Eager is faster in work at size 64.",
+        f"results: {folders[1]}",
+        f"report: {folders[1]}/report.html",
+    ]

@@ -132,6 +132,13 @@ def test_what_takes_longer_than_on_the_pi(tmp_path: Path) -> None:
     assert len(lines) == 3
 
 
+def test_a_line_of_few_samples_that_costs_less_than_nothing(tmp_path: Path) -> None:
+    study = logging(**{"parameters.size.values": [512]})
+    lines = told(study, made(study, lambda size, line, _: 7 - 2 * line, 5), tmp_path)
+    assert "storing the log line shows no cost: -2 µs (no interval below 6 samples: " in lines[0]
+    assert "from 0 % of the Pi's penalty" in lines[2]
+
+
 def test_one_of_the_sizes_is_enough(tmp_path: Path) -> None:
     study = logging(**{"parameters.size.values": [64, 256]})
     lines = told(study, made(study, lambda size, line, _: 7 + 43 * line), tmp_path)

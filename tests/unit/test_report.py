@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from pibed import archive, plan, report
+from pibed import archive, config, plan, report
 from pibed.errors import UsageError
 from pibed.report import Figure
 from pibed.results import Run, SampleLog
 from pibed.samples import Sample
 from tests.unit.helpers import archived, experiment, measured
+from tests.unit.test_penalty import made as made_logging
 
 SLOW, FAST = [20, 21, 22, 23, 24, 95], [10, 11, 12, 13, 14, 15]
 SVG = (
@@ -33,6 +34,10 @@ class Page(html.parser.HTMLParser):
         self.attributes: list[tuple[str, str | None]] = []
         self.tags: list[str] = []
         self.words: list[str] = []
+        self.folds: list[str] = []
+        """What each part that is shown on demand is called."""
+        self.folded: list[str] = []
+        """The text that is in these parts."""
         self.feed(text)
         self.close()
 
@@ -52,6 +57,10 @@ class Page(html.parser.HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.stack[-1:] != ["style"]:
             self.words.append(data)
+        if self.stack[-1:] == ["summary"]:
+            self.folds.append(data)
+        elif "details" in self.stack:
+            self.folded.append(data)
 
     @property
     def text(self) -> str:
@@ -71,6 +80,22 @@ def run(folder: Path, *cells: list[int], study: Any = None, **options: Any) -> a
     )
     samples += options.pop("bad", [])
     return archive.read(archived(folder / "20260203T040506Z-small", study, samples, **options))
+
+
+def sized(folder: Path, count: int) -> archive.Archived:
+    """A run with so many sizes, in each of which eager is faster."""
+    parameters = experiment().model_dump()["parameters"]
+    parameters["size"]["values"] = list(range(1, count + 1))
+    study = experiment(rounds=6, parameters=parameters)
+    samples = measured(
+        study,
+        {
+            (eager, size): {"work_us": FAST if eager else SLOW, "pages": [8] * 6}
+            for eager in (0, 1)
+            for size in range(1, count + 1)
+        },
+    )
+    return archive.read(archived(folder / "20260203T040506Z-small", study, samples))
 
 
 def texts(found: archive.Archived, *figures: Figure) -> tuple[Page, str]:
@@ -99,9 +124,121 @@ def test_the_answer_comes_first_then_numbers_plots_and_how(tmp_path: Path) -> No
         "mode lazy, size 64, work: 95 µs in round 6; the median is 22.5",
     ]
     assert [page.text.index(words) for words in order] == sorted(map(page.text.index, order))
+    # A total of one metric has no parts.
+    assert "Its parts" not in page.text
     assert ("aria-label", "What is to be seen") in page.attributes
     assert "**Eager is faster in work at size 64 and 128.**" in text
     assert "| 64 | work \\[µs\\] | eager | 22.5 | 12.5 |" in text
+
+
+def test_what_is_asked_for_comes_before_which_mode_is_faster(tmp_path: Path) -> None:
+    modes = experiment().model_dump()["parameters"]
+    line = {"title": "line", "values": [0, 1], "minimum": 0, "maximum": 1}
+    map_us = {"title": "map", "pattern": "(a)", "unit": "µs", "table": True}
+    study = experiment(
+        rounds=6,
+        parameters=modes | {"line": line},
+        metrics=experiment().model_dump()["metrics"] | {"map_us": map_us},
+        analysis={
+            "mode": "eager",
+            "total": ["work_us", "map_us"],
+            "balance": "size",
+            "growth": [{"metric": "work_us", "against": "size", "law": "linear"}],
+            "cost": {"metric": "work_us", "events": "pages", "by": "line"},
+        },
+    )
+    samples = measured(
+        study,
+        {
+            (eager, size, line): {
+                "work_us": [100 if eager else size + line * 8] * 6,
+                "map_us": [1] * 6,
+                "pages": [0 if eager else 8] * 6,
+            }
+            for eager in (0, 1)
+            for size in (64, 128)
+            for line in (0, 1)
+        },
+    )
+    found = archive.read(archived(tmp_path / "20260203T040506Z-small", study, samples))
+    made = report.make(found, [])
+    assert [title for title, _ in made.findings] == [
+        "Where the balance lies",
+        "Which mode is faster",
+        "Its parts",
+        "How it grows",
+        "What one event costs",
+    ]
+    costs = dict(made.findings)["What one event costs"]
+    assert costs[:2] == (
+        "At size 64, line 1 instead of 0 adds 1 µs to work for each of the pages (95 % interval 1 "
+        "to 1).",
+        "At size 128, line 1 instead of 0 adds 1 µs to work for each of the pages (95 % interval "
+        "1 to 1).",
+    )
+    assert [words.partition(", each")[0] for words in costs[2:]] == [
+        f"At size {size}, line {line}" for size in (64, 128) for line in (0, 1)
+    ]
+    assert dict(made.findings)["Its parts"] == (
+        "Lazy is faster in work in 2 of 4 combinations of size and line.",
+        "Eager is faster in work in 2 of 4 combinations of size and line.",
+        "The modes differ by no more than 1 % in map in all 4 combinations of size and line.",
+    )
+    assert [words.split()[0] for words in made.headline] == ["Both", "Line", "Lazy", "Eager"]
+    page, _ = texts(found)
+    order = [*made.headline, *(words for _, lines in made.findings for words in lines)]
+    places = [page.text.index(words) for words in order]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(("sizes", "statements"), [(12, False), (13, True)])
+def test_many_statements_are_shown_on_demand(tmp_path: Path, sizes: int, statements: bool) -> None:
+    page, text = texts(sized(tmp_path, sizes))
+    folded = f"<details>\n<summary>{sizes} statements</summary>\n"
+    assert (folded in text) == statements
+    assert (f"{sizes} statements" in page.folds) == statements
+    # As a list in either case: Markdown takes one up behind an empty line only.
+    before = f"{folded}\n" if statements else "### Which mode is faster\n\n"
+    assert f"{before}- At size 1, work: eager is faster" in text
+    assert len(re.findall(r"^- At size \d+, work: eager is faster", text, re.MULTILINE)) == sizes
+    last = f"At size {sizes}, work: eager is faster"
+    assert (last in " ".join(page.folded)) == statements
+    assert last in page.text
+
+
+@pytest.mark.parametrize(("sizes", "folded"), [(20, False), (21, True)])
+def test_long_tables_are_shown_on_demand(tmp_path: Path, sizes: int, folded: bool) -> None:
+    # A row for each mode and size: 40, and 42.
+    page, text = texts(sized(tmp_path, sizes))
+    assert ("What was measured" in page.folds) == folded
+    assert "The modes side by side" not in page.folds
+    assert "Other metrics: what was measured" in page.folds
+    for title in (
+        "The modes side by side",
+        "What was measured",
+        "Other metrics: what was measured",
+    ):
+        assert f"<details>\n<summary>{title}</summary>\n\n" in text
+        assert title in page.text
+
+
+def test_more_than_forty_comparisons_are_shown_on_demand(tmp_path: Path) -> None:
+    assert "The modes side by side" in texts(sized(tmp_path / "a", 41))[0].folds
+    assert "The modes side by side" not in texts(sized(tmp_path / "b", 40))[0].folds
+
+
+def test_only_the_study_is_put_beside_a_real_pi(tmp_path: Path) -> None:
+    page, _ = texts(run(tmp_path, SLOW, FAST, SLOW, FAST))
+    assert "real Pi" not in page.text
+    study = config.load_experiment("logging", {"rounds": 6, "parameters.size.values": [512]})
+    samples = made_logging(study, lambda size, line, _: 7 + 43 * line, 6)
+    found = archive.read(archived(tmp_path / "20260203T040506Z-logging", study, samples))
+    page, text = texts(found)
+    assert "### Beside a real Pi\n\n- " in text
+    beside = page.text.partition("Beside a real Pi")[2]
+    assert "Undecided: In total pre-paging wins where all of the memory is used" in beside
+    assert "At size 512 demand paging took 1,429 ± 292 µs longer for each fault on the" in beside
+    assert "invoke compare 20260203T040506Z-logging pi" in beside
 
 
 def test_a_page_needs_nothing_else(tmp_path: Path) -> None:
