@@ -92,10 +92,10 @@ def test_a_sweep_ends_with_its_answer_and_where_its_files_are(
     lines = printed.out.splitlines()
     assert lines[0].startswith("A small study: 6 runs a cell, virtual clock")
     assert lines[-4:] == [
+        f"results: {folder}",
         "Lazy is faster in work at size 64.",
         f"The run has not come to its end: 12 of 12 samples; invoke sweep --resume {folder} goes "
         "on with it.",
-        f"results: {folder}",
         f"report: {folder}/report.html",
     ]
     assert "the plots are being drawn" in printed.err
@@ -111,10 +111,10 @@ def test_a_sweep_with_both_clocks_says_which_answer_is_whose(
     lines = capsys.readouterr().out.splitlines()
     assert "virtual and host clock" in lines[0]
     assert lines[-6:] == [
-        "virtual clock: Lazy is faster in work at size 64.",
         f"results: {folders[0]}",
+        f"results: {folders[1]}",
+        "virtual clock: Lazy is faster in work at size 64.",
         f"report: {folders[0]}/report.html",
         "host clock: Eager is faster in work at size 64.",
-        f"results: {folders[1]}",
         f"report: {folders[1]}/report.html",
     ]
