@@ -13,9 +13,9 @@ import pytest
 
 from pibed import sentences
 from pibed.balance import balances
-from pibed.comparison import compare
+from pibed.comparison import Comparison, compare
 from pibed.config import Experiment
-from pibed.growth import changes
+from pibed.growth import CostChange, changes
 from pibed.headline import headline
 from pibed.observations import Observations, observe
 from pibed.plan import Cell, cells
@@ -462,7 +462,8 @@ def check(observations: Observations) -> int:
     spec = observations.experiment
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        lines = headline(observations, compare(observations))
+        verdicts = compare(observations)
+        lines = headline(observations, verdicts)
         every, shifts = balances(observations), changes(observations)
     for line in lines:
         assert re.fullmatch(r"[A-Z0-9].*\.", line), line
@@ -501,10 +502,33 @@ def check(observations: Observations) -> int:
     assert len(nowhere) == (len(known) < len(every))
     for line in nowhere:
         assert holds_at(line, spec, blocks, {e.others for e in every if e.at is None}), line
+    check_verdicts(observations, lines, verdicts)
     return count + check_changes(observations, lines, shifts)
 
 
-def check_changes(observations: Observations, lines: Sequence[str], shifts: Sequence[Any]) -> int:
+def check_verdicts(
+    observations: Observations, lines: Sequence[str], verdicts: Sequence[Comparison]
+) -> None:
+    spec, places = observations.experiment, observations.blocks()
+    decided = [each for each in verdicts if each.metric == "work_us"]
+    for verdict, words in {
+        "lazy": "Lazy is faster",
+        "eager": "Eager is faster",
+        "undecided": "These samples do not decide",
+        "no relevant difference": "The modes differ by no more than 1 %",
+    }.items():
+        expected = {each.others for each in decided if each.verdict == verdict}
+        said = [line for line in lines if line.startswith(words)]
+        assert len(said) == bool(expected)
+        assert all(holds_at(line, spec, places, expected) for line in said), said
+    missing = [line for line in lines if "cannot be compared" in line]
+    assert len(missing) == (len(decided) < len(places))
+    assert all(line.startswith(f"{len(places) - len(decided)} more ") for line in missing)
+
+
+def check_changes(
+    observations: Observations, lines: Sequence[str], shifts: Sequence[CostChange]
+) -> int:
     spec, blocks = observations.experiment, observations.blocks("line")
     count = 0
     sure = {
