@@ -136,7 +136,7 @@ def test_a_line_of_few_samples_that_costs_less_than_nothing(tmp_path: Path) -> N
     study = logging(**{"parameters.size.values": [512]})
     lines = told(study, made(study, lambda size, line, _: 7 - 2 * line, 5), tmp_path)
     assert "storing the log line shows no cost: -2 µs (no interval below 6 samples: " in lines[0]
-    assert "from 0 % of the Pi's penalty" in lines[2]
+    assert "So the log line was 0 % (" in lines[3]
 
 
 def test_one_of_the_sizes_is_enough(tmp_path: Path) -> None:
