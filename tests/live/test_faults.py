@@ -165,6 +165,7 @@ def experiment(fault: Fault, middle: int) -> Experiment:
         "rounds": 1,
         "seed": 3,  # of those that leave the order as it is
         "workload.idle_us_max": 0,
+        "analysis": None,  # speaks of the parameters that go
         "parameters": {
             "cell": {
                 "title": "cell",
