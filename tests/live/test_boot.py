@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pexpect
@@ -12,6 +14,7 @@ import pytest
 from pibed import config
 
 from .conftest import Run
+from .helpers import start
 
 
 @pytest.mark.parametrize("clock", ["virtual", "host"])
@@ -88,6 +91,16 @@ def test_guest_that_ends_by_itself(invoke: Run, command: str, words: str) -> Non
     done = invoke("boot", "--cmd", f"{command}; sleep 10")
     assert done.returncode == 125
     assert words in done.stderr
+
+
+@pytest.mark.parametrize("after_s", [0.05, 0.1, 0.2, 0.4, 0.8])
+def test_interrupt_while_it_starts_is_no_traceback(after_s: float) -> None:
+    process = start("boot", "--cmd", "sleep 60")
+    time.sleep(after_s)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode in (-signal.SIGINT, 130)
+    assert "Traceback" not in errors
 
 
 def test_no_terminal_no_shell(invoke: Run) -> None:
