@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -161,7 +162,7 @@ FULL_DISK = "host's disk full"
 
 def experiment(fault: Fault, middle: int) -> Experiment:
     """Three cells in this order: one before, the middle one, one after."""
-    overrides = {
+    overrides: dict[str, Any] = {
         "rounds": 1,
         "seed": 3,  # of those that leave the order as it is
         "workload.idle_us_max": 0,
