@@ -15,7 +15,7 @@ from pibed import penalty, reference, sentences
 from pibed.archive import Archived
 from pibed.comparison import Comparison, compare, resampled_ratio
 from pibed.config import Clock, Experiment, Growth, checkout
-from pibed.errors import UsageError
+from pibed.errors import HostError, UsageError
 from pibed.growth import fit
 from pibed.observations import LEAST, Observations, Series, interval, too_few
 from pibed.plan import Cell
@@ -104,13 +104,16 @@ def show(run: Archived) -> None:
 def brief(run: Archived) -> list[str]:
     """The verdict on each finding, and what the log line may be of it; none for another study.
 
-    Raises HostError if the Pi's numbers are not there.
+    Without the Pi's numbers, as where somebody has removed all of `results/`, it is that.
     """
     try:
         observations = reference.require_study(run)
     except UsageError:
         return []
-    published = reference.read(checkout() / "results" / "reference")
+    try:
+        published = reference.read(checkout() / "results" / "reference")
+    except HostError as error:
+        return [f"Not compared with a real Pi: {error.message}; {error.fix}"]
     return [
         *(
             sentences.sentence(f"{each.verdict}: {each.text}")

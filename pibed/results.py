@@ -188,12 +188,19 @@ def make_folder(root: Path, name: str, now: datetime.datetime) -> Path:
 
 
 def write_file(target: Path, content: str | bytes) -> None:
-    """Writes a file that appears by rename; raises HostError when it cannot be written."""
+    """Writes a file that appears by rename, unless it is there with these very bytes.
+
+    Raises HostError when it cannot be written.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    with contextlib.suppress(OSError):
+        if target.read_bytes() == data:
+            return
     # Another process may write the same file, such as a report that is made twice at a time.
     unfinished = target.parent / f".{target.name}.{os.getpid()}.unfinished"
     try:
         with unfinished.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         unfinished.rename(target)

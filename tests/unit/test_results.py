@@ -111,6 +111,17 @@ def test_files_are_written_whole(tmp_path: Path) -> None:
     assert "µ" in text
 
 
+def test_file_with_these_bytes_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "report.md"
+    results.write_file(path, "µ\n")
+    before = path.stat()
+    results.write_file(path, "µ\n")
+    after = path.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    results.write_file(path, b"other\n")
+    assert path.read_text() == "other\n"
+
+
 def test_a_reader_keeps_the_old_file_when_it_is_written_anew(tmp_path: Path) -> None:
     run = create(tmp_path)
     run.write_samples([sample(1)])
