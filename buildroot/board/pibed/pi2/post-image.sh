@@ -1,0 +1,18 @@
+#!/bin/sh
+# Applies the device-tree overlays: post-image.sh IMAGES DEVICE_TREE OVERLAY...
+set -eu
+
+images=$1
+name=$2
+shift 2
+checkout=$(dirname "$0")/../../../..
+linux=$BASE_DIR/build/linux-custom
+tools=$linux/scripts/dtc
+
+find "$linux/arch/arm/boot/dts" -name "$name.dtb" -exec cp {} "$images/board.dtb" \;
+for overlay; do
+	"$tools/dtc" -q -@ -O dtb -o "$images/overlay.dtbo" "$checkout/kernel/dts/$overlay.dtso"
+	"$tools/fdtoverlay" -i "$images/board.dtb" -o "$images/merged.dtb" "$images/overlay.dtbo"
+	mv "$images/merged.dtb" "$images/board.dtb"
+	rm "$images/overlay.dtbo"
+done

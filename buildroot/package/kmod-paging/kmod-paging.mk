@@ -1,0 +1,16 @@
+################################################################################
+#
+# kmod-paging
+#
+################################################################################
+
+KMOD_PAGING_VERSION = 1
+KMOD_PAGING_SITE = $(BR2_EXTERNAL_PIBED_PATH)/../module
+KMOD_PAGING_SITE_METHOD = local
+KMOD_PAGING_LICENSE = GPL-2.0
+# No path of the host in the module, whatever it prints with __FILE__.
+KMOD_PAGING_MODULE_MAKE_OPTS = \
+	KCFLAGS="$(LINUX_CFLAGS) -ffile-prefix-map=$(@D)=module"
+
+$(eval $(kernel-module))
+$(eval $(generic-package))
