@@ -11,6 +11,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -45,11 +47,12 @@ def run_logged(
     env: Mapping[str, str] | None = None,
     stdin: str | None = None,
     on_line: Callable[[str], None] = lambda line: None,
+    silence_s: float | None = None,
 ) -> None:
     """Runs a program to its end and appends what it prints to `log`.
 
-    `on_line` gets each line. Raises BuildError with the last error lines when it fails, HostError
-    when it cannot be started.
+    `on_line` gets each line. Raises BuildError with the last error lines when it fails, or when it
+    has printed nothing for `silence_s` seconds; HostError when it cannot be started.
     """
     if shutil.which(argv[0]) is None:
         raise HostError(f"{argv[0]} is not installed", fix="./inv setup")
@@ -71,24 +74,64 @@ def run_logged(
             text=True,
             errors="replace",
         )
+        watchdog = _Watchdog(process, silence_s)
         try:
             assert process.stdout is not None
             for line in process.stdout:
+                watchdog.feed()
                 file.write(line)
                 last.append(line.rstrip("\n"))
                 on_line(line)
             status = process.wait()
         finally:
+            watchdog.stop()
             kill_group(process)
             if process.stdout is not None:
                 process.stdout.close()
+    if watchdog.bit:
+        raise BuildError(
+            f"{argv[0]} printed nothing for {silence_s:g} s and was killed",
+            log=log,
+            context=list(last)[-5:],
+        )
     if status != 0:
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         raise BuildError(f"{argv[0]} {how}", log=log, context=_telling_lines(list(last)))
 
 
-def capture(argv: Sequence[str], *, cwd: Path | None = None) -> str:
-    """Standard output of a short program.
+class _Watchdog:
+    """Kills a program and all that it started when it is not fed for `seconds` (None: never)."""
+
+    def __init__(self, process: subprocess.Popen[str], seconds: float | None) -> None:
+        self.bit = False
+        self._process = process
+        self._fed = time.monotonic()
+        self._stopped = threading.Event()
+        if seconds is not None:
+            threading.Thread(target=self._watch, args=(seconds,), daemon=True).start()
+
+    def feed(self) -> None:
+        self._fed = time.monotonic()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def _watch(self, seconds: float) -> None:
+        while not self._stopped.wait(max(0.0, self._fed + seconds - time.monotonic())):
+            if time.monotonic() >= self._fed + seconds:
+                self.bit = True
+                kill_group(self._process)
+                return
+
+
+def capture(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str = "",
+) -> str:
+    """Standard output of a short program that is given `stdin`.
 
     Raises HostError when it is missing, BuildError with what it printed when it fails.
     """
@@ -96,8 +139,8 @@ def capture(argv: Sequence[str], *, cwd: Path | None = None) -> str:
         result = subprocess.run(
             argv,
             cwd=cwd,
-            env=clean_environment(),
-            stdin=subprocess.DEVNULL,
+            env=clean_environment(env),
+            input=stdin,
             capture_output=True,
             text=True,
             errors="replace",

@@ -216,3 +216,18 @@ def test_capture_failure() -> None:
     with pytest.raises(BuildError, match=r"sh -c .* ended with status 4") as caught:
         capture(["sh", "-c", "echo why >&2; exit 4"])
     assert caught.value.context == ["why"]
+
+
+def test_program_that_says_nothing_any_more_is_killed_with_what_it_started(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    started = time.monotonic()
+    with pytest.raises(BuildError, match=r"sh printed nothing for 0\.3 s and was killed") as caught:
+        run_logged(["sh", "-c", "echo last words; sleep 60 & wait"], log, silence_s=0.3)
+    assert time.monotonic() - started < 20
+    assert caught.value.context == ["last words"]
+    assert caught.value.log == log
+
+
+def test_program_that_goes_on_speaking_is_left_alone(tmp_path: Path) -> None:
+    line = "for n in 1 2 3 4 5 6 7 8; do echo $n; sleep 0.1; done"
+    run_logged(["sh", "-c", line], tmp_path / "log", silence_s=0.6)
