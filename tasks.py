@@ -8,6 +8,12 @@ from invoke.tasks import task
 
 from pibed.cli import command
 
+_BUILDER_HELP = {
+    "builder": "debian (the default) or buildroot",
+    "toolchain": "of Buildroot: bootlin, internal, path, distro (default: configs/buildroot.yaml)",
+    "buildroot-dir": "folder with Buildroot's sources (default: what configs/lock.yaml pins)",
+}
+
 
 @task(help={"machine": "configuration in configs/machines/ (default pi2)"})
 @command
@@ -41,6 +47,7 @@ def doctor(context: Context, machine: str = "pi2") -> None:
         "refresh": "ask the distribution for newer sources first",
         "locked": "refuse to build if anything differs from configs/lock.yaml",
         "mirror": "folder with the locked sources, used instead of the network",
+        **_BUILDER_HELP,
     }
 )
 @command
@@ -52,6 +59,9 @@ def build(
     refresh: bool = False,
     locked: bool = False,
     mirror: str | None = None,
+    builder: str | None = None,
+    toolchain: str | None = None,
+    buildroot_dir: str | None = None,
 ) -> None:
     """Build kernel, device tree, root file system, module and workload; only what changed.
 
@@ -59,7 +69,10 @@ def build(
     """
     from pibed import actions
 
-    actions.build(machine, experiment, kernel, refresh, locked, mirror)
+    actions.build(
+        *(machine, experiment, kernel, refresh, locked, mirror),
+        *(builder, toolchain, buildroot_dir),
+    )
 
 
 @task(
@@ -100,6 +113,7 @@ def lock(
         "resume": "go on with a run that was cut off: its folder, its name, or latest",
         "locked": "refuse to measure if anything differs from configs/lock.yaml",
         "mirror": "folder with the locked sources, used instead of the network",
+        **_BUILDER_HELP,
     }
 )
 @command
@@ -119,6 +133,9 @@ def sweep(
     resume: str | None = None,
     locked: bool = False,
     mirror: str | None = None,
+    builder: str | None = None,
+    toolchain: str | None = None,
+    buildroot_dir: str | None = None,
 ) -> None:
     """Measure the experiment: every cell once a round, and a table of all.
 
@@ -142,6 +159,9 @@ def sweep(
             resume=resume,
             locked=locked,
             mirror=mirror,
+            builder=builder,
+            toolchain=toolchain,
+            buildroot_dir=buildroot_dir,
         )
     )
 
@@ -282,6 +302,7 @@ def verify(context: Context, results: str | None = None, build: bool = False) ->
         "experiment": "whose module and workload the guest has (default paging)",
         "machine": "configuration in configs/machines/ (default pi2)",
         "kernel": "series of the kernel, such as 6.12 (default: the machine's)",
+        **_BUILDER_HELP,
     }
 )
 @command
@@ -295,6 +316,9 @@ def boot(
     experiment: str = "paging",
     machine: str = "pi2",
     kernel: str | None = None,
+    builder: str | None = None,
+    toolchain: str | None = None,
+    buildroot_dir: str | None = None,
 ) -> None:
     """Boot to a shell you can type in, or run one command.
 
@@ -314,6 +338,9 @@ def boot(
             clock=clock,
             seed=seed,
             timeout=timeout,
+            builder=builder,
+            toolchain=toolchain,
+            buildroot_dir=buildroot_dir,
         )
     )
     if status:
@@ -331,6 +358,7 @@ def boot(
         "suite": "configuration in configs/suites/ (default paging)",
         "machine": "configuration in configs/machines/ (default pi2)",
         "results": "folder for the results, below its ktest/ (default results/ in the checkout)",
+        **_BUILDER_HELP,
     }
 )
 @command
@@ -345,6 +373,9 @@ def ktest(
     suite: str = "paging",
     machine: str = "pi2",
     results: str | None = None,
+    builder: str | None = None,
+    toolchain: str | None = None,
+    buildroot_dir: str | None = None,
 ) -> None:
     """Test the module in the guest: semantics, misuse, shortage of memory, stress.
 
@@ -363,6 +394,9 @@ def ktest(
             seed=seed,
             jobs=jobs,
             results=results,
+            builder=builder,
+            toolchain=toolchain,
+            buildroot_dir=buildroot_dir,
         )
     )
 

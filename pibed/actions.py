@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pibed import arguments, config, host, payload, store, ui
+from pibed import arguments, builders, config, host, payload, store, ui
 from pibed.build import Images
-from pibed.build import build as build_images
+from pibed.builders import DEFAULT, Builder
 from pibed.config import Clock, Experiment, Machine
 from pibed.errors import (
     GuestError,
@@ -82,12 +82,16 @@ def build(
     refresh: bool,
     locked: bool = False,
     mirror: str | None = None,
+    builder: str | None = None,
+    toolchain: str | None = None,
+    buildroot_dir: str | None = None,
 ) -> None:
     """Makes the images and prints where they are."""
     machine = arguments.machine(machine_name, kernel)
     experiment = config.load_experiment(experiment_name)
     policy = arguments.policy(locked, refresh, mirror)
-    images = make_images(machine, experiment, policy, show_cached=True)
+    chosen = builders.choose(builder, toolchain, buildroot_dir)
+    images = make_images(machine, experiment, policy, chosen, show_cached=True)
     print(f"kernel       {images.kernel}")
     print(f"device tree  {images.device_tree}")
     print(f"initramfs    {images.initramfs}")
@@ -105,6 +109,9 @@ class BootOptions:
     clock: str | None
     seed: str | None
     timeout: str | None
+    builder: str | None = None
+    toolchain: str | None = None
+    buildroot_dir: str | None = None
 
 
 def boot(options: BootOptions) -> int:
@@ -200,7 +207,9 @@ def _launch(options: BootOptions, default_clock: Clock | None) -> tuple[Launch, 
         values = plan.cells(experiment)[0].as_dict() | {"demand_paging": mode}
         load = [plan.insmod(experiment, values)]
     host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
-    launch = guest.Launch(machine, make_images(machine, experiment), clock, seed)
+    builder = builders.choose(options.builder, options.toolchain, options.buildroot_dir)
+    images = make_images(machine, experiment, builder=builder)
+    launch = guest.Launch(machine, images, clock, seed)
     return launch, load, experiment.module.timeout_s
 
 
@@ -222,12 +231,13 @@ def make_images(
     machine: Machine,
     experiment: Experiment,
     policy: Policy = DEFAULT_POLICY,
+    builder: Builder = DEFAULT,
     *,
     show_cached: bool = False,
 ) -> Images:
     """Builds the images of an experiment; see `make_payload_images`."""
     return make_payload_images(
-        machine, payload.of_experiment(experiment), policy, show_cached=show_cached
+        machine, payload.of_experiment(experiment), policy, builder, show_cached=show_cached
     )
 
 
@@ -235,20 +245,19 @@ def make_payload_images(
     machine: Machine,
     payload_: Payload,
     policy: Policy = DEFAULT_POLICY,
+    builder: Builder = DEFAULT,
     *,
     show_cached: bool = False,
 ) -> Images:
     """Builds what is not there yet, with progress and what differs from the lock on stderr."""
-    host.require([each for each in prerequisites(machine) if not each.for_tests])
+    host.require([each for each in builder.prerequisites(machine) if not each.for_tests])
     progress = ui.BuildProgress(ui.stderr(), show_cached)
-    return build_images(machine, payload_, cache_folder(), progress, policy)
+    return builder.build(machine, payload_, cache_folder(), progress, policy)
 
 
 def prerequisites(machine: Machine) -> list[host.Prerequisite]:
-    """All that the host must have for this machine."""
-    return host.prerequisites(
-        machine.qemu.binary, machine.qemu.minimum_version, machine.cross_compile
-    )
+    """All that the host must have for this machine, with the default builder."""
+    return DEFAULT.prerequisites(machine)
 
 
 def _findings(machine_name: str) -> list[host.Finding]:

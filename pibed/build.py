@@ -61,6 +61,8 @@ class Images:
     steps: tuple[Output, ...]
     lock: Comparison
     """How what they were made from and with stands to the lock."""
+    builder: dict[str, Any]
+    """What made them and how, as the manifest has it; see `pibed.builders`."""
 
 
 class Progress(Protocol):
@@ -74,6 +76,9 @@ class Progress(Protocol):
     ) -> AbstractContextManager[Callable[[str], None]]:
         """Surrounds a step that runs; the callable gets each line of its output."""
 
+    def note(self, line: str) -> None:
+        """Something of a step that a person wants to know."""
+
     def waiting(self, name: str) -> None:
         """Another process is making this step's output."""
 
@@ -82,14 +87,16 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True)
-class _Builder:
-    machine: Machine
+class Workbench:
+    """Where steps are made, by how many compilers at a time, and who is told."""
+
     store: Store
     progress: Progress
-    tools: Toolchain
     jobs: int
 
     def run(self, step: Step, make: Callable[[Path, Path, Callable[[str], None]], None]) -> Output:
+        """The output of a step; `make(folder, log, on_line)` is called if it is not there yet."""
+
         def logged(folder: Path, log: Path) -> None:
             with self.progress.step(step.name, step.expected_s, log) as on_line:
                 make(folder, log, on_line)
@@ -97,6 +104,12 @@ class _Builder:
         output = self.store.produce(step, logged, lambda: self.progress.waiting(step.name))
         self.progress.done(output)
         return output
+
+
+@dataclass(frozen=True)
+class _Builder(Workbench):
+    machine: Machine
+    tools: Toolchain
 
     @property
     def variables(self) -> list[str]:
@@ -120,15 +133,16 @@ def build(
     for files that the configuration names and that are not there.
     """
     tools = toolchain.find(machine)
-    (linux, busybox), comparison = sources.fetch(machine, root, tools, policy)
+    packages = sources.linux(machine) | sources.busybox()
+    (linux, busybox), comparison = sources.fetch(packages, root, tools.all, policy)
     for line in comparison.differs:
         progress.differs(line)
-    builder = _Builder(machine, Store(root / "steps"), progress, tools, jobs or _cores())
+    builder = _Builder(Store(root / "steps"), progress, jobs or cores(), machine, tools)
 
     linux_source = _unpack_linux(builder, linux)
     kernel = _kernel(builder, linux_source)
     device_tree = _device_tree(builder, kernel)
-    busybox_binary = _busybox(builder, _unpack_busybox(builder, busybox))
+    busybox_binary = _busybox(builder, unpack_busybox(builder, busybox))
     module = _module(builder, payload, linux_source, kernel)
     programs = _programs(builder, payload)
     initramfs = _initramfs(builder, payload, kernel, busybox_binary, module, programs)
@@ -153,6 +167,7 @@ def build(
         tools=tools.linking,
         steps=(linux_source, kernel, device_tree, busybox_binary, module, programs, initramfs),
         lock=comparison,
+        builder={"name": "debian"},
     )
 
 
@@ -177,7 +192,9 @@ def _unpack_linux(builder: _Builder, archive: Archive) -> Output:
     return builder.run(Step("linux-source", {"archive": archive.digest}, expected_s=25), make)
 
 
-def _unpack_busybox(builder: _Builder, archive: Archive) -> Output:
+def unpack_busybox(bench: Workbench, archive: Archive) -> Output:
+    """The sources of BusyBox out of the distribution's package."""
+
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
         # dpkg-source wants to make its folder itself.
         folder.rmdir()
@@ -193,7 +210,7 @@ def _unpack_busybox(builder: _Builder, archive: Archive) -> Output:
             log,
         )
 
-    return builder.run(Step("busybox-source", {"archive": archive.digest}, expected_s=2), make)
+    return bench.run(Step("busybox-source", {"archive": archive.digest}, expected_s=2), make)
 
 
 def _kernel(builder: _Builder, source: Output) -> Output:
@@ -432,7 +449,7 @@ def module_make(kernel_build: Path, variables: Sequence[str], folder: Path) -> l
         "make",
         f"O={kernel_build}",
         f"M={folder}",
-        f"-j{_cores()}",
+        f"-j{cores()}",
         *variables,
         # No path of the host in the module, whatever it prints with __FILE__.
         f"KCFLAGS=-ffile-prefix-map={folder}=module",
@@ -446,5 +463,6 @@ def _require_files(paths: list[Path], where: str) -> None:
             raise UsageError(f"{where}: there is no file {path}")
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many CPUs this process may use."""
     return len(os.sched_getaffinity(0))

@@ -79,6 +79,30 @@ def prerequisites(qemu: str, qemu_minimum: str, cross_compile: str) -> list[Prer
     ]
 
 
+def for_buildroot(distro: bool, ccache: bool) -> list[Prerequisite]:
+    """What Buildroot needs beyond `prerequisites`, and what it takes from the distribution."""
+    needed = [
+        Prerequisite("git", "git", "fetches Buildroot"),
+        Prerequisite("rsync", "rsync", "copies sources and files of packages"),
+        Prerequisite("cpio", "cpio", "packs the root file system"),
+        Prerequisite("file", "file", "looks into programs"),
+        Prerequisite("unzip", "unzip", "unpacks sources", arguments=("-v",)),
+        Prerequisite("wget", "wget", "downloads sources"),
+        Prerequisite("patch", "patch", "patches sources"),
+        Prerequisite("g++", "g++", "builds Buildroot's own tools"),
+    ]
+    if distro:
+        needed += [
+            Prerequisite("fakeroot", "fakeroot", "packs files as root's"),
+            Prerequisite("kmod", "kmod", "lists modules"),
+            Prerequisite("patchelf", "patchelf", "corrects paths in programs"),
+            Prerequisite("pkgconf", "pkgconf", "finds libraries"),
+        ]
+        if ccache:
+            needed.append(Prerequisite("ccache", "ccache", "keeps what was compiled"))
+    return needed
+
+
 def find(prerequisite: Prerequisite) -> Finding:
     """Looks for a prerequisite and asks it for its version."""
     if prerequisite.probe is not None:

@@ -1,6 +1,6 @@
 """Kconfig fragments: merged into a configuration, and checked against what came of it.
 
-Both Linux and BusyBox drop an option in silence when it does not exist or when something it
+Linux, BusyBox and Buildroot drop an option in silence when it does not exist or when something it
 depends on is off. Here that is an error that names the line.
 """
 
@@ -13,7 +13,9 @@ from pathlib import Path
 
 from pibed.errors import BuildError, UsageError
 
-_LINE = re.compile(r"^(?:(CONFIG_\w+)=(.*)|# (CONFIG_\w+) is not set)$")
+# Buildroot's options have their own beginning.
+_SYMBOL = r"(?:CONFIG|BR2)_\w+"
+_LINE = re.compile(rf"^(?:({_SYMBOL})=(.*)|# ({_SYMBOL}) is not set)$")
 
 
 @dataclass(frozen=True)

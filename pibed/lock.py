@@ -34,10 +34,21 @@ class Source(Record):
     """Its files and their SHA-256."""
 
 
+class Pin(Record):
+    """A commit of Buildroot."""
+
+    tag: Annotated[str, Field(pattern=r"^\d{4}\.\d\d(\.\d+)?$")]
+    """Its release, such as 2025.02.16."""
+    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    """What the tag must stand for."""
+
+
 class Lock(Record):
     """What a machine's images are built from and what measures."""
 
     schema_version: Literal[1]
+    buildroot: Pin | None = None
+    """Used by the builder `buildroot`."""
     sources: dict[Package, Source]
     """Packages by their names."""
     tools: dict[str, str]
@@ -98,11 +109,19 @@ schema_version: 1
 
 # Packages of the distribution, and the SHA-256 of their files.
 {_dump("sources", {name: _sorted(source) for name, source in lock.sources.items()})}
+{_pin(lock)}\
 # The lines in which the tools state their versions; libc.a is linked into the guest's programs.
 {_dump("tools", lock.tools)}"""
     unfinished = path().with_name("lock.yaml.unfinished")
     unfinished.write_text(text, encoding="utf-8")
     unfinished.rename(path())
+
+
+def _pin(lock: Lock) -> str:
+    if lock.buildroot is None:
+        return ""
+    words = "# What the builder `buildroot` builds with; see docs/builders.md."
+    return f"{words}\n{_dump('buildroot', lock.buildroot.model_dump())}\n"
 
 
 def _dump(key: str, value: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ def write(machine_name: str, refresh: bool, archive: str | None) -> None:
     archives = sources.fetch_all(machine, cache_folder(), old, policy)
     new = Lock(
         schema_version=1,
+        buildroot=old.buildroot if old else None,
         sources={each.package: each.source for each in archives},
         tools=toolchain.find(machine).all,
     )

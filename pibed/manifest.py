@@ -101,6 +101,7 @@ def begun(
         "samples": None,
         "problems": [],
         "warnings": [],
+        "builder": images.builder,
         "sources": images.sources,
         "tools": images.tools,
         "lock": {"digest": images.lock.digest, "differs": list(images.lock.differs)},

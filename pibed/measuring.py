@@ -15,6 +15,7 @@ from typing import Any, get_args
 from pibed import (
     actions,
     arguments,
+    builders,
     config,
     host,
     manifest,
@@ -57,6 +58,9 @@ class SweepOptions:
     resume: str | None = None
     locked: bool = False
     mirror: str | None = None
+    builder: str | None = None
+    toolchain: str | None = None
+    buildroot_dir: str | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ def rerun(
     root = results.root(results_folder)
     results.require_writable(root)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
-    images = actions.make_images(machine, experiment, policy)
+    images = actions.make_images(machine, experiment, policy, builders.recorded(recorded.content))
     tell_differences(recorded, images, qemu_version)
     outcome = measure(root, machine, experiment, images, count, name, qemu_version)
     _show([outcome])
@@ -179,7 +183,8 @@ def _measure_anew(root: Path, options: SweepOptions) -> list[Outcome]:
     policy = arguments.policy(options.locked, False, options.mirror)
     qemu_version = host.qemu_version(known.qemu.binary, known.qemu.minimum_version)
     results.require_writable(root)
-    images = actions.make_images(known, experiment, policy)
+    builder = builders.choose(options.builder, options.toolchain, options.buildroot_dir)
+    images = actions.make_images(known, experiment, policy, builder)
     outcomes = []
     for machine, count in zip(machines, jobs, strict=True):
         own = name if len(machines) == 1 else f"{name}-{machine.clock}"
@@ -204,7 +209,7 @@ def _resume(root: Path, options: SweepOptions, text: str) -> Outcome:
     run = Run(folder, experiment)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     policy = arguments.policy(options.locked, False, options.mirror)
-    images = actions.make_images(machine, experiment, policy)
+    images = actions.make_images(machine, experiment, policy, builders.recorded(recorded.content))
     outcome = Outcome(machine, experiment, run, [], [], recorded.content["lock"]["differs"])
     console = ui.stderr()
     with run.held():

@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from pibed import actions, config, plan, qemu, results
+from pibed import actions, builders, config, plan, qemu, results
 from pibed import manifest as manifest_module
 from pibed.agent import DONE
 from pibed.build import Images
@@ -123,7 +123,8 @@ def pack(given: str, output: str | None) -> None:
         what = f"round {missing[0]} is not whole" if missing else "samples.csv was changed"
         raise UsageError(f"{folder}: {what}", fix=f"to mend it: {results.resume_command(folder)}")
     target = Path(output or f"{folder.name}.tar.gz").absolute()
-    images = actions.make_images(recorded.machine, recorded.experiment)
+    builder = builders.recorded(recorded.content)
+    images = actions.make_images(recorded.machine, recorded.experiment, builder=builder)
     if other := manifest_module.other_images(recorded, images):
         raise HostError(
             f"{folder}: the images that it was measured with cannot be made any more: "

@@ -44,6 +44,8 @@ class Payload:
     place: str
     config_file: str
     """Where all this was asked for, for messages."""
+    package: str
+    """What the programs are called as a package of Buildroot."""
 
 
 # Where the guest finds the programs of a suite; not in PATH, since `mmap` could be anything.
@@ -68,6 +70,7 @@ def of_experiment(experiment: Experiment) -> Payload:
         tuple(experiment.workload.cflags),
         "usr/bin",
         config_file,
+        source.stem.replace("_", "-"),
     )
 
 
@@ -85,7 +88,13 @@ def of_suite(suite: Suite) -> Payload:
     if not programs:
         raise UsageError(f"{config_file}: programs: there is no C file in {folder}")
     return Payload(
-        module, suite.module.name, programs, tuple(suite.cflags), TESTS_PLACE, config_file
+        module,
+        suite.module.name,
+        programs,
+        tuple(suite.cflags),
+        TESTS_PLACE,
+        config_file,
+        f"{suite.name}-tests",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pibed import lock
@@ -10,13 +10,22 @@ from pibed.apt import Archive, Downloads, Kind, NotLockedError
 from pibed.config import Machine
 from pibed.errors import HostError
 from pibed.lock import Comparison, Lock, Policy
-from pibed.toolchain import Toolchain
+
+
+def linux(machine: Machine) -> dict[str, Kind]:
+    """The package of the machine's kernel."""
+    return _linux([machine.kernel.version])
+
+
+def busybox() -> dict[str, Kind]:
+    """The package of BusyBox."""
+    return {"busybox": "source"}
 
 
 def fetch(
-    machine: Machine, root: Path, tools: Toolchain, policy: Policy
+    packages: Mapping[str, Kind], root: Path, tools: Mapping[str, str], policy: Policy
 ) -> tuple[list[Archive], Comparison]:
-    """The machine's kernel and BusyBox, in that order, downloaded into `root` if need be.
+    """Packages in their order, downloaded into `root` if need be; `tools` are what will be used.
 
     Raises HostError where the policy asks for the lock and something differs, and what
     `Downloads.fetch` raises.
@@ -26,11 +35,11 @@ def fetch(
         raise HostError(f"there is no {lock.path()}", fix="make one with `invoke lock`")
     if known is not None and policy.locked:
         # First, since nothing needs to be downloaded to know it.
-        lock.refuse(lock.differences(known, {}, tools.all))
+        lock.refuse(lock.differences(known, {}, tools))
     downloads = Downloads(root, known.sources if known else {}, policy)
     archives = []
     refused = []
-    for package, kind in _packages([machine.kernel.version]).items():
+    for package, kind in packages.items():
         try:
             archives.append(downloads.fetch(package, kind))
         except NotLockedError as error:
@@ -38,7 +47,7 @@ def fetch(
                 raise
             refused.append(error.message)
     sources = {archive.package: archive.source for archive in archives}
-    comparison = lock.compare(known, sources, tools.all)
+    comparison = lock.compare(known, sources, tools)
     if policy.locked:
         lock.refuse([*refused, *comparison.differs])
     return archives, comparison
@@ -49,10 +58,9 @@ def fetch_all(machine: Machine, root: Path, locked: Lock | None, policy: Policy)
     downloads = Downloads(root, locked.sources if locked else {}, policy)
     return [
         downloads.fetch(package, kind)
-        for package, kind in _packages(machine.kernel.versions).items()
+        for package, kind in (_linux(machine.kernel.versions) | busybox()).items()
     ]
 
 
-def _packages(kernels: Sequence[str]) -> dict[str, Kind]:
-    linux: dict[str, Kind] = {f"linux-source-{series}": "binary" for series in kernels}
-    return linux | {"busybox": "source"}
+def _linux(series: Sequence[str]) -> dict[str, Kind]:
+    return {f"linux-source-{each}": "binary" for each in series}

@@ -182,7 +182,9 @@ def clean(root: Path, everything: bool) -> int:
 
     Returns how many bytes were freed. What pibed did not put into `root` stays.
     """
-    names = ["steps", *(("downloads", "apt", "logs", "boots", "verify") if everything else ())]
+    names = ["steps", "buildroot/builds"]
+    if everything:
+        names += ["downloads", "apt", "logs", "boots", "verify", "buildroot"]
     freed = 0
     for folder in (root / name for name in names):
         if folder.is_dir():

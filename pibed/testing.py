@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from pibed import actions, arguments, config, host, ui
+from pibed import actions, arguments, builders, config, host, ui
 from pibed.errors import ChecksFailed, UsageError
 
 # The kernel that `invoke test` builds with debug options; each takes four minutes from nothing.
@@ -55,6 +55,9 @@ class KtestOptions:
     seed: str | None
     jobs: str | None
     results: str | None
+    builder: str | None = None
+    toolchain: str | None = None
+    buildroot_dir: str | None = None
 
 
 def ktest(options: KtestOptions) -> None:
@@ -83,7 +86,8 @@ def ktest(options: KtestOptions) -> None:
     host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     root = Path(options.results or config.checkout() / "results").absolute() / "ktest"
     results.require_writable(root)
-    images = actions.make_payload_images(machine, payload.of_suite(suite))
+    builder = builders.choose(options.builder, options.toolchain, options.buildroot_dir)
+    images = actions.make_payload_images(machine, payload.of_suite(suite), builder=builder)
 
     folder = results.make_folder(root, name, datetime.datetime.now(datetime.UTC))
     setup = ktest.Setup(machine, images, suite, patterns, seed, stress_s, folder)

@@ -36,14 +36,22 @@ class Toolchain:
 
 def find(machine: Machine) -> Toolchain:
     """Asks each tool; raises HostError for one that is missing, BuildError for a broken one."""
-    compiler = f"{machine.cross_compile}gcc"
+    return ask(machine.cross_compile, machine)
+
+
+def ask(cross_compile: str, machine: Machine) -> Toolchain:
+    """The same with another cross compiler than the machine's, whose prefix may have a folder."""
+    programs = ("gcc", f"{cross_compile}gcc", f"{cross_compile}ld")
     return Toolchain(
-        compilers={
-            name: _version(name) for name in ("gcc", compiler, f"{machine.cross_compile}ld")
-        },
-        libc=_libc(compiler),
+        compilers={Path(program).name: _version(program) for program in programs},
+        libc=_libc(f"{cross_compile}gcc"),
         qemu=_version(machine.qemu.binary),
     )
+
+
+def host_only(machine: Machine) -> dict[str, str]:
+    """The tools that are the host's whatever compiles for the guest, as the lock has them."""
+    return {"gcc": _version("gcc"), "qemu": _version(machine.qemu.binary)}
 
 
 def _version(program: str) -> str:

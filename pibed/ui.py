@@ -121,6 +121,10 @@ class BuildProgress:
         """What the build is made from or with differs from the lock."""
         self._console.print(f"differs from lock: {line}", markup=False)
 
+    def note(self, line: str) -> None:
+        """Something of a step that a person wants to know."""
+        self._console.print(line, markup=False)
+
     def waiting(self, name: str) -> None:
         """Another process is making this step's output."""
         self._console.print(f"{name}: another build is making it; waiting")

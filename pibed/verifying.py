@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pibed import actions, config, host, manifest, measuring, payload, results, ui
+from pibed import actions, builders, config, host, manifest, measuring, payload, results, ui
 from pibed.build import Images, build
 from pibed.config import Experiment, Machine
 from pibed.difference import first_difference
@@ -86,7 +86,8 @@ def verify_results(recorded: Recorded) -> None:
     folder = recorded.path.parent
     machine, experiment = recorded.machine, recorded.experiment
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
-    images = actions.make_images(machine, experiment)
+    builder = builders.recorded(recorded.content)
+    images = actions.make_images(machine, experiment, builder=builder)
     other = measuring.tell_differences(recorded, images, qemu_version)
     jobs = min(len(os.sched_getaffinity(0)), experiment.rounds)
     again = measuring.measure(

@@ -25,7 +25,7 @@ def debug() -> tuple[Machine, Images]:
     machine = arguments.machine("pi2", testing.DEBUG_SERIES).with_debug_kernel()
     programs = payload.of_suite(load_suite("paging"))
     folder = checkout() / "tests" / "fixtures" / "modules" / NAME
-    with_errors = Payload(folder, NAME, programs.programs[:1], programs.cflags, "usr/bin", "")
+    with_errors = Payload(folder, NAME, programs.programs[:1], programs.cflags, "usr/bin", "", "")
     return machine, actions.make_payload_images(machine, with_errors)
 
 

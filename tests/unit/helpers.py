@@ -98,6 +98,7 @@ def archived(
         lock=Comparison("0" * 64, differs),
         tools={"gcc": "gcc 12"},
         steps=(),
+        builder={"name": "debian"},
     )
     machine = config.load_machine("pi2").model_copy(update={"clock": clock})
     run = Run(folder, study)

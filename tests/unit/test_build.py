@@ -40,7 +40,7 @@ def steps(tmp_path: Path) -> Callable[[Toolchain], dict[str, Step]]:
 
     def with_tools(tools: Toolchain) -> dict[str, Step]:
         progress = ui.BuildProgress(ui.stderr(), show_cached=False)
-        builder = build._Builder(machine, Recorder(tmp_path), progress, tools, 1)
+        builder = build._Builder(Recorder(tmp_path), progress, 1, machine, tools)
         outputs = (
             build._kernel(builder, source),
             build._busybox(builder, source),

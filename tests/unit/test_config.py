@@ -12,6 +12,7 @@ from pibed import config
 from pibed.config import Experiment, Machine
 from pibed.errors import HostError, UsageError
 from pibed.lock import Lock
+from pibed.recipe import Settings
 from pibed.suite import Suite, load_suite
 from tests.unit.helpers import ROOT, experiment
 
@@ -402,7 +403,13 @@ def test_parse_numbers_refuses(text: str, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "file"),
-    [(Machine, "machine"), (Experiment, "experiment"), (Suite, "suite"), (Lock, "lock")],
+    [
+        (Machine, "machine"),
+        (Experiment, "experiment"),
+        (Suite, "suite"),
+        (Lock, "lock"),
+        (Settings, "buildroot"),
+    ],
 )
 def test_published_schema_is_the_models(kind: type[config.Record], file: str) -> None:
     path = ROOT / "configs" / f"{file}.schema.json"

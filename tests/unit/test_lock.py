@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pibed import arguments, config, lock, locking, sources, toolchain
+from pibed.apt import Kind
 from pibed.config import Machine
 from pibed.errors import BuildError, HostError, UsageError
 from pibed.lock import Comparison, Lock, Policy, Source
@@ -195,23 +196,27 @@ def put(root: Path, package: str, what: Source) -> None:
     (folder / "package.json").write_text(what.model_dump_json(), encoding="utf-8")
 
 
+def packages(machine: Machine) -> dict[str, Kind]:
+    return sources.linux(machine) | sources.busybox()
+
+
 def test_build_goes_on_with_what_differs(machine: Machine, cache: Path) -> None:
     put(cache, "busybox", source("1:1.35.0-5", "busybox_1.35.0-5.dsc"))
-    archives, comparison = sources.fetch(machine, cache, TOOLS, Policy())
+    archives, comparison = sources.fetch(packages(machine), cache, TOOLS.all, Policy())
     assert [each.package for each in archives] == ["linux-source-6.1", "busybox"]
     assert comparison.digest == digest_file(lock.path())
     assert comparison.differs == ("busybox 1:1.35.0-5 instead of 1:1.35.0-4",)
 
 
 def test_locked_passes_what_is_the_same(machine: Machine, cache: Path) -> None:
-    _, comparison = sources.fetch(machine, cache, TOOLS, Policy(locked=True))
+    _, comparison = sources.fetch(packages(machine), cache, TOOLS.all, Policy(locked=True))
     assert comparison == Comparison(digest_file(lock.path()), ())
 
 
 def test_locked_names_every_source_that_differs(machine: Machine, cache: Path) -> None:
     lock.write(LOCK.model_copy(update={"sources": {"busybox": BUSYBOX}}))
     with pytest.raises(HostError) as caught:
-        sources.fetch(machine, cache, TOOLS, Policy(locked=True))
+        sources.fetch(packages(machine), cache, TOOLS.all, Policy(locked=True))
     assert caught.value.status == 3
     assert caught.value.message.splitlines()[1:] == ["  linux-source-6.1 is not in the lock"]
 
@@ -223,7 +228,7 @@ def test_locked_names_every_tool_that_differs_before_anything_is_downloaded(
     tools = Toolchain(TOOLS.compilers, TOOLS.libc, "QEMU 10")
     nothing = tmp_path / "nothing"
     with pytest.raises(HostError) as caught:
-        sources.fetch(machine, nothing, tools, Policy(locked=True))
+        sources.fetch(packages(machine), nothing, tools.all, Policy(locked=True))
     assert not nothing.exists()
     assert caught.value.status == 3
     assert caught.value.message.splitlines()[1:] == [
@@ -240,15 +245,15 @@ def test_a_lock_is_needed_to_honour_it(
 ) -> None:
     file.unlink()
     with pytest.raises(HostError, match=re.escape(f"there is no {file}")):
-        sources.fetch(machine, cache, TOOLS, policy)
-    _, comparison = sources.fetch(machine, cache, TOOLS, Policy())
+        sources.fetch(packages(machine), cache, TOOLS.all, policy)
+    _, comparison = sources.fetch(packages(machine), cache, TOOLS.all, Policy())
     assert comparison == Comparison(None, ("there is no configs/lock.yaml",))
 
 
 def test_mirror_without_a_file(machine: Machine, cache: Path, tmp_path: Path) -> None:
     (tmp_path / "mirror").mkdir()
     with pytest.raises(BuildError, match=re.escape("linux_6.1.192-2_all.deb: expected SHA-256")):
-        sources.fetch(machine, cache, TOOLS, Policy(mirror=tmp_path / "mirror"))
+        sources.fetch(packages(machine), cache, TOOLS.all, Policy(mirror=tmp_path / "mirror"))
 
 
 def test_policy_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,9 +378,9 @@ def test_command_line_lock(
     assert written.tools == toolchain.find(machine).all
     # What was copied can serve as a mirror, without anything downloaded before.
     archives, comparison = sources.fetch(
-        machine,
+        packages(machine),
         tmp_path / "empty",
-        toolchain.find(machine),
+        toolchain.find(machine).all,
         Policy(locked=True, mirror=tmp_path / "mirror"),
     )
     assert comparison.differs == ()

@@ -38,6 +38,7 @@ def images(tmp_path: Path) -> Images:
         lock=Comparison(None, ()),
         tools={},
         steps=(),
+        builder={"name": "debian"},
     )
 
 

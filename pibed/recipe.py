@@ -1,0 +1,200 @@
+"""What Buildroot is asked for: its configuration, from a machine, a payload and the settings."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pibed import config, kconfig
+from pibed.config import Machine, Record
+from pibed.errors import BuildError, HostError, UsageError
+from pibed.payload import Payload
+from pibed.process import capture
+
+ToolchainName = Literal["bootlin", "internal", "path", "distro"]
+# The newest kernel headers and compiler that Buildroot 2025.02 has names for.
+_NEWEST_HEADERS = (6, 12)
+_EXTERNAL = "$(BR2_EXTERNAL_PIBED_PATH)"
+
+
+class Settings(Record):
+    """How the builder `buildroot` builds; `configs/buildroot.yaml`."""
+
+    schema_version: Literal[1]
+    repository: Annotated[str, Field(min_length=1)]
+    """URL or folder of a git repository of Buildroot; PIBED_BUILDROOT replaces it."""
+    toolchain: ToolchainName
+    """What compiles for the guest; see docs/builders.md."""
+    path: Annotated[str, Field(pattern=r"^/[^\s:]+$")] | None
+    """Folder of the toolchain `path`, with its programs in `bin/`."""
+    prefix: Annotated[str, Field(pattern=r"^[\w.-]*[\w.]$")] | None
+    """What its programs' names begin with, such as `arm-linux-gnueabihf`."""
+    ccache: bool
+    """Whether compiled files are kept for the next build folder."""
+    silence_s: Annotated[float, Field(gt=0)]
+    """Host seconds after which a build that prints nothing is stopped."""
+
+    @model_validator(mode="after")
+    def _path_is_given(self) -> Settings:
+        if self.toolchain == "path" and (self.path is None or self.prefix is None):
+            raise ValueError("toolchain: 'path' needs path and prefix")
+        return self
+
+
+def load(overrides: Mapping[str, str]) -> Settings:
+    """Reads `configs/buildroot.yaml`; raises UsageError with file, key and expectation."""
+    path = config.checkout() / "configs" / "buildroot.yaml"
+    if repository := os.environ.get("PIBED_BUILDROOT"):
+        overrides = {"repository": repository, **overrides}
+    return config.load_file(Settings, path, overrides)
+
+
+def symbol(package: str, option: str = "") -> str:
+    """The option of a package of the external tree, such as BR2_PACKAGE_DENSE_MM_CFLAGS."""
+    return f"BR2_PACKAGE_{package.upper().replace('-', '_')}{option}"
+
+
+def require_packages(payload: Payload) -> None:
+    """Raises UsageError unless the external tree has the payload's packages."""
+    folder = config.checkout() / "buildroot" / "package"
+    for name in packages(payload):
+        if not (folder / name / "Config.in").is_file():
+            raise UsageError(
+                f"{payload.config_file}: Buildroot has no package {name}",
+                fix=f"add one in {folder}, see docs/builders.md, or use the builder debian",
+            )
+
+
+def packages(payload: Payload) -> tuple[str, str]:
+    """The packages of a payload's module and of its programs."""
+    return payload.module_name.replace("_", "-"), payload.package
+
+
+def requests(machine: Machine, payload: Payload, toolchain: Mapping[str, str]) -> dict[str, str]:
+    """Options and their values; a later one replaces an earlier one.
+
+    `toolchain` has what the toolchain needs. Raises UsageError for a machine that the external tree
+    does not know.
+    """
+    tree = config.checkout() / "buildroot"
+    defconfig = tree / "configs" / f"pibed_{machine.name}_defconfig"
+    if not defconfig.is_file():
+        raise UsageError(
+            f"configs/machines/{machine.name}.yaml: the builder buildroot does not know this "
+            f"machine: there is no {defconfig}"
+        )
+    board = f"{_EXTERNAL}/{Path(machine.board_folder).relative_to('buildroot')}"
+    fragments = [f"{_EXTERNAL}/../kernel/fragments/{x}.config" for x in machine.kernel.fragments]
+    ours = {
+        "BR2_LINUX_KERNEL_LATEST_VERSION": "n",
+        "BR2_LINUX_KERNEL_CUSTOM_TARBALL": "y",
+        "BR2_LINUX_KERNEL_CUSTOM_CONFIG_FILE": quoted(fragments[0]),
+        "BR2_LINUX_KERNEL_CONFIG_FRAGMENT_FILES": quoted(" ".join(fragments[1:])),
+        "BR2_ROOTFS_POST_IMAGE_SCRIPT_ARGS": quoted(
+            " ".join([machine.kernel.device_tree, *machine.kernel.overlays])
+        ),
+        "BR2_PACKAGE_BUSYBOX_CONFIG": quoted(f"{board}/busybox.config"),
+        "BR2_ROOTFS_OVERLAY": quoted(f"{board}/overlay"),
+        symbol(packages(payload)[0]): "y",
+        symbol(payload.package): "y",
+        symbol(payload.package, "_CFLAGS"): quoted(" ".join(payload.cflags)),
+    }
+    known = {name: each.value for name, each in kconfig.read_fragments([defconfig]).items()}
+    return known | dict(toolchain) | ours
+
+
+def internal(machine: Machine) -> dict[str, str]:
+    """What makes Buildroot build its toolchain."""
+    series = _capped(tuple(int(part) for part in machine.kernel.version.split(".")))
+    return _fragment("internal") | {f"BR2_PACKAGE_HOST_LINUX_HEADERS_CUSTOM_{series}": "y"}
+
+
+def external(folder: Path, prefix: str) -> dict[str, str]:
+    """What Buildroot must be told of a toolchain in a folder, as its compiler says it.
+
+    Raises HostError if there is no compiler, BuildError for one that does not compile.
+    """
+    compiler = folder / "bin" / f"{prefix}-gcc"
+    if not compiler.is_file():
+        raise HostError(
+            f"{compiler}: there is no such compiler",
+            fix="correct path and prefix in configs/buildroot.yaml, see docs/builders.md",
+        )
+    answers = _ask(compiler)
+    version = answers["version"]
+    headers = _capped((version >> 16, version >> 8 & 255))
+    libc = "GLIBC" if answers["glibc"] else "UCLIBC" if answers["uclibc"] else "MUSL"
+    series = capture([str(compiler), "-dumpversion"]).strip().partition(".")[0]
+    return _fragment("external") | {
+        "BR2_TOOLCHAIN_EXTERNAL_CUSTOM_PREFIX": quoted(prefix),
+        f"BR2_TOOLCHAIN_EXTERNAL_GCC_{series}": "y",
+        f"BR2_TOOLCHAIN_EXTERNAL_HEADERS_{headers}": "y",
+        f"BR2_TOOLCHAIN_EXTERNAL_CUSTOM_{libc}": "y",
+        "BR2_TOOLCHAIN_EXTERNAL_INET_RPC": "y" if answers["rpc"] else "n",
+        "BR2_TOOLCHAIN_EXTERNAL_OPENMP": "y" if _has_openmp(compiler) else "n",
+    }
+
+
+def text(requested: Mapping[str, str]) -> str:
+    """A configuration file with these options."""
+    return "".join(
+        f"# {name} is not set\n" if value == "n" else f"{name}={value}\n"
+        for name, value in sorted(requested.items())
+    )
+
+
+def quoted(value: str) -> str:
+    """A text as the value of an option."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _fragment(name: str) -> dict[str, str]:
+    path = config.checkout() / "buildroot" / "toolchains" / f"{name}.config"
+    return {name: each.value for name, each in kconfig.read_fragments([path]).items()}
+
+
+def _capped(series: tuple[int, ...]) -> str:
+    """A series of the kernel as Buildroot's options have it."""
+    return "{}_{}".format(*min(series, _NEWEST_HEADERS))
+
+
+_QUESTIONS = """\
+#include <limits.h>
+#include <linux/version.h>
+version=LINUX_VERSION_CODE
+#ifdef __UCLIBC__
+uclibc=1
+#elif defined __GLIBC__
+glibc=1
+#endif
+#if __has_include(<rpc/rpc.h>)
+rpc=1
+#endif
+"""
+
+
+def _ask(compiler: Path) -> dict[str, int]:
+    """The numbers that the headers of a compiler state; 0 where they state none."""
+    output = capture([str(compiler), "-E", "-P", "-x", "c", "-"], stdin=_QUESTIONS)
+    answers = dict.fromkeys(("version", "glibc", "uclibc", "rpc"), 0)
+    answers |= {name: int(value) for name, value in re.findall(r"^(\w+)=(\d+)$", output, re.M)}
+    if not answers["version"]:
+        raise BuildError(f"{compiler}: it has no kernel headers", context=output.splitlines()[-5:])
+    return answers
+
+
+def _has_openmp(compiler: Path) -> bool:
+    """As Buildroot looks for it."""
+    code = "#include <omp.h>\nint main(void) { return omp_get_thread_num(); }\n"
+    with tempfile.TemporaryDirectory(prefix="pibed-") as folder:
+        try:
+            capture([str(compiler), "-fopenmp", "-x", "c", "-o", f"{folder}/a", "-"], stdin=code)
+        except BuildError:
+            return False
+    return True

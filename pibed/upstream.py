@@ -1,0 +1,135 @@
+"""Buildroot itself: the commit that the lock pins, out of a repository, or a folder of the user's.
+
+Nothing is ever built or changed in it.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pibed.build import Workbench
+from pibed.errors import BuildError, UsageError
+from pibed.lock import Pin
+from pibed.process import clean_environment, run_logged
+from pibed.store import Step, digest_files
+
+_VERSION = re.compile(r"^export BR2_VERSION := (\S+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A Buildroot to build with."""
+
+    path: Path
+    version: str
+    """As it states it, such as 2025.02.16."""
+    key: str
+    """Stands for its content: the commit, or a digest of all files."""
+    differs: tuple[str, ...]
+    """How it differs from the lock, one line each."""
+
+
+def fetch(bench: Workbench, pin: Pin, repository: str) -> Tree:
+    """The pinned commit, fetched from a repository if it is not there yet.
+
+    Raises BuildError if it cannot be had there or the tag is another commit's.
+    """
+
+    def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
+        git = ["git", "-C", str(folder)]
+        fix = (
+            "check the network, name a mirror or a local clone with PIBED_BUILDROOT or in "
+            "configs/buildroot.yaml, or give a folder with --buildroot-dir; see docs/builders.md"
+        )
+        run_logged([*git, "init", "--quiet"], log)
+        try:
+            run_logged(
+                [*git, "fetch", "--depth", "1", repository, f"refs/tags/{pin.tag}"],
+                log,
+                env={"GIT_TERMINAL_PROMPT": "0"},
+                on_line=on_line,
+            )
+        except BuildError as error:
+            raise BuildError(
+                f"Buildroot {pin.tag} could not be fetched from {repository}",
+                fix=fix,
+                log=log,
+                context=error.context,
+            ) from None
+        found = _git(folder, "rev-parse", "FETCH_HEAD^{commit}")
+        if found != pin.commit:
+            raise BuildError(
+                f"{repository}: the tag {pin.tag} is the commit {found}, "
+                f"and configs/lock.yaml has {pin.commit}",
+                fix="take another repository, or correct the lock, see docs/lock.md",
+                log=log,
+            )
+        run_logged([*git, "checkout", "--quiet", pin.commit], log)
+        # A folder without it states the release alone as its version, wherever it came from.
+        shutil.rmtree(folder / ".git")
+
+    step = Step("buildroot-source", {"commit": pin.commit}, expected_s=60)
+    path = bench.run(step, make).path
+    return Tree(path, _version(path), pin.commit, ())
+
+
+def of_folder(path: Path, pin: Pin) -> Tree:
+    """A folder as it is; raises UsageError if it is no Buildroot."""
+    version = _version(path)
+    commit = _git(path, "rev-parse", "HEAD") if (path / ".git").exists() else None
+    differs = []
+    if commit is None:
+        if version != pin.tag:
+            differs.append(f"buildroot {version} instead of {pin.tag}")
+        else:
+            differs.append(f"buildroot {version} from a folder that states no commit")
+    elif commit != pin.commit:
+        differs.append(f"buildroot {version}, commit {commit} instead of {pin.commit}")
+    elif _git(path, "status", "--porcelain", "--untracked-files=no"):
+        differs.append(f"buildroot {version} with changed files in {path}")
+    if commit is not None and not differs:
+        return Tree(path, version, commit, ())
+    files = [
+        each
+        for each in path.rglob("*")
+        if each.is_file()
+        and not each.is_symlink()
+        and each.relative_to(path).parts[0] not in (".git", "output", "dl")
+    ]
+    return Tree(path, version, digest_files(path, files), tuple(differs))
+
+
+def _version(path: Path) -> str:
+    try:
+        match = _VERSION.search((path / "Makefile").read_text(encoding="utf-8"))
+    except OSError:
+        match = None
+    if match is None:
+        raise UsageError(
+            f"{path}: there is no Buildroot in it",
+            fix="name a folder with Buildroot's sources, see docs/builders.md",
+        )
+    return match[1]
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    # Reading another user's folder does no harm.
+    result = subprocess.run(
+        ["git", "-c", f"safe.directory={folder.resolve()}", "-C", str(folder), *arguments],
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode != 0:
+        raise BuildError(
+            f"{folder}: git {arguments[0]} ended with status {result.returncode}",
+            context=result.stderr.splitlines()[-5:],
+        )
+    return result.stdout.strip()

@@ -1,0 +1,147 @@
+"""What Buildroot is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pibed import config, kconfig, payload, recipe
+from pibed.errors import BuildError, HostError, UsageError
+from pibed.payload import Payload
+from pibed.suite import load_suite
+from tests.unit.helpers import ROOT
+
+
+@pytest.fixture
+def paging() -> Payload:
+    return payload.of_experiment(config.load_experiment("paging"))
+
+
+def compiler(folder: Path, answers: str, openmp: bool = False, version: str = "12") -> Path:
+    """A folder with a compiler that gives these answers."""
+    (folder / "bin").mkdir(parents=True)
+    script = folder / "bin" / "arm-x-gcc"
+    script.write_text(
+        "#!/bin/sh\ncase $* in\n"
+        f"*-E*) cat <<'E'\n{answers}\nE\n;;\n"
+        f"-dumpversion) echo {version} ;;\n"
+        f"*-fopenmp*) exit {0 if openmp else 1} ;;\n"
+        "esac\n"
+    )
+    script.chmod(0o755)
+    return folder
+
+
+def test_shipped_settings_are_bootlins_from_upstream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PIBED_BUILDROOT", raising=False)
+    settings = recipe.load({})
+    assert settings.toolchain == "bootlin"
+    assert settings.repository.startswith("https://")
+    monkeypatch.setenv("PIBED_BUILDROOT", "/a/clone")
+    assert recipe.load({}).repository == "/a/clone"
+    assert recipe.load({"toolchain": "distro"}).toolchain == "distro"
+
+
+@pytest.mark.parametrize("name", ["gnu", ""])
+def test_unknown_toolchain(name: str) -> None:
+    with pytest.raises(UsageError, match="toolchain: Input should be 'bootlin', .* or 'distro'"):
+        recipe.load({"toolchain": name})
+
+
+def test_path_needs_a_path_and_a_prefix() -> None:
+    with pytest.raises(UsageError, match="'path' needs path and prefix"):
+        recipe.load({"toolchain": "path"})
+    recipe.load({"toolchain": "path", "path": "/opt/x", "prefix": "arm-x"})
+
+
+def test_requests_are_the_machines_and_the_payloads(paging: Payload) -> None:
+    machine = config.load_machine("pi2", {"kernel.version": "6.12"}).with_debug_kernel()
+    asked = recipe.requests(machine, paging, {"BR2_TOOLCHAIN_EXTERNAL_BOOTLIN": "n"})
+    tree = "$(BR2_EXTERNAL_PIBED_PATH)/.."
+    assert asked["BR2_LINUX_KERNEL_CUSTOM_CONFIG_FILE"] == (
+        f'"{tree}/kernel/fragments/base.config"'
+    )
+    assert asked["BR2_LINUX_KERNEL_CONFIG_FRAGMENT_FILES"] == (
+        f'"{tree}/kernel/fragments/pi2.config {tree}/kernel/fragments/debug.config"'
+    )
+    assert asked["BR2_PACKAGE_DENSE_MM_CFLAGS"] == '"-O0"'
+    assert asked["BR2_PACKAGE_KMOD_PAGING"] == "y"
+    assert asked["BR2_TOOLCHAIN_EXTERNAL_BOOTLIN"] == "n"
+
+
+@pytest.mark.parametrize("name", ["paging", "logging", "balance", "suite"])
+def test_defaults_of_the_packages_are_what_is_asked_for(name: str) -> None:
+    """So that one build folder serves all experiments and suites."""
+    each = (
+        payload.of_suite(load_suite("paging"))
+        if name == "suite"
+        else payload.of_experiment(config.load_experiment(name))
+    )
+    recipe.require_packages(each)
+    text = (ROOT / "buildroot" / "package" / each.package / "Config.in").read_text()
+    assert f'default "{" ".join(each.cflags)}"' in text
+
+
+def test_fragments_and_overlays_of_the_defconfig_are_the_machines() -> None:
+    path = ROOT / "buildroot" / "configs" / "pibed_pi2_defconfig"
+    asked = {name: each.value for name, each in kconfig.read_fragments([path]).items()}
+    ours = recipe.requests(
+        config.load_machine("pi2"), payload.of_experiment(config.load_experiment("paging")), {}
+    )
+    for name in asked.keys() & ours.keys() - {"BR2_LINUX_KERNEL_LATEST_VERSION"}:
+        assert asked[name] == ours[name]
+
+
+def test_module_without_a_package(paging: Payload) -> None:
+    other = Payload(paging.module_folder, "other", (), (), "usr/bin", "configs/x.yaml", "dense-mm")
+    with pytest.raises(UsageError, match=r"configs/x\.yaml: Buildroot has no package other"):
+        recipe.require_packages(other)
+
+
+def test_machine_that_the_external_tree_does_not_know(paging: Payload) -> None:
+    machine = config.load_machine("pi2").model_copy(update={"name": "pi9"})
+    with pytest.raises(UsageError, match="pibed_pi9_defconfig"):
+        recipe.requests(machine, paging, {})
+
+
+def test_external_compiler_is_asked_for_all_that_buildroot_insists_on(tmp_path: Path) -> None:
+    old = compiler(tmp_path / "old", "version=267009\nglibc=1\nrpc=1", True, "8.3.0")
+    told = recipe.external(old, "arm-x")
+    assert told["BR2_TOOLCHAIN_EXTERNAL_CUSTOM_PREFIX"] == '"arm-x"'
+    assert told["BR2_TOOLCHAIN_EXTERNAL_GCC_8"] == "y"
+    assert told["BR2_TOOLCHAIN_EXTERNAL_HEADERS_4_19"] == "y"
+    assert told["BR2_TOOLCHAIN_EXTERNAL_CUSTOM_GLIBC"] == "y"
+    assert told["BR2_TOOLCHAIN_EXTERNAL_INET_RPC"] == "y"
+    assert told["BR2_TOOLCHAIN_EXTERNAL_OPENMP"] == "y"
+    assert told["BR2_TOOLCHAIN_EXTERNAL_BOOTLIN"] == "n"
+    new = recipe.external(compiler(tmp_path / "new", "version=397568"), "arm-x")
+    assert new["BR2_TOOLCHAIN_EXTERNAL_HEADERS_6_12"] == "y"  # "or later"
+    assert new["BR2_TOOLCHAIN_EXTERNAL_CUSTOM_MUSL"] == "y"
+    assert new["BR2_TOOLCHAIN_EXTERNAL_OPENMP"] == "n"
+
+
+def test_external_compiler_that_is_missing_or_has_no_headers(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match=r"bin/arm-x-gcc: there is no such compiler") as caught:
+        recipe.external(tmp_path, "arm-x")
+    assert caught.value.fix is not None
+    assert "configs/buildroot.yaml" in caught.value.fix
+    with pytest.raises(BuildError, match="it has no kernel headers"):
+        recipe.external(compiler(tmp_path / "none", "version=LINUX_VERSION_CODE"), "arm-x")
+
+
+def test_internal_toolchain_takes_the_headers_of_the_kernel() -> None:
+    for series in ("6.1", "6.12"):
+        machine = config.load_machine("pi2", {"kernel.version": series})
+        asked = recipe.internal(machine)
+        name = f"BR2_PACKAGE_HOST_LINUX_HEADERS_CUSTOM_{series.replace('.', '_')}"
+        assert asked[name] == "y"
+        assert asked["BR2_TOOLCHAIN_BUILDROOT_GLIBC"] == "y"
+
+
+def test_text_is_what_is_read_again(tmp_path: Path) -> None:
+    asked = {"BR2_B": recipe.quoted('a "b" \\c'), "BR2_A": "y", "BR2_C": "n"}
+    path = tmp_path / "config"
+    path.write_text(recipe.text(asked))
+    assert {name: each.value for name, each in kconfig.read_fragments([path]).items()} == asked
+    assert path.read_text().startswith("BR2_A=y\nBR2_B=")

@@ -1,0 +1,65 @@
+"""The distribution's cross compiler as a folder of its own."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pibed import config, recipe, sysroot
+from pibed.errors import HostError
+
+PROGRAM = '#include <stdio.h>\nint main(void) { return printf("%d\\n", __GLIBC__) < 0; }\n'
+
+
+def test_relocated_compiler_finds_its_own_files_alone_wherever_it_lies(tmp_path: Path) -> None:
+    installed = sysroot.find(config.load_machine("pi2").cross_compile)
+    sysroot.write(installed, tmp_path / "made")
+    folder = tmp_path / "moved"
+    (tmp_path / "made").rename(folder)
+    compiler = folder / "bin" / f"{installed.triplet}-gcc"
+    source = tmp_path / "program.c"
+    source.write_text(PROGRAM)
+    for linking in ("-static", "-dynamic"):
+        target = tmp_path / f"program{linking}"
+        # -H and -t: each header, and each file that is linked.
+        options = ["-H", "-Wl,-t", linking, "-o", str(target), str(source)]
+        done = subprocess.run([compiler, *options], capture_output=True, text=True, check=True)
+        used = [word for word in (done.stdout + done.stderr).split() if word.startswith("/")]
+        ours = (str(tmp_path), "/tmp/")
+        assert used
+        assert [path for path in used if not path.startswith(ours)] == []
+    # The same program as the compiler makes where the distribution has it.
+    plain = tmp_path / "plain"
+    argv = [f"{installed.triplet}-gcc", "-static", "-o", str(plain), str(source)]
+    subprocess.run(argv, check=True)
+    assert plain.read_bytes() == (tmp_path / "program-static").read_bytes()
+
+
+def test_it_does_not_state_the_sysroot_that_buildroot_refuses(tmp_path: Path) -> None:
+    installed = sysroot.find(config.load_machine("pi2").cross_compile)
+    sysroot.write(installed, tmp_path)
+    compiler = tmp_path / "bin" / f"{installed.triplet}-gcc"
+    stated = subprocess.run([compiler, "-v"], capture_output=True, text=True, check=True).stderr
+    assert f"--with-sysroot={tmp_path}/bin/../sysroot " in stated
+    answer = subprocess.run(
+        [compiler, "-print-file-name=libc.a"], capture_output=True, text=True, check=True
+    )
+    assert Path(answer.stdout.strip()).resolve() == tmp_path / "sysroot" / "lib" / "libc.a"
+    told = recipe.external(tmp_path, installed.triplet)
+    assert told["BR2_TOOLCHAIN_EXTERNAL_CUSTOM_GLIBC"] == "y"
+    assert told["BR2_TOOLCHAIN_EXTERNAL_INET_RPC"] == "n"
+
+
+def test_missing_compiler() -> None:
+    with pytest.raises(HostError, match="no-such-gcc is not installed") as caught:
+        sysroot.find("no-such-")
+    assert caught.value.fix == "./inv setup"
+
+
+def test_compiler_that_is_not_laid_out_so() -> None:
+    with pytest.raises(HostError, match="not laid out as Debian's cross compilers") as caught:
+        sysroot.find("")
+    assert caught.value.fix is not None
+    assert "docs/builders.md" in caught.value.fix
