@@ -273,23 +273,32 @@ def pack(context: Context, run: str, output: str | None = None) -> None:
     help={
         "results": "measure only, and this run: its folder, its name, or (no value) the newest",
         "build": "build only",
+        **_BUILDER_HELP,
     },
     optional=["results"],
 )
 @command
-def verify(context: Context, results: str | None = None, build: bool = False) -> None:
+def verify(
+    context: Context,
+    results: str | None = None,
+    build: bool = False,
+    builder: str | None = None,
+    toolchain: str | None = None,
+    buildroot_dir: str | None = None,
+) -> None:
     """Build again and measure again, and prove both the same to the byte.
 
     Example: invoke verify --results latest
     """
-    from pibed import verifying
+    from pibed import builders, verifying
 
+    chosen = builders.choose(builder, toolchain, buildroot_dir)
     if build and results is None:
-        verifying.verify_build()
+        verifying.verify_build(chosen)
     else:
         # Invoke gives True for the option without its value.
         run = results if isinstance(results, str) else None
-        verifying.verify(run, build_too=build or results is None)
+        verifying.verify(run, build or results is None, chosen)
 
 
 @task(

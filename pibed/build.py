@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pibed import kconfig, sources, toolchain, vermagic
+from pibed import __version__, kconfig, sources, toolchain, vermagic
 from pibed.apt import Archive
+from pibed.bom import Component
 from pibed.config import Machine, checkout
 from pibed.errors import BuildError, UsageError
 from pibed.initramfs import CharDevice, Entry, File, Folder, Link, write_archive
@@ -25,6 +26,8 @@ from pibed.payload import Payload
 from pibed.process import run_logged
 from pibed.store import Output, Step, Store, digest_files, digest_text
 from pibed.toolchain import Toolchain
+
+LINUX_LICENCE = "GPL-2.0-only WITH Linux-syscall-note"
 
 # Fixed, so that the same sources give the same bytes wherever and whenever they are built.
 REPRODUCIBLE = {
@@ -63,6 +66,8 @@ class Images:
     """How what they were made from and with stands to the lock."""
     builder: dict[str, Any]
     """What made them and how, as the manifest has it; see `pibed.builders`."""
+    components: tuple[Component, ...]
+    """All that they consist of, and what made them."""
 
 
 class Progress(Protocol):
@@ -168,7 +173,32 @@ def build(
         steps=(linux_source, kernel, device_tree, busybox_binary, module, programs, initramfs),
         lock=comparison,
         builder={"name": "debian"},
+        components=(
+            Component("linux", linux.source.version, LINUX_LICENCE, files=linux.source.files),
+            Component(
+                "busybox", busybox.source.version, "GPL-2.0-only", files=busybox.source.files
+            ),
+            *own_components(payload),
+            *tool_components(tools.linking),
+        ),
     )
+
+
+def own_components(payload: Payload) -> list[Component]:
+    """What the checkout brings into the guest."""
+    names = [payload.module_name, *(program.name for program in payload.programs)]
+    ours = [Component(name, __version__, "GPL-2.0-only") for name in names]
+    return [*ours, Component("pibed-agent", __version__, "MIT")]
+
+
+def tool_components(linking: Mapping[str, str]) -> list[Component]:
+    """The C library, which is in every program of the guest, and the compilers."""
+    return [
+        Component("libc", version, "LGPL-2.1-or-later", "target")
+        if name == "libc.a"
+        else Component(name, version, "GPL-3.0-or-later", "host")
+        for name, version in linking.items()
+    ]
 
 
 def _unpack_linux(builder: _Builder, archive: Archive) -> Output:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +22,10 @@ from pibed.recipe import Settings
 class Builder(Protocol):
     """Makes images."""
 
+    @property
+    def expected_s(self) -> float:
+        """How many seconds a build from nothing takes on two cores."""
+
     def prerequisites(self, machine: Machine) -> list[Prerequisite]:
         """What the host must have for building and running."""
 
@@ -36,10 +40,15 @@ class Builder(Protocol):
     ) -> Images:
         """Makes what is not there yet; see `pibed.build.build`."""
 
+    def without_cache(self) -> Builder:
+        """The same, compiling everything itself."""
+
 
 @dataclass(frozen=True)
 class Debian:
     """The default: cross compiler and sources from the distribution's packages."""
+
+    expected_s: float = 220
 
     def prerequisites(self, machine: Machine) -> list[Prerequisite]:
         """See `Builder`."""
@@ -59,6 +68,10 @@ class Debian:
         """See `Builder`."""
         return build.build(machine, payload, root, progress, policy, jobs)
 
+    def without_cache(self) -> Builder:
+        """See `Builder`: compilers run by themselves anyway."""
+        return self
+
 
 @dataclass(frozen=True)
 class Buildroot:
@@ -66,6 +79,8 @@ class Buildroot:
 
     settings: Settings
     folder: Path | None = None
+    # With the distribution's toolchain; others are downloaded or built on top.
+    expected_s: float = 350
 
     def prerequisites(self, machine: Machine) -> list[Prerequisite]:
         """See `Builder`."""
@@ -87,6 +102,10 @@ class Buildroot:
         return buildroot.build(
             self.settings, self.folder, machine, payload, root, progress, policy, jobs
         )
+
+    def without_cache(self) -> Builder:
+        """See `Builder`."""
+        return replace(self, settings=self.settings.model_copy(update={"ccache": False}))
 
 
 DEFAULT = Debian()
@@ -119,7 +138,11 @@ def recorded(content: Mapping[str, Any]) -> Builder:
     except ValidationError as error:
         raise UsageError(f"builder: {error.errors()[0]['msg']}") from None
     here = recipe.load({})
-    return Buildroot(settings.model_copy(update={"repository": here.repository}))
+    folder = builder.get("folder")
+    return Buildroot(
+        settings.model_copy(update={"repository": here.repository}),
+        None if folder is None else Path(folder),
+    )
 
 
 def _cross(machine: Machine) -> set[str]:

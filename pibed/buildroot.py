@@ -13,7 +13,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,10 +22,19 @@ from pathlib import Path
 from pibed import contents, kconfig, recipe, sources, sysroot, toolchain, upstream, vermagic
 from pibed import lock as locks
 from pibed.apt import Archive
-from pibed.build import Images, Progress, Workbench, cores, unpack_busybox
+from pibed.bom import Component
+from pibed.build import (
+    LINUX_LICENCE,
+    Images,
+    Progress,
+    Workbench,
+    cores,
+    tool_components,
+    unpack_busybox,
+)
 from pibed.config import Machine, checkout
 from pibed.errors import BuildError, HostError
-from pibed.lock import Comparison, Policy
+from pibed.lock import DEFAULT_POLICY, Comparison, Policy
 from pibed.packagelog import PackageLog
 from pibed.payload import Payload
 from pibed.process import capture, clean_environment, run_logged
@@ -86,6 +95,8 @@ class _Build:
                         # Of one package, which is built anew for it.
                         if not name.endswith("_CFLAGS")
                     },
+                    # So that what is compiled without it is compiled indeed.
+                    "ccache": self.settings.ccache,
                 }
             )
         )
@@ -131,6 +142,15 @@ class _Build:
         }
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """A build folder that can be worked in, and how it stands to the lock."""
+
+    work: _Build
+    archives: tuple[Archive, ...]
+    comparison: Comparison
+
+
 def build(
     settings: Settings,
     folder: Path | None,
@@ -145,41 +165,10 @@ def build(
 
     See `pibed.build.build` for the rest.
     """
-    recipe.require_packages(payload)
-    known = locks.load()
-    if known is None or known.buildroot is None:
-        raise HostError(
-            f"{locks.path()} pins no Buildroot", fix="add `buildroot`, see docs/lock.md"
-        )
-    bench = Workbench(Store(root / "steps"), progress, jobs or cores())
-    distro = settings.toolchain == "distro"
-    tools = toolchain.find(machine).all if distro else toolchain.host_only(machine)
-    wanted = sources.linux(machine) | (sources.busybox() if distro else {})
-    archives, comparison = sources.fetch(wanted, root, tools, policy)
-    tree = (
-        upstream.of_folder(folder, known.buildroot)
-        if folder is not None
-        else upstream.fetch(bench, known.buildroot, settings.repository)
-    )
-    comparison = Comparison(comparison.digest, (*comparison.differs, *tree.differs))
-    if policy.locked:
-        locks.refuse(tree.differs)
+    prepared = _prepare(settings, folder, machine, payload, root, progress, policy, jobs)
+    work, comparison, archives = prepared.work, prepared.comparison, prepared.archives
     for line in comparison.differs:
         progress.differs(line)
-
-    compiler = _compiler(bench, settings, machine, archives)
-    work = _Build(
-        bench,
-        machine,
-        payload,
-        settings,
-        tree,
-        _tarball(bench, archives[0]),
-        compiler,
-        recipe.requests(machine, payload, compiler.requests),
-        root,
-        policy.mirror,
-    )
     output = _images(work)
     record = json.loads((output.path / "images.json").read_text(encoding="utf-8"))
     return Images(
@@ -197,17 +186,120 @@ def build(
         variables=(f"ARCH={machine.arch}", f"CROSS_COMPILE={work.output}/{record['prefix']}"),
         sources={each.package: each.source.model_dump() for each in archives},
         tools=record["tools"],
-        steps=(work.linux, *compiler.steps, output),
+        steps=(work.linux, *work.compiler.steps, output),
         lock=comparison,
         builder={
             "name": "buildroot",
-            "version": tree.version,
-            "source": tree.key,
+            "version": work.tree.version,
+            "source": work.tree.key,
+            "folder": None if folder is None else str(folder),
             "settings": settings.model_dump(),
-            "packages": record["packages"],
+            "packages": {name: each["version"] for name, each in record["packages"].items()},
             "overrides": record["overrides"],
         },
+        components=(
+            *_components(record["packages"], record["overrides"], archives),
+            *tool_components(record["tools"]),
+        ),
     )
+
+
+def legal_info(
+    settings: Settings,
+    folder: Path | None,
+    machine: Machine,
+    payload: Payload,
+    root: Path,
+    progress: Progress,
+    target: Path,
+) -> None:
+    """Puts what Buildroot's `make legal-info` collects into the folder `target`.
+
+    Raises BuildError if a source cannot be had.
+    """
+    work = _prepare(settings, folder, machine, payload, root, progress, DEFAULT_POLICY).work
+    log = root / "logs" / "legal-info.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    with _held(work), progress.step("legal-info", 30, log) as on_line:
+        if not (work.output / ".config").is_file():
+            _configure(work, log)
+        argv = [*_command(work), "legal-info"]
+        run_logged(argv, log, env=_environment(), on_line=on_line)
+        shutil.copytree(work.output / "legal-info", target, symlinks=True, dirs_exist_ok=True)
+
+
+def _prepare(
+    settings: Settings,
+    folder: Path | None,
+    machine: Machine,
+    payload: Payload,
+    root: Path,
+    progress: Progress,
+    policy: Policy,
+    jobs: int | None = None,
+) -> _Prepared:
+    """Fetches and makes all that Buildroot is to be given."""
+    recipe.require_packages(payload)
+    known = locks.load()
+    if known is None or known.buildroot is None:
+        raise HostError(
+            f"{locks.path()} pins no Buildroot", fix="add `buildroot`, see docs/lock.md"
+        )
+    bench = Workbench(Store(root / "steps"), progress, jobs or cores())
+    distro = settings.toolchain == "distro"
+    tools = toolchain.find(machine).all if distro else toolchain.host_only(machine)
+    wanted = sources.linux(machine) | (sources.busybox() if distro else {})
+    archives, comparison = sources.fetch(wanted, root, tools, policy)
+    tree = (
+        upstream.of_folder(folder, known.buildroot)
+        if folder is not None
+        else upstream.fetch(bench, known.buildroot, settings.repository)
+    )
+    if policy.locked:
+        locks.refuse(tree.differs)
+    compiler = _compiler(bench, settings, machine, archives)
+    work = _Build(
+        bench,
+        machine,
+        payload,
+        settings,
+        tree,
+        _tarball(bench, archives[0]),
+        compiler,
+        recipe.requests(machine, payload, compiler.requests),
+        root,
+        policy.mirror,
+    )
+    differs = (*comparison.differs, *tree.differs)
+    return _Prepared(work, tuple(archives), Comparison(comparison.digest, differs))
+
+
+def _components(
+    packages: Mapping[str, Mapping[str, str]],
+    overrides: Mapping[str, str],
+    archives: Sequence[Archive],
+) -> list[Component]:
+    """Buildroot's packages; what came from the distribution as that is."""
+    theirs = {re.sub(r"^linux-source-.*", "linux", each.package): each.source for each in archives}
+    found = []
+    for name, each in packages.items():
+        version, files = each["version"], {}
+        if name in theirs:
+            version, files = theirs[name].version, theirs[name].files
+        elif name in overrides:
+            version = overrides[name]
+        found.append(
+            Component(
+                name,
+                version,
+                LINUX_LICENCE if name == "linux" else each["licence"],
+                "host" if each["kind"] == "host" else "target",
+                files,
+                overrides.get(name, ""),
+            )
+        )
+    return found
 
 
 def _compiler(
@@ -303,10 +395,11 @@ def _held(work: _Build) -> Iterator[None]:
         yield
 
 
-def _configure(work: _Build, log: Path) -> dict[str, str]:
+def _configure(work: _Build, log: Path) -> dict[str, dict[str, str]]:
     """Writes all that Buildroot reads, and makes it forget what changed.
 
-    Returns the versions of the packages that are to be built.
+    Returns the packages that are to be built, with their `version`, `licence`, `kind` (`target` or
+    `host`) and the name of their build `folder`.
     """
     _snapshot(work)
     (work.place / "patches" / "linux").mkdir(parents=True, exist_ok=True)
@@ -354,9 +447,14 @@ def _configure(work: _Build, log: Path) -> dict[str, str]:
     # Behind the line that run_logged writes.
     known = json.loads(info.read_text(encoding="utf-8").partition("\n")[2])
     return {
-        name: each.get("version", "")
+        name: {
+            "version": each.get("version", ""),
+            "licence": each.get("licenses", ""),
+            "kind": each["type"],
+            "folder": Path(each["stamp_dir"]).name,
+        }
         for name, each in known.items()
-        if each.get("type") != "rootfs"
+        if each["type"] != "rootfs" and not each.get("virtual")
     }
 
 
@@ -385,15 +483,20 @@ def _forget(work: _Build, log: Path) -> None:
         targets = [f"{name}-dirclean" for name in changed]
         run_logged([*_command(work), *targets], log, env=_environment())
     # Put together anew from what the packages install, so that nothing stays of what is gone.
-    for name in ("target", "images"):
-        shutil.rmtree(work.output / name, ignore_errors=True)
+    shutil.rmtree(work.output / "target", ignore_errors=True)
+    for name in ("rootfs.cpio", "board.dtb"):
+        (work.output / "images" / name).unlink(missing_ok=True)
     record.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
 
 
 def _make(
-    work: _Build, packages: Mapping[str, str], log: Path, on_line: Callable[[str], None]
+    work: _Build,
+    packages: Mapping[str, Mapping[str, str]],
+    log: Path,
+    on_line: Callable[[str], None],
 ) -> None:
-    follower = PackageLog(work.output, packages, work.bench.progress.note)
+    folders = {each["folder"]: name for name, each in packages.items()}
+    follower = PackageLog(work.output, folders, work.bench.progress.note)
 
     def follow(line: str) -> None:
         on_line(line)
@@ -442,7 +545,7 @@ def _copy(work: _Build, folder: Path) -> None:
         shutil.copy(target / place, folder / "programs" / name)
 
 
-def _overrides(work: _Build, packages: Mapping[str, str]) -> dict[str, str]:
+def _overrides(work: _Build, packages: Iterable[str]) -> dict[str, str]:
     """Which packages are not built from Buildroot's own sources, and what is taken instead."""
     if work.compiler.busybox is None:
         return {}

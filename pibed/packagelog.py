@@ -37,8 +37,8 @@ _LINES = 15
 class PackageLog:
     """Follows a build in the output folder `folder`, line by line.
 
-    `packages` has the version of each package that is built, `say` gets a line for each that is
-    done.
+    `packages` has the name of each package by that of its folder, `say` gets a line for each that
+    is done.
     """
 
     folder: Path
@@ -64,7 +64,7 @@ class PackageLog:
             # The first is the one that the others follow from.
             self._words = self._words or list(self._last)
             if self._failure is None and (match := _PACKAGE.match(line)):
-                name, step = self._names().get(match[1], match[1]), _STEPS.get(match[2], match[2])
+                name, step = self._name(match[1]), _STEPS.get(match[2], match[2])
                 self._failure = f"the package {name} could not be {step}"
         elif _MESSAGE.search(line):
             self._tell()
@@ -90,13 +90,8 @@ class PackageLog:
             self.say(f"{name}: done, {len(self._done)} of {len(self.packages)}, {seconds:.0f} s")
 
     def _installed(self) -> set[str]:
-        names = self._names()
         stamps = self.folder.glob("build/*/.stamp_installed")
-        return {names.get(path.parent.name, path.parent.name) for path in stamps}
+        return {self._name(path.parent.name) for path in stamps}
 
-    def _names(self) -> dict[str, str]:
-        """The packages by the names of their folders."""
-        return {
-            f"{name}-{version}" if version else name: name
-            for name, version in self.packages.items()
-        }
+    def _name(self, folder: str) -> str:
+        return self.packages.get(folder, folder)

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pibed import actions, builders, config, host, manifest, measuring, payload, results, ui
-from pibed.build import Images, build
+from pibed.build import Images
+from pibed.builders import DEFAULT, Builder
 from pibed.config import Experiment, Machine
 from pibed.difference import first_difference
 from pibed.errors import BuildError, ChecksFailed, UsageError
@@ -27,11 +28,13 @@ _BOOT_FILES = ("plan", "agent.log", "console.log", "samples.jsonl")
 _SHOWN_LINES = 40
 # No number of cores that anybody has, so that the order of the compiler's runs is another one.
 _OTHER_JOBS = 5
+# What of the cache folder is taken over: nothing of it is built.
+_DOWNLOADED = ("downloads", "steps/buildroot-source", "buildroot/dl")
 # Debian's user and group of that name.
 _NOBODY = "65534"
 
 
-def verify(given: str | None, build_too: bool) -> None:
+def verify(given: str | None, build_too: bool, builder: Builder = DEFAULT) -> None:
     """Builds again, if asked to, and measures a run again; see the two below.
 
     `given` is a run, or None for the newest finished one in results/ with the virtual clock; if
@@ -40,7 +43,7 @@ def verify(given: str | None, build_too: bool) -> None:
     """
     recorded = _newest() if given is None else _find(given)
     if build_too:
-        verify_build()
+        verify_build(builder)
     if recorded is None:
         ui.stderr().print("verify: there is no run yet; measuring the first one")
         measuring.sweep(measuring.SweepOptions())
@@ -142,7 +145,7 @@ def _comparable(folder: Path) -> Iterator[str]:
                 yield str((boot / name).relative_to(folder))
 
 
-def verify_build() -> None:
+def verify_build(builder: Builder = DEFAULT) -> None:
     """Builds everything once more, elsewhere and otherwise, and compares it with what is there.
 
     The second build takes place in a folder of another name, from a copy of the checkout in a path
@@ -152,14 +155,15 @@ def verify_build() -> None:
     Raises ChecksFailed if a byte differs, BuildError if the second build fails.
     """
     machine, experiment = _default_build()
-    images = actions.make_images(machine, experiment)
+    builder = builder.without_cache()
+    images = actions.make_images(machine, experiment, builder=builder)
     log = cache_folder() / "logs" / "verify-build.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
     # Not in the cache folder, which another user may not reach.
     with tempfile.TemporaryDirectory(prefix="pibed-verify-", dir="/var/tmp") as name:
         folder = Path(name)
-        again = _build_again(folder, log)
+        again = _build_again(folder, images, builder.expected_s, log)
         found = []
         for image, path in _named(images).items():
             if lines := describe(image, path, again[image]):
@@ -171,10 +175,13 @@ def verify_build() -> None:
     print(f"verify: built again, byte for byte the same: {', '.join(_named(images))}")
 
 
-def build_again() -> None:
-    """The second build, in a process of its own: prints as JSON where its images are."""
+def build_again(builder: str) -> None:
+    """The second build, in a process of its own: prints as JSON where its images are.
+
+    `builder` is the first one's record in a manifest, as JSON.
+    """
     machine, experiment = _default_build()
-    images = build(
+    images = builders.recorded({"builder": json.loads(builder)}).build(
         machine,
         payload.of_experiment(experiment),
         cache_folder(),
@@ -201,14 +208,16 @@ def _named(images: Images) -> dict[str, Path]:
     }
 
 
-def _build_again(folder: Path, log: Path) -> dict[str, Path]:
+def _build_again(folder: Path, first: Images, expected_s: float, log: Path) -> dict[str, Path]:
     """Builds below `folder` under other circumstances; returns the images by name."""
     copy, cache = folder / "a copy", folder / "elsewhere"
     try:
         shutil.copytree(
             config.checkout(), copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "results")
         )
-        shutil.copytree(cache_folder() / "downloads", cache / "downloads")
+        for name in _DOWNLOADED:
+            if (cache_folder() / name).is_dir():
+                shutil.copytree(cache_folder() / name, cache / name, symlinks=True)
         user = _other_user(folder)
     except (OSError, shutil.Error) as error:
         raise BuildError(f"{folder}: {error}", fix="a second build needs 3 GB there") from None
@@ -222,11 +231,13 @@ def _build_again(folder: Path, log: Path) -> dict[str, Path]:
         "TZ": "Pacific/Kiritimati",
         "TMPDIR": str(folder),
     }
-    code = "from pibed.verifying import build_again; build_again()"
+    code = "import sys; from pibed.verifying import build_again; build_again(sys.argv[1])"
     argv = ["sh", "-c", 'umask 077; exec "$@"', "sh", *user, sys.executable, "-c", code]
+    argv.append(json.dumps(first.builder))
     last = ""
 
-    with ui.BuildProgress(ui.stderr(), show_cached=False).step("second build", 220, log) as show:
+    progress = ui.BuildProgress(ui.stderr(), show_cached=False)
+    with progress.step("second build", expected_s, log) as show:
 
         def on_line(line: str) -> None:
             nonlocal last

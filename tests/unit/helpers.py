@@ -99,6 +99,7 @@ def archived(
         tools={"gcc": "gcc 12"},
         steps=(),
         builder={"name": "debian"},
+        components=(),
     )
     machine = config.load_machine("pi2").model_copy(update={"clock": clock})
     run = Run(folder, study)

@@ -39,6 +39,7 @@ def images(tmp_path: Path) -> Images:
         tools={},
         steps=(),
         builder={"name": "debian"},
+        components=(),
     )
 
 

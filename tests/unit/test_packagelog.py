@@ -9,7 +9,12 @@ import pytest
 from pibed.errors import BuildError
 from pibed.packagelog import PackageLog
 
-PACKAGES = {"host-tar": "custom", "linux": "custom", "skeleton": "", "toolchain-external": ""}
+PACKAGES = {
+    "host-tar-custom": "host-tar",
+    "linux-custom": "linux",
+    "skeleton": "skeleton",
+    "toolchain-external": "toolchain-external",
+}
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def test_shipped_settings_are_bootlins_from_upstream(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("name", ["gnu", ""])
 def test_unknown_toolchain(name: str) -> None:
-    with pytest.raises(UsageError, match="toolchain: Input should be 'bootlin', .* or 'distro'"):
+    with pytest.raises(UsageError, match=r"toolchain: Input should be 'bootlin', .* or 'distro'"):
         recipe.load({"toolchain": name})
 
 
