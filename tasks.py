@@ -410,6 +410,36 @@ def ktest(
     )
 
 
+@task(
+    help={
+        "output": "new folder for the bill of materials, licences and sources (default legal/)",
+        "experiment": "whose module and workload the guest has (default paging)",
+        "machine": "configuration in configs/machines/ (default pi2)",
+        "kernel": "series of the kernel, such as 6.12 (default: the machine's)",
+        **_BUILDER_HELP,
+    }
+)
+@command
+def legal(
+    context: Context,
+    output: str = "legal",
+    experiment: str = "paging",
+    machine: str = "pi2",
+    kernel: str | None = None,
+    builder: str | None = None,
+    toolchain: str | None = None,
+    buildroot_dir: str | None = None,
+) -> None:
+    """Write what the images consist of (CycloneDX), with licences and sources.
+
+    Example: invoke legal --output ~/pibed-legal
+    """
+    from pibed import builders, legal
+
+    chosen = builders.choose(builder, toolchain, buildroot_dir)
+    legal.legal(machine, experiment, kernel, output, chosen)
+
+
 @task(help={"everything": "also the downloaded sources and all logs"})
 @command
 def clean(context: Context, everything: bool = False) -> None:

@@ -1,7 +1,9 @@
-"""The bill of materials of images, as CycloneDX has it: what is in them and what made them."""
+"""What images consist of: the bill of materials as CycloneDX has it, licences and sources."""
 
 from __future__ import annotations
 
+import csv
+import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pibed import __version__
-from pibed.store import digest_file, digest_text
+from pibed.apt import Archive
+from pibed.store import digest_file
 
 _VERSION = "1.6"
 
@@ -53,7 +56,7 @@ def document(
         "$schema": f"http://cyclonedx.org/schema/bom-{_VERSION}.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": _VERSION,
-        "serialNumber": f"urn:uuid:{uuid.UUID(digest_text(str([title, digests, known]))[:32])}",
+        "serialNumber": uuid.uuid5(uuid.NAMESPACE_OID, str([title, digests, known])).urn,
         "version": 1,
         "metadata": {
             "component": {
@@ -77,6 +80,43 @@ def document(
             }
         ],
     }
+
+
+def collect(
+    archives: Sequence[Archive],
+    components: Sequence[Component],
+    licences: Mapping[str, Path],
+    folder: Path,
+) -> None:
+    """Lays out sources and licences as Buildroot's `make legal-info` does.
+
+    `licences` are files by the names of what they are for.
+    """
+    for archive in archives:
+        place = folder / "sources" / archive.package
+        place.mkdir(parents=True)
+        for name in archive.source.files:
+            shutil.copyfile(archive.folder / name, place / name)
+    for name, path in licences.items():
+        place = folder / "licenses" / name
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place / path.name)
+    for kind, name in (("target", "manifest.csv"), ("host", "host-manifest.csv")):
+        with (folder / name).open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
+            writer.writerow(["PACKAGE", "VERSION", "LICENSE", "LICENSE FILES", "SOURCE ARCHIVE"])
+            for each in components:
+                if each.kind == kind:
+                    licence = licences.get(each.name)
+                    writer.writerow(
+                        [
+                            each.name,
+                            each.version,
+                            each.licence,
+                            licence.name if licence else "",
+                            " ".join(sorted(each.files)),
+                        ]
+                    )
 
 
 def _component(each: Component) -> dict[str, Any]:

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pibed import __version__, kconfig, sources, toolchain, vermagic
+from pibed import __version__, bom, kconfig, sources, toolchain, vermagic
 from pibed.apt import Archive
 from pibed.bom import Component
 from pibed.config import Machine, checkout
 from pibed.errors import BuildError, UsageError
 from pibed.initramfs import CharDevice, Entry, File, Folder, Link, write_archive
-from pibed.lock import Comparison, Policy
+from pibed.lock import DEFAULT_POLICY, Comparison, Policy
 from pibed.payload import Payload
 from pibed.process import run_logged
 from pibed.store import Output, Step, Store, digest_files, digest_text
@@ -147,7 +147,8 @@ def build(
     linux_source = _unpack_linux(builder, linux)
     kernel = _kernel(builder, linux_source)
     device_tree = _device_tree(builder, kernel)
-    busybox_binary = _busybox(builder, unpack_busybox(builder, busybox))
+    busybox_source = unpack_busybox(builder, busybox)
+    busybox_binary = _busybox(builder, busybox_source)
     module = _module(builder, payload, linux_source, kernel)
     programs = _programs(builder, payload)
     initramfs = _initramfs(builder, payload, kernel, busybox_binary, module, programs)
@@ -170,7 +171,10 @@ def build(
         variables=tuple(builder.variables),
         sources={archive.package: archive.source.model_dump() for archive in (linux, busybox)},
         tools=tools.linking,
-        steps=(linux_source, kernel, device_tree, busybox_binary, module, programs, initramfs),
+        steps=(
+            *(linux_source, busybox_source),
+            *(kernel, device_tree, busybox_binary, module, programs, initramfs),
+        ),
         lock=comparison,
         builder={"name": "debian"},
         components=(
@@ -181,6 +185,27 @@ def build(
             *own_components(payload),
             *tool_components(tools.linking),
         ),
+    )
+
+
+def legal_info(machine: Machine, root: Path, images: Images, target: Path) -> None:
+    """Puts licences and sources of images that `build` made into the folder `target`."""
+    packages = sources.linux(machine) | sources.busybox()
+    archives, _ = sources.fetch(packages, root, {}, DEFAULT_POLICY)
+    (busybox,) = (each.path for each in images.steps if each.step.name == "busybox-source")
+    gpl = checkout() / "LICENSES" / "GPL-2.0-only.txt"
+    licences = {
+        **{each.name: gpl for each in images.components if each.licence == "GPL-2.0-only"},
+        "linux": images.kernel_source / "COPYING",
+        "busybox": busybox / "LICENSE",
+        "libc": Path("/usr/share/doc/libc6-dev-armhf-cross/copyright"),
+        "pibed-agent": checkout() / "LICENSES" / "MIT.txt",
+    }
+    bom.collect(
+        archives,
+        images.components,
+        {name: path for name, path in licences.items() if path.is_file()},
+        target,
     )
 
 

@@ -43,6 +43,17 @@ class Builder(Protocol):
     def without_cache(self) -> Builder:
         """The same, compiling everything itself."""
 
+    def legal_info(
+        self,
+        machine: Machine,
+        payload: Payload,
+        root: Path,
+        progress: Progress,
+        images: Images,
+        target: Path,
+    ) -> None:
+        """Puts licences and sources of images that it made into the folder `target`."""
+
 
 @dataclass(frozen=True)
 class Debian:
@@ -71,6 +82,18 @@ class Debian:
     def without_cache(self) -> Builder:
         """See `Builder`: compilers run by themselves anyway."""
         return self
+
+    def legal_info(
+        self,
+        machine: Machine,
+        payload: Payload,
+        root: Path,
+        progress: Progress,
+        images: Images,
+        target: Path,
+    ) -> None:
+        """See `Builder`."""
+        build.legal_info(machine, root, images, target)
 
 
 @dataclass(frozen=True)
@@ -106,6 +129,18 @@ class Buildroot:
     def without_cache(self) -> Builder:
         """See `Builder`."""
         return replace(self, settings=self.settings.model_copy(update={"ccache": False}))
+
+    def legal_info(
+        self,
+        machine: Machine,
+        payload: Payload,
+        root: Path,
+        progress: Progress,
+        images: Images,
+        target: Path,
+    ) -> None:
+        """See `Builder`."""
+        buildroot.legal_info(self.settings, self.folder, machine, payload, root, progress, target)
 
 
 DEFAULT = Debian()

@@ -1,0 +1,46 @@
+"""What `invoke legal` does: licences, sources and the bill of materials of images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pibed import actions, arguments, bom, config, payload, ui
+from pibed.builders import Builder
+from pibed.errors import HostError, UsageError
+from pibed.store import cache_folder
+
+BOM = "bom.json"
+
+
+def legal(
+    machine_name: str, experiment_name: str, kernel: str | None, output: str, builder: Builder
+) -> None:
+    """Writes the bill of materials, licences and sources of an experiment's images into a folder.
+
+    Raises UsageError if there is something in the folder already.
+    """
+    machine = arguments.machine(machine_name, kernel)
+    experiment = config.load_experiment(experiment_name)
+    folder = Path(output).absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"--output {output}: it is there already", fix="name a new folder")
+    images = actions.make_images(machine, experiment, builder=builder)
+    files = {
+        "kernel": images.kernel,
+        "device tree": images.device_tree,
+        "initramfs": images.initramfs,
+    }
+    title = f"{machine.name}, Linux {machine.kernel.version}, {images.builder['name']}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(bom.document(title, images.components, files), indent=1)
+        (folder / BOM).write_text(text + "\n", encoding="utf-8")
+        progress = ui.BuildProgress(ui.stderr(), show_cached=False)
+        builder.legal_info(
+            machine, payload.of_experiment(experiment), cache_folder(), progress, images, folder
+        )
+    except OSError as error:
+        raise HostError.from_os(error, folder, "name another folder with --output") from error
+    print(f"bill of materials  {folder / BOM}")
+    print(f"licences, sources  {folder}")
