@@ -402,11 +402,13 @@ def _configure(work: _Build, log: Path) -> dict[str, dict[str, str]]:
     `host`) and the name of their build `folder`.
     """
     _snapshot(work)
-    (work.place / "patches" / "linux").mkdir(parents=True, exist_ok=True)
     tarball = work.linux.path / "linux.tar.xz"
-    (work.place / "patches" / "linux" / "linux.hash").write_text(
-        f"sha256  {digest_file(tarball)}  {tarball.name}\n", encoding="utf-8"
-    )
+    digest = digest_file(tarball)
+    # The headers of an internal toolchain are the kernel's.
+    for name in ("linux", "linux-headers"):
+        hashes = work.place / "patches" / name / f"{name}.hash"
+        hashes.parent.mkdir(parents=True, exist_ok=True)
+        hashes.write_text(f"sha256  {digest}  {tarball.name}\n", encoding="utf-8")
     local = work.place / "local.mk"
     lines = []
     if work.compiler.busybox is not None:

@@ -1,0 +1,194 @@
+"""The builder `buildroot`, with the distribution's toolchain and the clone of PIBED_BUILDROOT.
+
+Without it none of these is run: Buildroot has to come from somewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pibed import config, manifest
+from pibed.store import cache_folder
+
+from .helpers import only_run
+
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("PIBED_BUILDROOT"),
+    reason="not run: PIBED_BUILDROOT names no clone of Buildroot, see docs/builders.md",
+)
+
+# The first build takes six minutes on two idle cores.
+BUILD_S = 3600
+OPTIONS = ("--builder", "buildroot", "--toolchain", "distro")
+
+Invoke = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A checkout that can be changed; its builds are those of the original."""
+    folder = tmp_path / "checkout"
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "results")
+    shutil.copytree(config.checkout(), folder, ignore=ignored)
+    return folder
+
+
+@pytest.fixture
+def in_copy(copy: Path) -> Invoke:
+    """Runs Invoke in the copy."""
+
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "invoke", *arguments],
+            cwd=copy,
+            env={**os.environ, **variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=BUILD_S,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A cache folder with the downloads, on a file system that a build does not fit into."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=900m", "none", str(folder)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        pytest.skip("a small file system can only be mounted by root")
+    shutil.copytree(cache_folder() / "downloads", folder / "downloads", ignore=_other_kernels)
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def _other_kernels(folder: str, names: list[str]) -> list[str]:
+    series = config.load_machine("pi2").kernel.version
+    return [name for name in names if name.startswith("linux-source-") and series != name[13:]]
+
+
+def test_guest_of_buildroot_runs_the_workload(in_copy: Invoke) -> None:
+    done = in_copy("boot", *OPTIONS, "--cmd", "cat /etc/os-release; insmod /lib/modules/*.ko")
+    assert done.returncode == 0, done.stderr
+    assert "NAME=Buildroot" in done.stdout
+
+
+def test_sweep_and_its_repetition_by_the_manifest(in_copy: Invoke, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    sizes = ("--sizes", "16,32", "--runs", "2", "--results", str(results))
+    done = in_copy("sweep", *OPTIONS, *sizes)
+    assert done.returncode == 0, done.stderr
+    run = only_run(results)
+    builder = manifest.read(run / "manifest.json").content["builder"]
+    assert (builder["name"], builder["settings"]["toolchain"]) == ("buildroot", "distro")
+    assert builder["overrides"]["busybox"] == "the distribution's package busybox"
+    again = in_copy("rerun", str(run / "manifest.json"), "--results", str(tmp_path / "again"))
+    assert again.returncode == 0, again.stderr
+    assert f"samples.csv: byte for byte that of {run / 'manifest.json'}" in again.stdout
+
+
+def test_suite_passes(in_copy: Invoke, tmp_path: Path) -> None:
+    done = in_copy("ktest", *OPTIONS, "--tests", "fork,mmap", "--results", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_failed_package_is_named_and_built_when_it_is_right_again(
+    copy: Path, in_copy: Invoke
+) -> None:
+    source = copy / "module" / "kmod_paging.c"
+    text = source.read_text()
+    source.write_text(text + "#error broken on purpose\n")
+    failed = in_copy("build", *OPTIONS)
+    assert failed.returncode == 4
+    assert "pibed: Buildroot: the package kmod-paging could not be built" in failed.stderr
+    assert "#error broken on purpose" in failed.stderr
+    source.write_text(text + 'MODULE_INFO(mark, "mended");\n')
+    mended = in_copy("build", *OPTIONS)
+    assert mended.returncode == 0, mended.stderr
+    assert "kmod-paging: done" in mended.stderr
+    assert "linux: done" not in mended.stderr
+    told = in_copy("boot", *OPTIONS, "--cmd", "modinfo /lib/modules/kmod_paging.ko")
+    assert "mended" in told.stdout + told.stderr
+
+
+def test_commit_that_is_not_the_locks(copy: Path, in_copy: Invoke, tmp_path: Path) -> None:
+    lock = copy / "configs" / "lock.yaml"
+    lock.write_text(lock.read_text().replace("commit: 1", "commit: 2"))
+    done = in_copy("build", *OPTIONS)
+    assert done.returncode == 4
+    assert "is the commit 1" in done.stderr
+    assert "and configs/lock.yaml has 2" in done.stderr
+
+
+def test_repository_that_cannot_be_reached(in_copy: Invoke, small_disk: Path) -> None:
+    done = in_copy("build", *OPTIONS, PIBED_BUILDROOT="/no/clone", PIBED_CACHE=str(small_disk))
+    assert done.returncode == 4
+    assert "could not be fetched from /no/clone" in done.stderr
+    assert "PIBED_BUILDROOT" in done.stderr
+
+
+def test_toolchain_that_is_missing(copy: Path, in_copy: Invoke) -> None:
+    settings = copy / "configs" / "buildroot.yaml"
+    text = settings.read_text().replace("path: null", "path: /no/toolchain")
+    settings.write_text(text.replace("prefix: null", "prefix: arm-x"))
+    done = in_copy("build", "--builder", "buildroot", "--toolchain", "path")
+    assert done.returncode == 3
+    assert "/no/toolchain/bin/arm-x-gcc: there is no such compiler" in done.stderr
+
+
+def test_full_disk(in_copy: Invoke, small_disk: Path) -> None:
+    done = in_copy("build", *OPTIONS, PIBED_CACHE=str(small_disk))
+    assert done.returncode == 3, done.stderr
+    assert "no space left on the device" in done.stderr
+
+
+@pytest.mark.parametrize("toolchain", ["bootlin", "internal"])
+def test_configuration_with_a_toolchain_from_the_network(toolchain: str, tmp_path: Path) -> None:
+    """As far as it can be checked without a download: all symbols are kept, packages are known."""
+    from pibed import kconfig, payload, recipe, ui, upstream
+    from pibed import lock as locks
+    from pibed.build import Workbench
+    from pibed.store import Store
+
+    machine = config.load_machine("pi2")
+    known = locks.load()
+    assert known is not None
+    assert known.buildroot is not None
+    bench = Workbench(Store(cache_folder() / "steps"), ui.BuildProgress(ui.stderr(), False), 1)
+    tree = upstream.fetch(bench, known.buildroot, os.environ["PIBED_BUILDROOT"])
+    chosen = recipe.internal(machine) if toolchain == "internal" else {}
+    paging = payload.of_experiment(config.load_experiment("paging"))
+    wanted = tmp_path / "wanted.config"
+    place = {"BR2_LINUX_KERNEL_CUSTOM_TARBALL_LOCATION": '"file:///linux.tar.xz"'}
+    wanted.write_text(recipe.text(recipe.requests(machine, paging, chosen) | place))
+    make = ["make", "-C", str(tree.path), f"O={tmp_path / 'output'}"]
+    (tmp_path / "output").mkdir()
+    external = f"BR2_EXTERNAL={config.checkout() / 'buildroot'}"
+    defconfig = [*make, external, f"BR2_DEFCONFIG={wanted}", "defconfig"]
+    subprocess.run(defconfig, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    kconfig.check(tmp_path / "output" / ".config", kconfig.read_fragments([wanted]))
+    shown = subprocess.run(
+        [*make, "--silent", "show-info"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+    )
+    packages = json.loads(shown.stdout)
+    expected = {"bootlin": "toolchain-external-bootlin", "internal": "glibc"}[toolchain]
+    assert {expected, "linux", "busybox", "kmod-paging", "dense-mm", "rootfs-cpio"} <= set(packages)
+    assert all(each["downloads"] for name, each in packages.items() if name == expected)
