@@ -12,7 +12,6 @@ import signal
 import subprocess
 import tempfile
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -100,25 +99,30 @@ def run_logged(
 
 
 class _Watchdog:
-    """Kills a program and all that it started when it is not fed for `seconds` (None: never)."""
+    """Kills a program and all that it started when it is not fed for `seconds` (None: never).
+
+    Time in which pibed itself is stopped, as by Ctrl-Z, does not count.
+    """
 
     def __init__(self, process: subprocess.Popen[str], seconds: float | None) -> None:
         self.bit = False
         self._process = process
-        self._fed = time.monotonic()
+        self._hungry_s = 0.0
         self._stopped = threading.Event()
         if seconds is not None:
             threading.Thread(target=self._watch, args=(seconds,), daemon=True).start()
 
     def feed(self) -> None:
-        self._fed = time.monotonic()
+        self._hungry_s = 0.0
 
     def stop(self) -> None:
         self._stopped.set()
 
     def _watch(self, seconds: float) -> None:
-        while not self._stopped.wait(max(0.0, self._fed + seconds - time.monotonic())):
-            if time.monotonic() >= self._fed + seconds:
+        tick = min(5.0, seconds / 10)
+        while not self._stopped.wait(tick):
+            self._hungry_s += tick
+            if self._hungry_s >= seconds:
                 self.bit = True
                 kill_group(self._process)
                 return

@@ -174,7 +174,7 @@ def test_configuration_with_a_toolchain_from_the_network(toolchain: str, tmp_pat
     chosen = recipe.internal(machine) if toolchain == "internal" else {}
     paging = payload.of_experiment(config.load_experiment("paging"))
     wanted = tmp_path / "wanted.config"
-    place = {"BR2_LINUX_KERNEL_CUSTOM_TARBALL_LOCATION": '"file:///linux.tar.xz"'}
+    place = {"BR2_LINUX_KERNEL_CUSTOM_TARBALL_LOCATION": '"file:///sources/linux.tar.xz"'}
     wanted.write_text(recipe.text(recipe.requests(machine, paging, chosen) | place))
     make = ["make", "-C", str(tree.path), f"O={tmp_path / 'output'}"]
     (tmp_path / "output").mkdir()
