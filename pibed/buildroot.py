@@ -194,7 +194,11 @@ def build(
             "source": work.tree.key,
             "folder": None if folder is None else str(folder),
             "settings": settings.model_dump(),
-            "packages": {name: each["version"] for name, each in record["packages"].items()},
+            "packages": {
+                name: each["version"]
+                for name, each in record["packages"].items()
+                if name not in record["overrides"]
+            },
             "overrides": record["overrides"],
         },
         components=(
