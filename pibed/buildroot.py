@@ -1,22 +1,16 @@
-"""The builder `buildroot`: the same set of images, made by Buildroot from the tree in `buildroot/`.
+"""The builder `buildroot`: the same images, made by Buildroot with the tree in `buildroot/`.
 
-Buildroot works in a folder of its own for each combination of its release, toolchain, kernel and
-configuration, where it goes on with what is there. It would not notice by itself that a source or a
-fragment has changed: here the packages whose inputs are others than those they were built from are
-built anew. What it makes is checked by its content, and copied to where nothing changes it.
+What Buildroot makes in its folder (see `pibed.buildfolder`) is checked by its content, and copied
+to where nothing changes it.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from pibed import contents, kconfig, recipe, sources, sysroot, toolchain, upstream, vermagic
@@ -32,121 +26,21 @@ from pibed.build import (
     tool_components,
     unpack_busybox,
 )
+from pibed.buildfolder import BuildFolder, Compiler, files_in
 from pibed.config import Machine, checkout
-from pibed.errors import BuildError, HostError
+from pibed.errors import HostError
 from pibed.lock import DEFAULT_POLICY, Comparison, Policy
-from pibed.packagelog import PackageLog
 from pibed.payload import Payload
-from pibed.process import capture, clean_environment, run_logged
+from pibed.process import capture, run_logged
 from pibed.recipe import Settings
 from pibed.store import Output, Step, Store, digest_file, digest_files, digest_text
-from pibed.upstream import Tree
-
-# What the packages of the external tree are made of lies in these folders of the checkout.
-_FOLDERS = ("buildroot", "kernel", "module")
-
-
-@dataclass(frozen=True)
-class _Compiler:
-    """What compiles for the guest."""
-
-    requests: dict[str, str]
-    """Options of Buildroot that do not depend on where it is."""
-    places: dict[str, str]
-    """Options that do."""
-    key: str
-    """Stands for its content."""
-    steps: tuple[Output, ...] = ()
-    busybox: Output | None = None
-    """Sources in the place of Buildroot's own; the distribution's programs come with them."""
-
-
-@dataclass(frozen=True)
-class _Build:
-    """A build folder and all that goes into it."""
-
-    bench: Workbench
-    machine: Machine
-    payload: Payload
-    settings: Settings
-    tree: Tree
-    linux: Output
-    compiler: _Compiler
-    requests: dict[str, str]
-    root: Path
-    mirror: Path | None
-
-    # Both once: the checkout may be edited while it is built.
-    @cached_property
-    def key(self) -> str:
-        """A change of it means another folder."""
-        external = checkout() / "buildroot"
-        recipes = [path for path in _files(external) if "board" not in path.parts]
-        return digest_text(
-            json.dumps(
-                {
-                    "buildroot": self.tree.key,
-                    "external": digest_files(external, recipes),
-                    "linux": self.linux.step.key,
-                    "toolchain": self.compiler.key,
-                    "options": {
-                        name: value
-                        for name, value in sorted(self.requests.items())
-                        # Of one package, which is built anew for it.
-                        if not name.endswith("_CFLAGS")
-                    },
-                    # So that what is compiled without it is compiled indeed.
-                    "ccache": self.settings.ccache,
-                }
-            )
-        )
-
-    @property
-    def place(self) -> Path:
-        """The build folder."""
-        return self.root / "buildroot" / "builds" / self.key[:16]
-
-    @property
-    def output(self) -> Path:
-        """Where Buildroot works."""
-        return self.place / "output"
-
-    @property
-    def kernel(self) -> Path:
-        """Where Linux is built, in its sources."""
-        return self.output / "build" / "linux-custom"
-
-    @property
-    def fragments(self) -> list[Path]:
-        """Of the kernel's configuration."""
-        folder = checkout() / "kernel" / "fragments"
-        return [folder / f"{name}.config" for name in self.machine.kernel.fragments]
-
-    @cached_property
-    def inputs(self) -> dict[str, str]:
-        """What each package is made of that can change within the folder, as a digest."""
-        root = checkout()
-        module, _ = recipe.packages(self.payload)
-        linux = digest_files(root, self.fragments)
-        sources_ = digest_files(root, _files(root / "module"))
-        busybox = digest_file(root / self.machine.board_folder / "busybox.config")
-        own = {path.name for path in (root / "buildroot" / "package").iterdir()} - {module}
-        return {
-            "linux": linux,
-            "busybox": busybox,
-            module: digest_text(linux + sources_),
-            **{
-                name: digest_text(sources_ + self.requests.get(recipe.symbol(name, "_CFLAGS"), ""))
-                for name in sorted(own)
-            },
-        }
 
 
 @dataclass(frozen=True)
 class _Prepared:
     """A build folder that can be worked in, and how it stands to the lock."""
 
-    work: _Build
+    work: BuildFolder
     archives: tuple[Archive, ...]
     comparison: Comparison
 
@@ -225,12 +119,8 @@ def legal_info(
     log = root / "logs" / "legal-info.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
-    with _held(work), progress.step("legal-info", 30, log) as on_line:
-        if not (work.output / ".config").is_file():
-            _configure(work, log)
-        argv = [*_command(work), "legal-info"]
-        run_logged(argv, log, env=_environment(), on_line=on_line)
-        shutil.copytree(work.output / "legal-info", target, symlinks=True, dirs_exist_ok=True)
+    with work.held(), progress.step("legal-info", 30, log) as on_line:
+        shutil.copytree(work.legal_info(log, on_line), target, symlinks=True, dirs_exist_ok=True)
 
 
 def _prepare(
@@ -263,7 +153,7 @@ def _prepare(
     if policy.locked:
         locks.refuse(tree.differs)
     compiler = _compiler(bench, settings, machine, archives)
-    work = _Build(
+    work = BuildFolder(
         bench,
         machine,
         payload,
@@ -308,26 +198,26 @@ def _components(
 
 def _compiler(
     bench: Workbench, settings: Settings, machine: Machine, archives: Sequence[Archive]
-) -> _Compiler:
+) -> Compiler:
     """The toolchain of the settings, as far as it is not Buildroot that makes or fetches it."""
     if settings.toolchain == "bootlin":
-        return _Compiler({}, {}, "bootlin")
+        return Compiler({}, {}, "bootlin")
     if settings.toolchain == "internal":
-        return _Compiler(recipe.internal(machine), {}, "internal")
+        return Compiler(recipe.internal(machine), {}, "internal")
     if settings.toolchain == "path":
         folder, prefix = Path(settings.path or ""), settings.prefix or ""
         requests = recipe.external(folder, prefix)
         compiler = folder / "bin" / f"{prefix}-gcc"
         # Two compilers that say the same of themselves and have the same bytes are one.
         key = digest_text(capture([str(compiler), "-v"]) + digest_file(compiler.resolve()))
-        return _Compiler(requests, _at(folder), f"path {folder} {key}")
+        return Compiler(requests, _at(folder), f"path {folder} {key}")
     installed = sysroot.find(machine.cross_compile)
 
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
         sysroot.write(installed, folder)
 
     relocated = bench.run(Step("distro-toolchain", {"files": installed.digest}, expected_s=5), make)
-    return _Compiler(
+    return Compiler(
         recipe.external(relocated.path, installed.triplet),
         _at(relocated.path),
         relocated.step.key,
@@ -353,20 +243,20 @@ def _tarball(bench: Workbench, archive: Archive) -> Output:
     return bench.run(Step("linux-tarball", {"archive": archive.digest}, expected_s=3), make)
 
 
-def _images(work: _Build) -> Output:
+def _images(work: BuildFolder) -> Output:
     """The images, copied out of the build folder, with `images.json` about them."""
 
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
-        with _held(work):
-            packages = _configure(work, log)
+        with work.held():
+            packages = work.configure(log)
             overrides = _overrides(work, packages)
             for name, what in sorted(overrides.items()):
                 work.bench.progress.note(f"buildroot: {name} is overridden: {what}")
-            _make(work, packages, log, on_line)
+            work.make(packages, log, on_line)
             _copy(work, folder)
             record = {
-                "prefix": _prefix(work),
-                "tools": toolchain.ask(f"{work.output}/{_prefix(work)}", work.machine).linking,
+                "prefix": work.prefix,
+                "tools": toolchain.ask(f"{work.output}/{work.prefix}", work.machine).linking,
                 "packages": packages,
                 "overrides": overrides,
             }
@@ -374,12 +264,14 @@ def _images(work: _Build) -> Output:
         (folder / "images.json").write_text(text + "\n", encoding="utf-8")
 
     board = checkout() / work.machine.board_folder
+    kernel = checkout() / "kernel"
+    overlays = digest_files(kernel, files_in(kernel / "dts"))
     step = Step(
         "buildroot",
         {
             "folder": work.key,
-            "board": digest_files(board, _files(board)),
-            "overlays": digest_files(checkout() / "kernel", _files(checkout() / "kernel" / "dts")),
+            "board": digest_files(board, files_in(board)),
+            "overlays": overlays,
             # Which of the external tree's programs are copied beside the images.
             "payload": f"{work.payload.module_name} {work.payload.package} {work.payload.place}",
             **work.inputs,
@@ -390,138 +282,7 @@ def _images(work: _Build) -> Output:
     return work.bench.run(step, make)
 
 
-@contextmanager
-def _held(work: _Build) -> Iterator[None]:
-    """Holds the build folder against other processes."""
-    work.place.mkdir(parents=True, exist_ok=True)
-    with (work.place / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _configure(work: _Build, log: Path) -> dict[str, dict[str, str]]:
-    """Writes all that Buildroot reads, and makes it forget what changed.
-
-    Returns the packages that are to be built, with their `version`, `licence`, `kind` (`target` or
-    `host`) and the name of their build `folder`.
-    """
-    _snapshot(work)
-    tarball = work.linux.path / "linux.tar.xz"
-    digest = digest_file(tarball)
-    # The headers of an internal toolchain are the kernel's.
-    for name in ("linux", "linux-headers"):
-        hashes = work.place / "patches" / name / f"{name}.hash"
-        hashes.parent.mkdir(parents=True, exist_ok=True)
-        hashes.write_text(f"sha256  {digest}  {tarball.name}\n", encoding="utf-8")
-    local = work.place / "local.mk"
-    lines = []
-    if work.compiler.busybox is not None:
-        lines.append(f"include {work.place}/tree/buildroot/distribution.make")
-        lines.append(f"BUSYBOX_OVERRIDE_SRCDIR = {work.compiler.busybox.path}")
-    local.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    cache = work.root / "buildroot"
-    wanted = work.place / "wanted.config"
-    places = {
-        "BR2_LINUX_KERNEL_CUSTOM_TARBALL_LOCATION": recipe.quoted(f"file://{tarball}"),
-        "BR2_GLOBAL_PATCH_DIR": recipe.quoted(str(work.place / "patches")),
-        "BR2_PACKAGE_OVERRIDE_FILE": recipe.quoted(str(local)),
-        "BR2_DL_DIR": recipe.quoted(str(cache / "dl")),
-        "BR2_JLEVEL": str(work.bench.jobs),
-    }
-    if work.settings.ccache:
-        places["BR2_CCACHE"] = "y"
-        places["BR2_CCACHE_DIR"] = recipe.quoted(str(cache / "ccache"))
-    if work.mirror is not None:
-        places["BR2_PRIMARY_SITE"] = recipe.quoted(f"file://{work.mirror}")
-    wanted.write_text(recipe.text(work.requests | work.compiler.places | places), encoding="utf-8")
-    work.output.mkdir(exist_ok=True)
-    run_logged(
-        [
-            *_command(work),
-            f"BR2_EXTERNAL={work.place / 'tree' / 'buildroot'}",
-            f"BR2_DEFCONFIG={wanted}",
-            "defconfig",
-        ],
-        log,
-        env=_environment(),
-    )
-    kconfig.check(work.output / ".config", kconfig.read_fragments([wanted]))
-    _forget(work, log)
-    info = work.place / "show-info.log"
-    info.unlink(missing_ok=True)
-    run_logged([*_command(work), "--silent", "show-info"], info, env=_environment())
-    # Behind the line that run_logged writes.
-    known = json.loads(info.read_text(encoding="utf-8").partition("\n")[2])
-    return {
-        name: {
-            "version": each.get("version", ""),
-            "licence": each.get("licenses", ""),
-            "kind": each["type"],
-            "folder": Path(each["stamp_dir"]).name,
-        }
-        for name, each in known.items()
-        if each["type"] != "rootfs" and not each.get("virtual")
-    }
-
-
-def _snapshot(work: _Build) -> None:
-    """Copies what Buildroot takes from the checkout: whoever edits there does not disturb it."""
-    tree = work.place / "tree"
-    shutil.rmtree(tree, ignore_errors=True)
-    for name in _FOLDERS:
-        shutil.copytree(checkout() / name, tree / name)
-    for path in tree.rglob("*"):
-        # Whether something is built anew is decided by content, not by times.
-        os.utime(path, (0, 0))
-
-
-def _forget(work: _Build, log: Path) -> None:
-    """Removes what was built of packages whose inputs are others now."""
-    record = work.place / "packages.json"
-    try:
-        before = json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        before = {}
-    now = work.inputs
-    changed = sorted(name for name, digest in now.items() if before.get(name) != digest)
-    if before and changed:
-        work.bench.progress.note(f"buildroot: built anew: {', '.join(changed)}")
-        targets = [f"{name}-dirclean" for name in changed]
-        run_logged([*_command(work), *targets], log, env=_environment())
-    # Put together anew from what the packages install, so that nothing stays of what is gone.
-    shutil.rmtree(work.output / "target", ignore_errors=True)
-    for name in ("rootfs.cpio", "board.dtb"):
-        (work.output / "images" / name).unlink(missing_ok=True)
-    record.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
-
-
-def _make(
-    work: _Build,
-    packages: Mapping[str, Mapping[str, str]],
-    log: Path,
-    on_line: Callable[[str], None],
-) -> None:
-    folders = {each["folder"]: name for name, each in packages.items()}
-    follower = PackageLog(work.output, folders, work.bench.progress.note)
-
-    def follow(line: str) -> None:
-        on_line(line)
-        follower.on_line(line)
-
-    try:
-        run_logged(
-            [*_command(work), f"-j{work.bench.jobs}"],
-            log,
-            env=_environment(),
-            on_line=follow,
-            silence_s=work.settings.silence_s,
-        )
-    except BuildError as error:
-        raise follower.failure(error, log) from None
-    follower.finished()
-
-
-def _copy(work: _Build, folder: Path) -> None:
+def _copy(work: BuildFolder, folder: Path) -> None:
     """Checks what Buildroot made, and copies it.
 
     Raises BuildError for what is missing or not what it should be.
@@ -551,7 +312,7 @@ def _copy(work: _Build, folder: Path) -> None:
         shutil.copy(target / place, folder / "programs" / name)
 
 
-def _overrides(work: _Build, packages: Iterable[str]) -> dict[str, str]:
+def _overrides(work: BuildFolder, packages: Iterable[str]) -> dict[str, str]:
     """Which packages are not built from Buildroot's own sources, and what is taken instead."""
     if work.compiler.busybox is None:
         return {}
@@ -567,31 +328,3 @@ def _overrides(work: _Build, packages: Iterable[str]) -> dict[str, str]:
 
 def _first_line(program: str) -> str:
     return capture([program, "--version"]).partition("\n")[0]
-
-
-def _prefix(work: _Build) -> str:
-    """What the names of the compiler's programs begin with, relative to Buildroot's output."""
-    line = capture(
-        [*_command(work), "--silent", "printvars", "VARS=TARGET_CROSS"], env=_environment()
-    )
-    path = line.strip().partition("=")[2]
-    return str(Path(path).relative_to(work.output)) if path else ""
-
-
-def _command(work: _Build) -> list[str]:
-    return ["make", "--no-print-directory", f"--directory={work.tree.path}", f"O={work.output}"]
-
-
-def _environment() -> dict[str, str]:
-    """Beyond `clean_environment`: nothing that Buildroot refuses or that gets into images."""
-    known = clean_environment()["PATH"].split(":")
-    path = [each for each in known if each.startswith("/") and not set(each) & set(" \t\n@")]
-    extra = {"PATH": ":".join(path), "SOURCE_DATE_EPOCH": "0", "TERM": "dumb"}
-    if os.geteuid() == 0:
-        # host-tar's configure refuses root without it.
-        extra["FORCE_UNSAFE_CONFIGURE"] = "1"
-    return extra
-
-
-def _files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*")) if path.is_file()]

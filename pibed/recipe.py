@@ -21,6 +21,7 @@ ToolchainName = Literal["bootlin", "internal", "path", "distro"]
 # The newest kernel headers and compiler that Buildroot 2025.02 has names for.
 _NEWEST_HEADERS = (6, 12)
 _EXTERNAL = "$(BR2_EXTERNAL_PIBED_PATH)"
+_SITE = re.compile(rf"^\w+_SITE = {re.escape(_EXTERNAL)}/\.\./(\S+)$", re.MULTILINE)
 
 
 class Settings(Record):
@@ -61,14 +62,36 @@ def symbol(package: str, option: str = "") -> str:
 
 
 def require_packages(payload: Payload) -> None:
-    """Raises UsageError unless the external tree has the payload's packages."""
+    """Raises UsageError unless the external tree has the payload's packages, of its sources."""
     folder = config.checkout() / "buildroot" / "package"
-    for name in packages(payload):
-        if not (folder / name / "Config.in").is_file():
+    module, programs = packages(payload)
+    wanted = [(module, payload.module_folder)]
+    wanted += [(programs, each.folder) for each in payload.programs]
+    for name, source in wanted:
+        if not (folder / name / f"{name}.mk").is_file():
             raise UsageError(
                 f"{payload.config_file}: Buildroot has no package {name}",
                 fix=f"add one in {folder}, see docs/builders.md, or use the builder debian",
             )
+        known = config.checkout() / site(name)
+        if not source.is_relative_to(known):
+            raise UsageError(
+                f"{payload.config_file}: Buildroot's package {name} is made of {known}, "
+                f"not of {source}",
+                fix=f"correct {folder / name / name}.mk, or use the builder debian",
+            )
+
+
+def site(package: str) -> str:
+    """The folder of the checkout that a package of the external tree is made of.
+
+    Raises UsageError if it does not say so.
+    """
+    path = config.checkout() / "buildroot" / "package" / package / f"{package}.mk"
+    match = _SITE.search(path.read_text(encoding="utf-8"))
+    if match is None:
+        raise UsageError(f"{path}: expected …_SITE = {_EXTERNAL}/../FOLDER")
+    return match[1]
 
 
 def packages(payload: Payload) -> tuple[str, str]:

@@ -37,6 +37,11 @@ def test(live: bool) -> None:
         console.print(f"test: {check.name}", style="bold")
         if not check.run():
             failed.append(check.name)
+    if live and not os.environ.get("PIBED_BUILDROOT"):
+        console.print(
+            "test: the live tests of the builder buildroot were not run: PIBED_BUILDROOT names "
+            "no clone of Buildroot"
+        )
     if failed:
         raise ChecksFailed(f"failed: {', '.join(failed)}", fix="see above for each")
     console.print("test: everything passed")

@@ -192,3 +192,30 @@ def test_configuration_with_a_toolchain_from_the_network(toolchain: str, tmp_pat
     expected = {"bootlin": "toolchain-external-bootlin", "internal": "glibc"}[toolchain]
     assert {expected, "linux", "busybox", "kmod-paging", "dense-mm", "rootfs-cpio"} <= set(packages)
     assert all(each["downloads"] for name, each in packages.items() if name == expected)
+
+
+def test_external_tree_is_as_buildroot_wants_it() -> None:
+    """By Buildroot's own checker, on the system's Python, where that has what it needs."""
+    from pibed import lock as locks
+    from pibed import ui, upstream
+    from pibed.build import Workbench
+    from pibed.store import Store
+
+    python = "/usr/bin/python3"
+    if subprocess.run([python, "-c", "import magic"], capture_output=True, check=False).returncode:
+        pytest.skip("Buildroot's check-package needs python3-magic")
+    known = locks.load()
+    assert known is not None
+    assert known.buildroot is not None
+    bench = Workbench(Store(cache_folder() / "steps"), ui.BuildProgress(ui.stderr(), False), 1)
+    tree = upstream.fetch(bench, known.buildroot, os.environ["PIBED_BUILDROOT"])
+    folder = config.checkout() / "buildroot"
+    files = [str(path) for path in folder.rglob("*") if path.is_file()]
+    done = subprocess.run(
+        [python, str(tree.path / "utils" / "check-package"), "--br2-external", *files],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 warnings generated" in done.stdout + done.stderr

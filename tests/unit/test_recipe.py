@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,23 @@ def test_module_without_a_package(paging: Payload) -> None:
     other = Payload(paging.module_folder, "other", (), (), "usr/bin", "configs/x.yaml", "dense-mm")
     with pytest.raises(UsageError, match=r"configs/x\.yaml: Buildroot has no package other"):
         recipe.require_packages(other)
+
+
+def test_package_that_is_made_of_something_else(paging: Payload, tmp_path: Path) -> None:
+    """A test that changes a copy of the module must not get images of the original."""
+    other = replace(paging, module_folder=tmp_path)
+    with pytest.raises(UsageError) as caught:
+        recipe.require_packages(other)
+    assert caught.value.message == (
+        f"configs/experiments/paging.yaml: Buildroot's package kmod-paging is made of "
+        f"{ROOT / 'module'}, not of {tmp_path}"
+    )
+
+
+def test_every_package_says_what_it_is_made_of() -> None:
+    names = {path.name for path in (ROOT / "buildroot" / "package").iterdir()}
+    assert names == {"dense-mm", "kmod-paging", "paging-tests", "touch-pages"}
+    assert {recipe.site(name) for name in names} == {"module"}
 
 
 def test_machine_that_the_external_tree_does_not_know(paging: Payload) -> None:
