@@ -15,28 +15,50 @@ _BUILDER_HELP = {
 }
 
 
-@task(help={"machine": "configuration in configs/machines/ (default pi2)"})
+@task(
+    help={
+        "machine": "configuration in configs/machines/ (default pi2)",
+        "builder": _BUILDER_HELP["builder"],
+        "toolchain": _BUILDER_HELP["toolchain"],
+    }
+)
 @command
-def setup(context: Context, machine: str = "pi2") -> None:
+def setup(
+    context: Context,
+    machine: str = "pi2",
+    builder: str | None = None,
+    toolchain: str | None = None,
+) -> None:
     """Install the host's packages that are missing, then check them.
 
     Example: ./inv setup
     """
-    from pibed import actions
+    from pibed import actions, builders
 
-    actions.setup(machine)
+    actions.setup(machine, builders.choose(builder, toolchain, None))
 
 
-@task(help={"machine": "configuration in configs/machines/ (default pi2)"})
+@task(
+    help={
+        "machine": "configuration in configs/machines/ (default pi2)",
+        "builder": _BUILDER_HELP["builder"],
+        "toolchain": _BUILDER_HELP["toolchain"],
+    }
+)
 @command
-def doctor(context: Context, machine: str = "pi2") -> None:
+def doctor(
+    context: Context,
+    machine: str = "pi2",
+    builder: str | None = None,
+    toolchain: str | None = None,
+) -> None:
     """Show every prerequisite: found, missing or too old, and its fix.
 
     Example: invoke doctor
     """
-    from pibed import actions
+    from pibed import actions, builders
 
-    actions.doctor(machine)
+    actions.doctor(machine, builders.choose(builder, toolchain, None))
 
 
 @task(

@@ -29,14 +29,16 @@ if TYPE_CHECKING:
     from pibed.payload import Payload
 
 
-def setup(machine_name: str) -> None:
+def setup(machine_name: str, builder: Builder = DEFAULT) -> None:
     """Installs what is missing and checks the result; raises HostError if something still is."""
     console = ui.stderr()
-    missing = [finding for finding in _findings(machine_name) if finding.state != "found"]
+    missing = [finding for finding in _findings(machine_name, builder) if finding.state != "found"]
     if missing:
         needed = [finding.prerequisite for finding in missing]
         host.install(needed, cache_folder() / "logs" / "setup.log", console.print)
-        still = [finding for finding in _findings(machine_name) if finding.state != "found"]
+        still = [
+            finding for finding in _findings(machine_name, builder) if finding.state != "found"
+        ]
         if still:
             raise HostError(
                 "still not right: "
@@ -46,12 +48,12 @@ def setup(machine_name: str) -> None:
     console.print("setup: everything that pibed needs is installed")
 
 
-def doctor(machine_name: str) -> None:
+def doctor(machine_name: str, builder: Builder = DEFAULT) -> None:
     """Prints all prerequisites as a table; raises HostError if one is not met."""
     from rich.console import Console
     from rich.table import Table
 
-    findings = _findings(machine_name)
+    findings = _findings(machine_name, builder)
     table = Table("program", "state", "version", "needed", "for", "to fix", box=None)
     bad = [finding for finding in findings if finding.state != "found"]
     for finding in findings:
@@ -71,7 +73,7 @@ def doctor(machine_name: str) -> None:
     if bad:
         raise HostError(
             f"{len(bad)} of {len(findings)} prerequisites are not met",
-            fix=f"./inv setup, or: {host.install_command([each.prerequisite for each in bad])}",
+            fix=f"{builder.setup}, or: {host.install_command([each.prerequisite for each in bad])}",
         )
 
 
@@ -250,7 +252,8 @@ def make_payload_images(
     show_cached: bool = False,
 ) -> Images:
     """Builds what is not there yet, with progress and what differs from the lock on stderr."""
-    host.require([each for each in builder.prerequisites(machine) if not each.for_tests])
+    needed = [each for each in builder.prerequisites(machine) if not each.for_tests]
+    host.require(needed, builder.setup)
     progress = ui.BuildProgress(ui.stderr(), show_cached)
     return builder.build(machine, payload_, cache_folder(), progress, policy)
 
@@ -260,5 +263,6 @@ def prerequisites(machine: Machine) -> list[host.Prerequisite]:
     return DEFAULT.prerequisites(machine)
 
 
-def _findings(machine_name: str) -> list[host.Finding]:
-    return [host.find(each) for each in prerequisites(config.load_machine(machine_name))]
+def _findings(machine_name: str, builder: Builder) -> list[host.Finding]:
+    machine = config.load_machine(machine_name)
+    return [host.find(each) for each in builder.prerequisites(machine)]

@@ -26,6 +26,10 @@ class Builder(Protocol):
     def expected_s(self) -> float:
         """How many seconds a build from nothing takes on two cores."""
 
+    @property
+    def setup(self) -> str:
+        """The command that installs what is missing on the host."""
+
     def prerequisites(self, machine: Machine) -> list[Prerequisite]:
         """What the host must have for building and running."""
 
@@ -60,6 +64,7 @@ class Debian:
     """The default: cross compiler and sources from the distribution's packages."""
 
     expected_s: float = 220
+    setup: str = "./inv setup"
 
     def prerequisites(self, machine: Machine) -> list[Prerequisite]:
         """See `Builder`."""
@@ -104,6 +109,11 @@ class Buildroot:
     folder: Path | None = None
     # With the distribution's toolchain; others are downloaded or built on top.
     expected_s: float = 350
+
+    @property
+    def setup(self) -> str:
+        """See `Builder`."""
+        return f"./inv setup --builder buildroot --toolchain {self.settings.toolchain}"
 
     def prerequisites(self, machine: Machine) -> list[Prerequisite]:
         """See `Builder`."""

@@ -121,8 +121,11 @@ def find(prerequisite: Prerequisite) -> Finding:
     return Finding(prerequisite, "found", version)
 
 
-def require(needed: Sequence[Prerequisite]) -> None:
-    """Raises HostError that names everything missing; versions are left to `invoke doctor`."""
+def require(needed: Sequence[Prerequisite], setup: str = "./inv setup") -> None:
+    """Raises HostError that names everything missing; versions are left to `invoke doctor`.
+
+    `setup` is the command that installs it.
+    """
     missing = [
         each
         for each in needed
@@ -131,7 +134,7 @@ def require(needed: Sequence[Prerequisite]) -> None:
     if missing:
         raise HostError(
             "missing on this host: " + ", ".join(each.name for each in missing),
-            fix=f"./inv setup, or: {install_command(missing)}",
+            fix=f"{setup}, or: {install_command(missing)}",
         )
 
 

@@ -72,9 +72,16 @@ class PackageLog:
     def failure(self, error: BuildError, log: Path) -> BuildError:
         """An error of make as one that names the package, the step, and the last lines of it."""
         self._tell()
+        message = f"Buildroot: {self._failure or error.message}"
+        fix = "see the log; what was built so far is kept, and the same command goes on with it"
+        if message.endswith("could not be downloaded"):
+            fix = (
+                "check the network; where only a mirror of the distribution is reached, take "
+                "--toolchain distro, see docs/builders.md"
+            )
         return BuildError(
-            f"Buildroot: {self._failure or error.message}",
-            fix="see the log; what was built so far is kept, and the same command goes on with it",
+            message,
+            fix=fix,
             log=log,
             context=[*([self._full] if self._full else []), *(self._words or error.context)],
         )

@@ -81,6 +81,17 @@ def test_failure_names_package_and_step_with_the_lines_before_the_first_error(
     assert error.log == tmp_path / "log"
 
 
+def test_source_that_cannot_be_downloaded(tmp_path: Path, log: PackageLog) -> None:
+    log.on_line("wget: unable to resolve host address 'example.org'\n")
+    stamp = "/c/build/host-tar-custom/.stamp_downloaded"
+    log.on_line(f"make: *** [package/pkg-generic.mk:179: {stamp}] Error 1\n")
+    error = log.failure(BuildError("make ended with status 2"), tmp_path / "log")
+    assert error.message == "Buildroot: the package host-tar could not be downloaded"
+    assert error.context[0] == "wget: unable to resolve host address 'example.org'"
+    assert error.fix is not None
+    assert "--toolchain distro" in error.fix
+
+
 def test_failure_of_no_package_keeps_the_words_of_make(tmp_path: Path, log: PackageLog) -> None:
     log.on_line("Makefile.legacy:9: *** You have legacy configuration. Stop.\n")
     error = log.failure(BuildError("make ended with status 2", context=["x"]), tmp_path / "log")
