@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from pibed import config, manifest
-from pibed.store import cache_folder
+from pibed import config, kconfig, lock, manifest, payload, recipe, ui, upstream
+from pibed.build import Workbench
+from pibed.store import Store, cache_folder
+from pibed.upstream import Tree
 
 from .helpers import only_run
 
@@ -58,6 +60,16 @@ def in_copy(copy: Path) -> Invoke:
         )
 
     return run
+
+
+@pytest.fixture
+def tree() -> Tree:
+    """Buildroot as the lock pins it."""
+    known = lock.load()
+    assert known is not None
+    assert known.buildroot is not None
+    bench = Workbench(Store(cache_folder() / "steps"), ui.BuildProgress(ui.stderr(), False), 1)
+    return upstream.fetch(bench, known.buildroot, os.environ["PIBED_BUILDROOT"])
 
 
 @pytest.fixture
@@ -158,19 +170,11 @@ def test_full_disk(in_copy: Invoke, small_disk: Path) -> None:
 
 
 @pytest.mark.parametrize("toolchain", ["bootlin", "internal"])
-def test_configuration_with_a_toolchain_from_the_network(toolchain: str, tmp_path: Path) -> None:
+def test_configuration_with_a_toolchain_from_the_network(
+    toolchain: str, tree: Tree, tmp_path: Path
+) -> None:
     """As far as it can be checked without a download: all symbols are kept, packages are known."""
-    from pibed import kconfig, payload, recipe, ui, upstream
-    from pibed import lock as locks
-    from pibed.build import Workbench
-    from pibed.store import Store
-
     machine = config.load_machine("pi2")
-    known = locks.load()
-    assert known is not None
-    assert known.buildroot is not None
-    bench = Workbench(Store(cache_folder() / "steps"), ui.BuildProgress(ui.stderr(), False), 1)
-    tree = upstream.fetch(bench, known.buildroot, os.environ["PIBED_BUILDROOT"])
     chosen = recipe.internal(machine) if toolchain == "internal" else {}
     paging = payload.of_experiment(config.load_experiment("paging"))
     wanted = tmp_path / "wanted.config"
@@ -194,21 +198,11 @@ def test_configuration_with_a_toolchain_from_the_network(toolchain: str, tmp_pat
     assert all(each["downloads"] for name, each in packages.items() if name == expected)
 
 
-def test_external_tree_is_as_buildroot_wants_it() -> None:
+def test_external_tree_is_as_buildroot_wants_it(tree: Tree) -> None:
     """By Buildroot's own checker, on the system's Python, where that has what it needs."""
-    from pibed import lock as locks
-    from pibed import ui, upstream
-    from pibed.build import Workbench
-    from pibed.store import Store
-
     python = "/usr/bin/python3"
     if subprocess.run([python, "-c", "import magic"], capture_output=True, check=False).returncode:
         pytest.skip("Buildroot's check-package needs python3-magic")
-    known = locks.load()
-    assert known is not None
-    assert known.buildroot is not None
-    bench = Workbench(Store(cache_folder() / "steps"), ui.BuildProgress(ui.stderr(), False), 1)
-    tree = upstream.fetch(bench, known.buildroot, os.environ["PIBED_BUILDROOT"])
     folder = config.checkout() / "buildroot"
     files = [str(path) for path in folder.rglob("*") if path.is_file()]
     done = subprocess.run(
