@@ -27,6 +27,10 @@ class Builder(Protocol):
         """How many seconds a build from nothing takes on two cores."""
 
     @property
+    def downloads(self) -> tuple[str, ...]:
+        """Folders of the cache folder with what came from elsewhere: nothing in them is built."""
+
+    @property
     def setup(self) -> str:
         """The command that installs what is missing on the host."""
 
@@ -64,6 +68,7 @@ class Debian:
     """The default: cross compiler and sources from the distribution's packages."""
 
     expected_s: float = 220
+    downloads: tuple[str, ...] = ("downloads",)
     setup: str = "./inv setup"
 
     def prerequisites(self, machine: Machine) -> list[Prerequisite]:
@@ -109,6 +114,7 @@ class Buildroot:
     folder: Path | None = None
     # With the distribution's toolchain; others are downloaded or built on top.
     expected_s: float = 350
+    downloads: tuple[str, ...] = ("downloads", "steps/buildroot-source", "buildroot/dl")
 
     @property
     def setup(self) -> str:

@@ -28,8 +28,6 @@ _BOOT_FILES = ("plan", "agent.log", "console.log", "samples.jsonl")
 _SHOWN_LINES = 40
 # No number of cores that anybody has, so that the order of the compiler's runs is another one.
 _OTHER_JOBS = 5
-# What of the cache folder is taken over: nothing of it is built.
-_DOWNLOADED = ("downloads", "steps/buildroot-source", "buildroot/dl")
 # Debian's user and group of that name.
 _NOBODY = "65534"
 
@@ -163,7 +161,7 @@ def verify_build(builder: Builder = DEFAULT) -> None:
     # Not in the cache folder, which another user may not reach.
     with tempfile.TemporaryDirectory(prefix="pibed-verify-", dir="/var/tmp") as name:
         folder = Path(name)
-        again = _build_again(folder, images, builder.expected_s, log)
+        again = _build_again(folder, builder, images, log)
         found = []
         for image, path in _named(images).items():
             if lines := describe(image, path, again[image]):
@@ -208,14 +206,14 @@ def _named(images: Images) -> dict[str, Path]:
     }
 
 
-def _build_again(folder: Path, first: Images, expected_s: float, log: Path) -> dict[str, Path]:
+def _build_again(folder: Path, builder: Builder, first: Images, log: Path) -> dict[str, Path]:
     """Builds below `folder` under other circumstances; returns the images by name."""
     copy, cache = folder / "a copy", folder / "elsewhere"
     try:
         shutil.copytree(
             config.checkout(), copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "results")
         )
-        for name in _DOWNLOADED:
+        for name in builder.downloads:
             if (cache_folder() / name).is_dir():
                 shutil.copytree(cache_folder() / name, cache / name, symlinks=True)
         user = _other_user(folder)
@@ -237,7 +235,7 @@ def _build_again(folder: Path, first: Images, expected_s: float, log: Path) -> d
     last = ""
 
     progress = ui.BuildProgress(ui.stderr(), show_cached=False)
-    with progress.step("second build", expected_s, log) as show:
+    with progress.step("second build", builder.expected_s, log) as show:
 
         def on_line(line: str) -> None:
             nonlocal last
