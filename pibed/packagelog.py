@@ -64,7 +64,8 @@ class PackageLog:
             # The first is the one that the others follow from.
             self._words = self._words or list(self._last)
             if self._failure is None and (match := _PACKAGE.match(line)):
-                name, step = self._name(match[1]), _STEPS.get(match[2], match[2])
+                name = self.packages.get(match[1], match[1])
+                step = _STEPS.get(match[2], match[2])
                 self._failure = f"the package {name} could not be {step}"
         elif _MESSAGE.search(line):
             self._tell()
@@ -97,8 +98,7 @@ class PackageLog:
             self.say(f"{name}: done, {len(self._done)} of {len(self.packages)}, {seconds:.0f} s")
 
     def _installed(self) -> set[str]:
+        """Of the packages that are counted; virtual ones have stamps as well."""
         stamps = self.folder.glob("build/*/.stamp_installed")
-        return {self._name(path.parent.name) for path in stamps}
-
-    def _name(self, folder: str) -> str:
-        return self.packages.get(folder, folder)
+        folders = {path.parent.name for path in stamps}
+        return {name for folder, name in self.packages.items() if folder in folders}

@@ -51,6 +51,14 @@ def test_a_line_for_each_package_when_it_is_done(
     assert said[-1].startswith("linux: done, 3 of 4, ")
 
 
+def test_virtual_packages_are_not_counted(tmp_path: Path, log: PackageLog, said: list[str]) -> None:
+    install(tmp_path, "toolchain-virtual")
+    install(tmp_path, "skeleton")
+    log.finished()
+    assert len(said) == 1
+    assert said[0].startswith("skeleton: done, 1 of 4, ")
+
+
 def test_what_was_there_before_is_counted_and_not_told(tmp_path: Path, said: list[str]) -> None:
     install(tmp_path, "host-tar-custom")
     log = PackageLog(tmp_path, PACKAGES, said.append)
