@@ -182,7 +182,7 @@ def _components(
         if name in theirs:
             version, files = theirs[name].version, theirs[name].files
         elif name in overrides:
-            version = overrides[name]
+            version = overrides[name].rpartition(": ")[2]
         found.append(
             Component(
                 name,
