@@ -1,5 +1,8 @@
 include $(sort $(wildcard $(BR2_EXTERNAL_PIBED_PATH)/package/*/*.mk))
 
+# For post-image.sh.
+export PIBED_LINUX_DIR = $(LINUX_DIR)
+
 # The kernel's fragments and BusyBox' configuration stand on allnoconfig, as in
 # pibed's other builder; Buildroot would put them on top of the defaults. These
 # come last among the changes that Buildroot makes to a configuration.

@@ -6,10 +6,9 @@ images=$1
 name=$2
 shift 2
 checkout=$(dirname "$0")/../../../..
-linux=$BASE_DIR/build/linux-custom
-tools=$linux/scripts/dtc
+tools=$PIBED_LINUX_DIR/scripts/dtc
 
-find "$linux/arch/arm/boot/dts" -name "$name.dtb" -exec cp {} "$images/board.dtb" \;
+find "$PIBED_LINUX_DIR/arch/arm/boot/dts" -name "$name.dtb" -exec cp {} "$images/board.dtb" \;
 for overlay; do
 	"$tools/dtc" -q -@ -O dtb -o "$images/overlay.dtbo" "$checkout/kernel/dts/$overlay.dtso"
 	"$tools/fdtoverlay" -i "$images/board.dtb" -o "$images/merged.dtb" "$images/overlay.dtbo"
