@@ -69,8 +69,9 @@ def fetch(bench: Workbench, pin: Pin, repository: str) -> Tree:
                 fix="take another repository, or correct the lock, see docs/lock.md",
                 log=log,
             )
-        run_logged([*git, "checkout", "--quiet", pin.commit], log)
-        # A folder without it states the release alone as its version, wherever it came from.
+        # To the byte what was committed, whatever the user has git do elsewhere.
+        plain = ["-c", "core.autocrlf=false", "-c", "core.eol=lf", "-c", "core.attributesFile="]
+        run_logged([*git, *plain, "checkout", "--quiet", pin.commit], log)
         shutil.rmtree(folder / ".git")
 
     step = Step("buildroot-source", {"commit": pin.commit}, expected_s=60)
@@ -79,7 +80,12 @@ def fetch(bench: Workbench, pin: Pin, repository: str) -> Tree:
 
 
 def of_folder(path: Path, pin: Pin) -> Tree:
-    """A folder as it is; raises UsageError if it is no Buildroot."""
+    """A folder as it is; raises UsageError if it is no Buildroot that can be built with."""
+    if set(str(path)) & set(" :@\t\n"):
+        raise UsageError(
+            f"--buildroot-dir {path}: Buildroot cannot work in a path with a space, a colon or @",
+            fix="name it by another path, such as that of a symbolic link",
+        )
     version = _version(path)
     commit = _git(path, "rev-parse", "HEAD") if (path / ".git").exists() else None
     differs = []
@@ -90,8 +96,9 @@ def of_folder(path: Path, pin: Pin) -> Tree:
             differs.append(f"buildroot {version} from a folder that states no commit")
     elif commit != pin.commit:
         differs.append(f"buildroot {version}, commit {commit} instead of {pin.commit}")
-    elif _git(path, "status", "--porcelain", "--untracked-files=no"):
-        differs.append(f"buildroot {version} with changed files in {path}")
+    # Buildroot takes packages and patches by wildcards.
+    elif _git(path, "status", "--porcelain", "--untracked-files=all"):
+        differs.append(f"buildroot {version} with changed or added files in {path}")
     if commit is not None and not differs:
         return Tree(path, version, commit, ())
     files = [

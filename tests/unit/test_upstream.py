@@ -91,8 +91,34 @@ def test_folder_is_taken_as_it_is_and_compared_with_the_lock(clone: Path, pin: P
     makefile = clone / "Makefile"
     makefile.write_text(makefile.read_text() + "# changed\n")
     changed = upstream.of_folder(clone, pin)
-    assert changed.differs == (f"buildroot 2025.02.1 with changed files in {clone}",)
+    assert changed.differs == (f"buildroot 2025.02.1 with changed or added files in {clone}",)
     assert changed.key not in (pin.commit, later.key)
+
+
+def test_file_that_was_added_is_a_difference(clone: Path, pin: Pin) -> None:
+    git(clone, "checkout", "--quiet", "2025.02.1")
+    patch = clone / "package" / "busybox" / "1-mine.patch"
+    patch.parent.mkdir(parents=True)
+    patch.touch()
+    changed = upstream.of_folder(clone, pin)
+    assert changed.differs == (f"buildroot 2025.02.1 with changed or added files in {clone}",)
+    assert changed.key != pin.commit
+
+
+@pytest.mark.parametrize("name", ["a b", "a:b", "a@b"])
+def test_folder_that_buildroot_cannot_work_in(clone: Path, pin: Pin, name: str) -> None:
+    folder = clone.rename(clone.with_name(name))
+    with pytest.raises(UsageError, match="with a space, a colon or @"):
+        upstream.of_folder(folder, pin)
+
+
+def test_files_are_those_of_the_commit_whatever_git_is_set_to(
+    bench: Workbench, clone: Path, pin: Pin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".gitconfig").write_text("[core]\n\tautocrlf = true\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    tree = upstream.fetch(bench, pin, str(clone))
+    assert b"\r" not in (tree.path / "Makefile").read_bytes()
 
 
 def test_folder_without_git(tmp_path: Path, pin: Pin) -> None:
