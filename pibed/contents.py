@@ -44,7 +44,10 @@ def members(path: Path) -> dict[str, bytes]:
         header = data[place : place + _HEADER]
         if len(header) < _HEADER or not header.startswith(_NEWC):
             raise BuildError(f"{path}: it is no whole initramfs")
-        fields = [int(header[6 + 8 * n : 14 + 8 * n], 16) for n in range(13)]
+        try:
+            fields = [int(header[6 + 8 * n : 14 + 8 * n], 16) for n in range(13)]
+        except ValueError:
+            raise BuildError(f"{path}: it is no whole initramfs") from None
         mode, size, length = fields[1], fields[6], fields[11]
         name = data[place + _HEADER : place + _HEADER + length - 1].decode(errors="replace")
         start = _aligned(place + _HEADER + length)

@@ -14,6 +14,7 @@ from pibed.errors import BuildError
 _FAILED = re.compile(r"^make(?:\[\d+\])?: \*\*\* \[")
 _PACKAGE = re.compile(r"^make(?:\[1\])?: \*\*\* \[[^]]*?/build/([^/\]]+)/\.stamp_(\w+)\]")
 _MESSAGE = re.compile(r">>> (\S+) +(\S*) *((?:Download|Extract|Patch|Configur|Build|Install)\w+)")
+_HASH = re.compile(r"ERROR: (?:while checking hashes|No hash found)")
 # Stamp files and what is done when they appear.
 _STEPS = {
     "downloaded": "downloaded",
@@ -21,6 +22,8 @@ _STEPS = {
     "extracted": "extracted",
     "rsynced": "copied",
     "patched": "patched",
+    "dotconfig": "configured",
+    "kconfig_fixup_done": "configured",
     "configured": "configured",
     "built": "built",
     "staging_installed": "installed",
@@ -75,7 +78,10 @@ class PackageLog:
         self._tell()
         message = f"Buildroot: {self._failure or error.message}"
         fix = "see the log; what was built so far is kept, and the same command goes on with it"
-        if message.endswith("could not be downloaded"):
+        if message.endswith("could not be downloaded") and any(map(_HASH.search, self._words)):
+            message = message.replace("could not be", "has other bytes than expected where it was")
+            fix = "take another mirror; the digests that are known are Buildroot's and the lock's"
+        elif message.endswith("could not be downloaded"):
             fix = (
                 "check the network; where only a mirror of the distribution is reached, take "
                 "--toolchain distro, see docs/builders.md"

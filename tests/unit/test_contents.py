@@ -55,6 +55,14 @@ def test_archive_that_is_cut_off(archive: Path, keep: int) -> None:
         contents.require_members(archive, ["init"])
 
 
+def test_archive_with_a_header_that_is_none(archive: Path) -> None:
+    data = bytearray(archive.read_bytes())
+    data[10] = ord("x")
+    archive.write_bytes(data)
+    with pytest.raises(BuildError, match="it is no whole initramfs"):
+        contents.require_members(archive, ["init"])
+
+
 def test_no_root_file_system_at_all(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=r"rootfs\.cpio: it was not made"):
         contents.require_members(tmp_path / "rootfs.cpio", ["init"])

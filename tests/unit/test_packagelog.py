@@ -100,6 +100,28 @@ def test_source_that_cannot_be_downloaded(tmp_path: Path, log: PackageLog) -> No
     assert "--toolchain distro" in error.fix
 
 
+def test_source_of_another_digest_is_not_the_networks_fault(
+    tmp_path: Path, log: PackageLog
+) -> None:
+    log.on_line("ERROR: while checking hashes from package/tar/tar.hash\n")
+    stamp = "/c/build/host-tar-custom/.stamp_downloaded"
+    log.on_line(f"make: *** [package/pkg-generic.mk:179: {stamp}] Error 1\n")
+    error = log.failure(BuildError("make ended with status 2"), tmp_path / "log")
+    assert error.message == (
+        "Buildroot: the package host-tar has other bytes than expected where it was downloaded"
+    )
+    assert error.fix is not None
+    assert "network" not in error.fix
+
+
+@pytest.mark.parametrize("stamp", ["dotconfig", "kconfig_fixup_done", "configured"])
+def test_steps_of_a_configuration_are_one(tmp_path: Path, log: PackageLog, stamp: str) -> None:
+    stamp = f"/c/build/linux-custom/.stamp_{stamp}"
+    log.on_line(f"make: *** [package/pkg-kconfig.mk:9: {stamp}] Error 1\n")
+    error = log.failure(BuildError("make ended with status 2"), tmp_path / "log")
+    assert error.message == "Buildroot: the package linux could not be configured"
+
+
 def test_failure_of_no_package_keeps_the_words_of_make(tmp_path: Path, log: PackageLog) -> None:
     log.on_line("Makefile.legacy:9: *** You have legacy configuration. Stop.\n")
     error = log.failure(BuildError("make ended with status 2", context=["x"]), tmp_path / "log")
