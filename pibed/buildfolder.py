@@ -19,12 +19,13 @@ from pathlib import Path
 
 from pibed import kconfig, recipe
 from pibed.build import Workbench
-from pibed.config import Machine, checkout
+from pibed.config import Machine
 from pibed.errors import BuildError
 from pibed.packagelog import PackageLog
 from pibed.payload import Payload
 from pibed.process import capture, clean_environment, run_logged
 from pibed.recipe import Settings
+from pibed.snapshot import Snapshot
 from pibed.store import Output, digest_file, digest_files, digest_text
 from pibed.upstream import Tree
 
@@ -55,21 +56,23 @@ class BuildFolder:
     tree: Tree
     linux: Output
     compiler: Compiler
+    host_compiler: str
+    """The line in which it states its version."""
     requests: dict[str, str]
+    snapshot: Snapshot
     root: Path
     mirror: Path | None
 
-    # Both once: the checkout may be edited while it is built.
+    # Both once: the snapshot is moved into the folder that it decides on.
     @cached_property
     def key(self) -> str:
         """A change of it means another folder."""
-        external = checkout() / "buildroot"
-        recipes = [path for path in files_in(external) if "board" not in path.parts]
         return digest_text(
             json.dumps(
                 {
                     "buildroot": self.tree.key,
-                    "external": digest_files(external, recipes),
+                    "external": self.snapshot.digest("buildroot", without="board"),
+                    "host compiler": self.host_compiler,
                     "linux": self.linux.step.key,
                     "toolchain": self.compiler.key,
                     "options": {
@@ -100,135 +103,80 @@ class BuildFolder:
         return self.output / "build" / "linux-custom"
 
     @property
+    def sources(self) -> Path:
+        """The snapshot, once it is configured."""
+        return self.place / "tree"
+
+    @property
     def fragments(self) -> list[Path]:
-        """Of the kernel's configuration."""
-        folder = checkout() / "kernel" / "fragments"
-        return [folder / f"{name}.config" for name in self.machine.kernel.fragments]
+        """Of the kernel's configuration, once it is configured."""
+        return self._fragments(self.sources)
 
     @cached_property
     def inputs(self) -> dict[str, str]:
         """What each package is made of that can change within the folder, as a digest."""
-        root = checkout()
-        linux = digest_files(root, self.fragments)
+        root = self.snapshot.root
+        linux = digest_files(root, self._fragments(root))
         busybox = digest_file(root / self.machine.board_folder / "busybox.config")
         if self.compiler.busybox is not None:
             busybox += self.compiler.busybox.step.key
         own = {}
-        for path in sorted((root / "buildroot" / "package").iterdir()):
-            files = digest_files(root, files_in(root / recipe.site(path.name)))
-            cflags = self.requests.get(recipe.symbol(path.name, "_CFLAGS"), "")
+        for name in self.snapshot.packages:
+            files = self.snapshot.digest(recipe.site(root, name))
+            default = recipe.default_cflags(root, name)
+            cflags = self.requests.get(recipe.symbol(name, "_CFLAGS"), default)
             # Of the kernel's configuration as well, since one of them is a module.
-            own[path.name] = digest_text(linux + files + cflags)
+            own[name] = digest_text(linux + files + cflags)
         return {"linux": linux, "busybox": digest_text(busybox), **own}
 
+    def _fragments(self, root: Path) -> list[Path]:
+        folder = root / "kernel" / "fragments"
+        return [folder / f"{name}.config" for name in self.machine.kernel.fragments]
+
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> Iterator[HeldFolder]:
         """Holds the folder against other processes."""
         self.place.mkdir(parents=True, exist_ok=True)
         with (self.place / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.bench.progress.waiting("buildroot")
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield HeldFolder(self, file.fileno())
 
-    def configure(self, log: Path) -> dict[str, dict[str, str]]:
-        """Writes all that Buildroot reads, and makes it forget what changed.
+
+@dataclass(frozen=True)
+class HeldFolder:
+    """A build folder that nobody else works in, and what Buildroot does in it.
+
+    `lock` is the descriptor that holds it. All programs inherit it, so that the folder is not free
+    before the last of them has ended, even if pibed itself was killed.
+    """
+
+    folder: BuildFolder
+    lock: int
+
+    @property
+    def output(self) -> Path:
+        """Where Buildroot works."""
+        return self.folder.output
+
+    def prepare(self, log: Path) -> dict[str, dict[str, str]]:
+        """Writes all that Buildroot reads, and makes it forget what is not to be gone on with.
 
         Returns the packages that are to be built, with their `version`, `licence`, `kind`
         (`target` or `host`) and the name of their build `folder`.
         """
-        self._snapshot()
-        wanted = self.place / "wanted.config"
-        wanted.write_text(
-            recipe.text(self.requests | self.compiler.places | self._places()), encoding="utf-8"
-        )
-        self.output.mkdir(exist_ok=True)
-        run_logged(
-            [
-                *self._command,
-                f"BR2_EXTERNAL={self.place / 'tree' / 'buildroot'}",
-                f"BR2_DEFCONFIG={wanted}",
-                "defconfig",
-            ],
-            log,
-            env=_environment(),
-        )
-        kconfig.check(self.output / ".config", kconfig.read_fragments([wanted]))
-        self._forget(log)
-        info = self.place / "show-info.log"
-        info.unlink(missing_ok=True)
-        run_logged([*self._command, "--silent", "show-info"], info, env=_environment())
-        # Behind the line that run_logged writes.
-        known = json.loads(info.read_text(encoding="utf-8").partition("\n")[2])
-        return {
-            name: {
-                "version": each.get("version", ""),
-                "licence": each.get("licenses", ""),
-                "kind": each["type"],
-                "folder": Path(each["stamp_dir"]).name,
-            }
-            for name, each in known.items()
-            if each["type"] != "rootfs" and not each.get("virtual")
-        }
+        self._configure(log)
+        packages = self._packages()
+        self._forget(packages, log)
+        return packages
 
-    def _places(self) -> dict[str, str]:
-        """Options that say where files are; writes those files that are ours."""
-        tarball = self.linux.path / "linux.tar.xz"
-        digest = digest_file(tarball)
-        # The headers of an internal toolchain are the kernel's.
-        for name in ("linux", "linux-headers"):
-            hashes = self.place / "patches" / name / f"{name}.hash"
-            hashes.parent.mkdir(parents=True, exist_ok=True)
-            hashes.write_text(f"sha256  {digest}  {tarball.name}\n", encoding="utf-8")
-        local = self.place / "local.mk"
-        lines = []
-        if self.compiler.busybox is not None:
-            lines.append(f"include {self.place}/tree/buildroot/distribution.make\n")
-            lines.append(f"BUSYBOX_OVERRIDE_SRCDIR = {self.compiler.busybox.path}\n")
-        local.write_text("".join(lines), encoding="utf-8")
-        cache = self.root / "buildroot"
-        places = {
-            "BR2_LINUX_KERNEL_CUSTOM_TARBALL_LOCATION": recipe.quoted(f"file://{tarball}"),
-            "BR2_GLOBAL_PATCH_DIR": recipe.quoted(str(self.place / "patches")),
-            "BR2_PACKAGE_OVERRIDE_FILE": recipe.quoted(str(local)),
-            "BR2_DL_DIR": recipe.quoted(str(cache / "dl")),
-            "BR2_JLEVEL": str(self.bench.jobs),
-        }
-        if self.settings.ccache:
-            places["BR2_CCACHE"] = "y"
-            places["BR2_CCACHE_DIR"] = recipe.quoted(str(cache / "ccache"))
-        if self.mirror is not None:
-            places["BR2_PRIMARY_SITE"] = recipe.quoted(f"file://{self.mirror}")
-        return places
-
-    def _snapshot(self) -> None:
-        """Copies what Buildroot takes from the checkout, where somebody may edit meanwhile."""
-        tree = self.place / "tree"
-        shutil.rmtree(tree, ignore_errors=True)
-        packages = (checkout() / "buildroot" / "package").iterdir()
-        folders = {Path(recipe.site(path.name)).parts[0] for path in packages}
-        for name in sorted({"buildroot", "kernel", *folders}):
-            shutil.copytree(checkout() / name, tree / name)
-        for path in tree.rglob("*"):
-            # Whether something is built anew is decided by content, not by times.
-            os.utime(path, (0, 0))
-
-    def _forget(self, log: Path) -> None:
-        """Removes what was built of packages whose inputs are others now."""
-        record = self.place / "packages.json"
-        try:
-            before = json.loads(record.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            before = {}
-        now = self.inputs
-        changed = sorted(name for name, digest in now.items() if before.get(name) != digest)
-        if before and changed:
-            self.bench.progress.note(f"buildroot: built anew: {', '.join(changed)}")
-            targets = [f"{name}-dirclean" for name in changed]
-            run_logged([*self._command, *targets], log, env=_environment())
-        # Put together anew from what the packages install, so that nothing stays of what is gone.
-        shutil.rmtree(self.output / "target", ignore_errors=True)
-        for name in ("rootfs.cpio", "board.dtb"):
-            (self.output / "images" / name).unlink(missing_ok=True)
-        record.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
+    @property
+    def is_prepared(self) -> bool:
+        """Whether the folder has been prepared for what it is now to be."""
+        return self._recorded() == self.folder.inputs
 
     def make(
         self,
@@ -240,21 +188,16 @@ class BuildFolder:
 
         Raises BuildError that names the package and the step if one fails.
         """
+        progress, jobs = self.folder.bench.progress, self.folder.bench.jobs
         folders = {each["folder"]: name for name, each in packages.items()}
-        follower = PackageLog(self.output, folders, self.bench.progress.note)
+        follower = PackageLog(self.output, folders, progress.note)
 
         def follow(line: str) -> None:
             on_line(line)
             follower.on_line(line)
 
         try:
-            run_logged(
-                [*self._command, f"-j{self.bench.jobs}"],
-                log,
-                env=_environment(),
-                on_line=follow,
-                silence_s=self.settings.silence_s,
-            )
+            self._run([f"-j{jobs}"], log, follow)
         except BuildError as error:
             raise follower.failure(error, log) from None
         follower.finished()
@@ -264,22 +207,131 @@ class BuildFolder:
 
         Raises BuildError if a source cannot be had.
         """
-        if not (self.output / ".config").is_file():
-            self.configure(log)
-        argv = [*self._command, "legal-info"]
-        run_logged(argv, log, env=_environment(), on_line=on_line)
+        self._run(["legal-info"], log, on_line)
         return self.output / "legal-info"
 
     @property
     def prefix(self) -> str:
         """What the names of the compiler's programs begin with, relative to `output`."""
-        argv = [*self._command, "--silent", "printvars", "VARS=TARGET_CROSS"]
-        path = capture(argv, env=_environment()).strip().partition("=")[2]
-        return str(Path(path).relative_to(self.output))
+        path = self._ask("printvars", "VARS=TARGET_CROSS").strip().partition("=")[2]
+        # Buildroot follows links in the path that it is given.
+        return str(Path(path).relative_to(self.output.resolve()))
+
+    def _configure(self, log: Path) -> None:
+        folder = self.folder
+        folder.snapshot.move(folder.sources)
+        wanted = folder.place / "wanted.config"
+        options = folder.requests | folder.compiler.places | self._places()
+        wanted.write_text(recipe.text(options), encoding="utf-8")
+        self.output.mkdir(exist_ok=True)
+        external = f"BR2_EXTERNAL={folder.sources / 'buildroot'}"
+        self._run([external, f"BR2_DEFCONFIG={wanted}", "defconfig"], log)
+        kconfig.check(self.output / ".config", kconfig.read_fragments([wanted]))
+
+    def _places(self) -> dict[str, str]:
+        """Options that say where files are; writes those files that are ours."""
+        folder = self.folder
+        (tarball,) = folder.linux.path.iterdir()
+        digest = digest_file(tarball)
+        # The headers of an internal toolchain are the kernel's.
+        for name in ("linux", "linux-headers"):
+            hashes = folder.place / "patches" / name / f"{name}.hash"
+            hashes.parent.mkdir(parents=True, exist_ok=True)
+            hashes.write_text(f"sha256  {digest}  {tarball.name}\n", encoding="utf-8")
+        local = folder.place / "local.mk"
+        lines = []
+        if folder.compiler.busybox is not None:
+            lines.append(f"include {folder.sources}/buildroot/distribution.make\n")
+            lines.append(f"BUSYBOX_OVERRIDE_SRCDIR = {folder.compiler.busybox.path}\n")
+        local.write_text("".join(lines), encoding="utf-8")
+        cache = folder.root / "buildroot"
+        places = {
+            "BR2_LINUX_KERNEL_CUSTOM_TARBALL_LOCATION": recipe.quoted(f"file://{tarball}"),
+            "BR2_GLOBAL_PATCH_DIR": recipe.quoted(str(folder.place / "patches")),
+            "BR2_PACKAGE_OVERRIDE_FILE": recipe.quoted(str(local)),
+            "BR2_DL_DIR": recipe.quoted(str(cache / "dl")),
+            "BR2_JLEVEL": str(folder.bench.jobs),
+        }
+        if folder.settings.ccache:
+            places["BR2_CCACHE"] = "y"
+            places["BR2_CCACHE_DIR"] = recipe.quoted(str(cache / "ccache"))
+        if folder.mirror is not None:
+            places["BR2_PRIMARY_SITE"] = recipe.quoted(f"file://{folder.mirror}")
+        return places
+
+    def _packages(self) -> dict[str, dict[str, str]]:
+        known = json.loads(self._ask("show-info"))
+        return {
+            name: {
+                "version": each.get("version", ""),
+                "licence": each.get("licenses", ""),
+                "kind": each["type"],
+                "folder": Path(each["stamp_dir"]).name,
+            }
+            for name, each in known.items()
+            if each["type"] != "rootfs" and not each.get("virtual")
+        }
+
+    def _forget(self, packages: Mapping[str, Mapping[str, str]], log: Path) -> None:
+        """Removes what was built of packages whose inputs are others now, or was left half made."""
+        before, now = self._recorded(), self.folder.inputs
+        built = {
+            name: path
+            for name, each in packages.items()
+            if (path := self.output / "build" / each["folder"]).is_dir()
+        }
+        # A file that was being written when make was killed would pass for a whole one.
+        partial = {name for name, path in built.items() if not (path / ".stamp_installed").exists()}
+        changed = {name for name in built if before.get(name) != now.get(name)}
+        if changed:
+            self.folder.bench.progress.note(
+                f"buildroot: built anew: {', '.join(sorted(changed))}",
+            )
+        if targets := [f"{name}-dirclean" for name in sorted(partial | changed)]:
+            self._run(targets, log)
+        # Put together anew from what the packages install, so that nothing stays of what is gone.
+        shutil.rmtree(self.output / "target", ignore_errors=True)
+        for name in ("rootfs.cpio", "board.dtb"):
+            (self.output / "images" / name).unlink(missing_ok=True)
+        unfinished = self._record.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
+        unfinished.rename(self._record)
 
     @property
-    def _command(self) -> list[str]:
-        return ["make", "--no-print-directory", f"--directory={self.tree.path}", f"O={self.output}"]
+    def _record(self) -> Path:
+        """Of the digests that packages are built from."""
+        return self.folder.place / "packages.json"
+
+    def _recorded(self) -> dict[str, str]:
+        try:
+            known = json.loads(self._record.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return {str(name): str(digest) for name, digest in known.items()}
+
+    def _run(
+        self, arguments: list[str], log: Path, on_line: Callable[[str], None] = lambda line: None
+    ) -> None:
+        run_logged(
+            [*self._make, *arguments],
+            log,
+            env=_environment(),
+            on_line=on_line,
+            silence_s=self.folder.settings.silence_s,
+            inherited=(self.lock,),
+        )
+
+    def _ask(self, *arguments: str) -> str:
+        return capture([*self._make, "--silent", *arguments], env=_environment())
+
+    @property
+    def _make(self) -> list[str]:
+        return [
+            *("make", "--no-print-directory", f"--directory={self.folder.tree.path}"),
+            f"O={self.output}",
+            # Of a git repository that it may lie in, which would get into the images.
+            "BR2_LOCALVERSION=",
+        ]
 
 
 def _environment() -> dict[str, str]:
@@ -291,8 +343,3 @@ def _environment() -> dict[str, str]:
         # host-tar's configure refuses root without it.
         extra["FORCE_UNSAFE_CONFIGURE"] = "1"
     return extra
-
-
-def files_in(folder: Path) -> list[Path]:
-    """All files below a folder, in order."""
-    return [path for path in sorted(folder.rglob("*")) if path.is_file()]

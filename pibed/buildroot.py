@@ -6,14 +6,27 @@ to where nothing changes it.
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pibed import contents, kconfig, recipe, sources, sysroot, toolchain, upstream, vermagic
+from pibed import (
+    contents,
+    kconfig,
+    recipe,
+    snapshot,
+    sources,
+    store,
+    sysroot,
+    toolchain,
+    upstream,
+    vermagic,
+)
 from pibed import lock as locks
 from pibed.apt import Archive
 from pibed.bom import Component
@@ -26,14 +39,15 @@ from pibed.build import (
     tool_components,
     unpack_busybox,
 )
-from pibed.buildfolder import BuildFolder, Compiler, files_in
-from pibed.config import Machine, checkout
-from pibed.errors import HostError
+from pibed.buildfolder import BuildFolder, Compiler
+from pibed.config import Machine
+from pibed.errors import BuildError, HostError
 from pibed.lock import DEFAULT_POLICY, Comparison, Policy
 from pibed.payload import Payload
 from pibed.process import capture, run_logged
 from pibed.recipe import Settings
-from pibed.store import Output, Step, Store, digest_file, digest_files, digest_text
+from pibed.snapshot import Snapshot
+from pibed.store import Output, Step, Store
 
 
 @dataclass(frozen=True)
@@ -59,11 +73,11 @@ def build(
 
     See `pibed.build.build` for the rest.
     """
-    prepared = _prepare(settings, folder, machine, payload, root, progress, policy, jobs)
-    work, comparison, archives = prepared.work, prepared.comparison, prepared.archives
-    for line in comparison.differs:
-        progress.differs(line)
-    output = _images(work)
+    with _prepared(settings, folder, machine, payload, root, progress, policy, jobs) as prepared:
+        work, comparison, archives = prepared.work, prepared.comparison, prepared.archives
+        for line in comparison.differs:
+            progress.differs(line)
+        output = _images(work)
     record = json.loads((output.path / "images.json").read_text(encoding="utf-8"))
     return Images(
         kernel=output.path / "zImage",
@@ -76,7 +90,7 @@ def build(
             for name in ("busybox", *(each.name for each in payload.programs))
         ),
         kernel_source=work.kernel,
-        kernel_build=work.kernel,
+        kernel_build=output.path / "kernel",
         variables=(f"ARCH={machine.arch}", f"CROSS_COMPILE={work.output}/{record['prefix']}"),
         sources={each.package: each.source.model_dump() for each in archives},
         tools=record["tools"],
@@ -115,15 +129,28 @@ def legal_info(
 
     Raises BuildError if a source cannot be had.
     """
-    work = _prepare(settings, folder, machine, payload, root, progress, DEFAULT_POLICY).work
     log = root / "logs" / "legal-info.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
-    with work.held(), progress.step("legal-info", 30, log) as on_line:
-        shutil.copytree(work.legal_info(log, on_line), target, symlinks=True, dirs_exist_ok=True)
+    with (
+        _prepared(settings, folder, machine, payload, root, progress, DEFAULT_POLICY) as prepared,
+        prepared.work.held() as held,
+        progress.step("legal-info", 30, log) as on_line,
+    ):
+        try:
+            # It may have been used for images of other sources since.
+            if not held.is_prepared:
+                held.prepare(log)
+            collected = held.legal_info(log, on_line)
+        except BuildError as error:
+            if store.no_space(error, root):
+                raise store.explain(OSError(errno.ENOSPC, ""), root) from error
+            raise
+        shutil.copytree(collected, target, symlinks=True, dirs_exist_ok=True)
 
 
-def _prepare(
+@contextmanager
+def _prepared(
     settings: Settings,
     folder: Path | None,
     machine: Machine,
@@ -132,8 +159,13 @@ def _prepare(
     progress: Progress,
     policy: Policy,
     jobs: int | None = None,
-) -> _Prepared:
+) -> Iterator[_Prepared]:
     """Fetches and makes all that Buildroot is to be given."""
+    if "@" in str(root):
+        raise HostError(
+            f"the cache folder {root} has a @ in its path, where Buildroot cannot work",
+            fix="set PIBED_CACHE to another folder",
+        )
     recipe.require_packages(payload)
     known = locks.load()
     if known is None or known.buildroot is None:
@@ -152,21 +184,25 @@ def _prepare(
     )
     if policy.locked:
         locks.refuse(tree.differs)
-    compiler = _compiler(bench, settings, machine, archives)
-    work = BuildFolder(
-        bench,
-        machine,
-        payload,
-        settings,
-        tree,
-        _tarball(bench, archives[0]),
-        compiler,
-        recipe.requests(machine, payload, compiler.requests),
-        root,
-        policy.mirror,
-    )
+    linux = _tarball(bench, archives[0])
     differs = (*comparison.differs, *tree.differs)
-    return _Prepared(work, tuple(archives), Comparison(comparison.digest, differs))
+    with snapshot.taken(root / "buildroot") as copy:
+        compiler = _compiler(bench, settings, machine, archives, copy)
+        work = BuildFolder(
+            bench,
+            machine,
+            payload,
+            settings,
+            tree,
+            linux,
+            compiler,
+            tools["gcc"],
+            recipe.requests(copy.root, machine, payload, compiler.requests),
+            copy,
+            root,
+            policy.mirror,
+        )
+        yield _Prepared(work, tuple(archives), Comparison(comparison.digest, differs))
 
 
 def _components(
@@ -197,20 +233,22 @@ def _components(
 
 
 def _compiler(
-    bench: Workbench, settings: Settings, machine: Machine, archives: Sequence[Archive]
+    bench: Workbench,
+    settings: Settings,
+    machine: Machine,
+    archives: Sequence[Archive],
+    copy: Snapshot,
 ) -> Compiler:
     """The toolchain of the settings, as far as it is not Buildroot that makes or fetches it."""
     if settings.toolchain == "bootlin":
         return Compiler({}, {}, "bootlin")
     if settings.toolchain == "internal":
-        return Compiler(recipe.internal(machine), {}, "internal")
+        return Compiler(recipe.internal(copy.root, machine), {}, "internal")
     if settings.toolchain == "path":
         folder, prefix = Path(settings.path or ""), settings.prefix or ""
-        requests = recipe.external(folder, prefix)
-        compiler = folder / "bin" / f"{prefix}-gcc"
-        # Two compilers that say the same of themselves and have the same bytes are one.
-        key = digest_text(capture([str(compiler), "-v"]) + digest_file(compiler.resolve()))
-        return Compiler(requests, _at(folder), f"path {folder} {key}")
+        requests = recipe.external(copy.root, folder, prefix)
+        files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+        return Compiler(requests, _at(folder), f"path {folder} {sysroot.digest(files)}")
     installed = sysroot.find(machine.cross_compile)
 
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
@@ -218,7 +256,7 @@ def _compiler(
 
     relocated = bench.run(Step("distro-toolchain", {"files": installed.digest}, expected_s=5), make)
     return Compiler(
-        recipe.external(relocated.path, installed.triplet),
+        recipe.external(copy.root, relocated.path, installed.triplet),
         _at(relocated.path),
         relocated.step.key,
         (relocated,),
@@ -237,43 +275,46 @@ def _tarball(bench: Workbench, archive: Archive) -> Output:
         package = folder / "package"
         run_logged(["dpkg-deb", "--extract", str(archive.path(".deb")), str(package)], log)
         (tarball,) = package.glob("usr/src/linux-source-*.tar.xz")
-        tarball.rename(folder / "linux.tar.xz")
+        # One name a version: Buildroot keeps the archives of all by their names.
+        version = re.sub(r"[^\w.+-]", "_", archive.source.version)
+        tarball.rename(folder / f"linux-{version}.tar.xz")
         shutil.rmtree(package)
 
-    return bench.run(Step("linux-tarball", {"archive": archive.digest}, expected_s=3), make)
+    step = Step("linux-tarball", {"archive": archive.digest}, expected_s=3, version=2)
+    return bench.run(step, make)
 
 
 def _images(work: BuildFolder) -> Output:
     """The images, copied out of the build folder, with `images.json` about them."""
+    overrides = _overrides(work)
 
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
-        with work.held():
-            packages = work.configure(log)
-            overrides = _overrides(work, packages)
-            for name, what in sorted(overrides.items()):
+        with work.held() as held:
+            packages = held.prepare(log)
+            used = {name: what for name, what in overrides.items() if name in packages}
+            for name, what in sorted(used.items()):
                 work.bench.progress.note(f"buildroot: {name} is overridden: {what}")
-            work.make(packages, log, on_line)
+            held.make(packages, log, on_line)
             _copy(work, folder)
+            prefix = held.prefix
             record = {
-                "prefix": work.prefix,
-                "tools": toolchain.ask(f"{work.output}/{work.prefix}", work.machine).linking,
+                "prefix": prefix,
+                "tools": toolchain.ask(f"{work.output}/{prefix}", work.machine).linking,
                 "packages": packages,
-                "overrides": overrides,
+                "overrides": used,
             }
         text = json.dumps(record, indent=1, sort_keys=True)
         (folder / "images.json").write_text(text + "\n", encoding="utf-8")
 
-    board = checkout() / work.machine.board_folder
-    kernel = checkout() / "kernel"
-    overlays = digest_files(kernel, files_in(kernel / "dts"))
     step = Step(
         "buildroot",
         {
             "folder": work.key,
-            "board": digest_files(board, files_in(board)),
-            "overlays": overlays,
+            "board": work.snapshot.digest(work.machine.board_folder),
+            "overlays": work.snapshot.digest("kernel/dts"),
             # Which of the external tree's programs are copied beside the images.
             "payload": f"{work.payload.module_name} {work.payload.package} {work.payload.place}",
+            "overrides": json.dumps(overrides, sort_keys=True),
             **work.inputs,
         },
         # Measured on two cores with the distribution's toolchain; others are downloaded or built.
@@ -295,10 +336,13 @@ def _copy(work: BuildFolder, folder: Path) -> None:
     contents.require_members(
         images / "rootfs.cpio", ["init", "bin/busybox", module, *programs.values()]
     )
-    kconfig.check(work.kernel / ".config", kconfig.read_fragments(work.fragments))
+    configuration = work.kernel / ".config"
+    kconfig.check(configuration, kconfig.read_fragments(work.fragments))
     package = recipe.packages(payload)[0]
     (built,) = (work.output / "build").glob(f"{package}-*/{payload.module_name}.ko")
     release = (work.kernel / "include" / "config" / "kernel.release").read_text().strip()
+    if not release.startswith(f"{work.machine.kernel.version}."):
+        raise BuildError(f"{images / 'zImage'}: it is Linux {release}")
     boot = work.kernel / "arch" / work.machine.arch / "boot"
     for each in (built, target / module):
         vermagic.check(each, boot / "Image", release)
@@ -310,19 +354,24 @@ def _copy(work: BuildFolder, folder: Path) -> None:
     (folder / "programs").mkdir()
     for name, place in {"busybox": "bin/busybox", **programs}.items():
         shutil.copy(target / place, folder / "programs" / name)
+    # The build folder may become that of another kernel; what is told of this one stays.
+    (folder / "kernel").mkdir()
+    shutil.copyfile(configuration, folder / "kernel" / ".config")
+    if kconfig.read_config(configuration).get("CONFIG_DEBUG_INFO") == "y":
+        shutil.copyfile(work.kernel / "vmlinux", folder / "kernel" / "vmlinux")
 
 
-def _overrides(work: BuildFolder, packages: Iterable[str]) -> dict[str, str]:
-    """Which packages are not built from Buildroot's own sources, and what is taken instead."""
+def _overrides(work: BuildFolder) -> dict[str, str]:
+    """Which packages may have other sources than Buildroot's own, and what is taken instead."""
     if work.compiler.busybox is None:
         return {}
-    file = (checkout() / "buildroot" / "distribution.make").read_text(encoding="utf-8")
+    file = (work.snapshot.external / "distribution.make").read_text(encoding="utf-8")
     found = re.findall(r"^\$\(eval \$\(call pibed-from-distribution,(\w+),(\w+)\)\)$", file, re.M)
-    programs = {f"host-{name.lower()}": program for name, program in found}
     return {"busybox": "the distribution's package busybox"} | {
-        name: f"the distribution's program: {_first_line(program)}"
-        for name, program in programs.items()
-        if name in packages
+        f"host-{name.lower()}": f"the distribution's program: {_first_line(program)}"
+        for name, program in found
+        # It is not there, and not needed, where nothing is to be kept.
+        if name != "CCACHE" or work.settings.ccache
     }
 
 

@@ -35,7 +35,7 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         for key, value in os.environ.items()
         if key in ("PATH", "HOME", "TMPDIR", "http_proxy", "https_proxy", "no_proxy")
     }
-    return kept | {"LC_ALL": "C", "TZ": "UTC0"} | dict(extra or {})
+    return {"PATH": os.defpath} | kept | {"LC_ALL": "C", "TZ": "UTC0"} | dict(extra or {})
 
 
 def run_logged(
@@ -47,11 +47,13 @@ def run_logged(
     stdin: str | None = None,
     on_line: Callable[[str], None] = lambda line: None,
     silence_s: float | None = None,
+    inherited: Sequence[int] = (),
 ) -> None:
     """Runs a program to its end and appends what it prints to `log`.
 
-    `on_line` gets each line. Raises BuildError with the last error lines when it fails, or when it
-    has printed nothing for `silence_s` seconds; HostError when it cannot be started.
+    `on_line` gets each line; the descriptors `inherited` stay open in the program. Raises
+    BuildError with the last error lines when it fails, or when it has printed nothing for
+    `silence_s` seconds; HostError when it cannot be started.
     """
     if shutil.which(argv[0]) is None:
         raise HostError(f"{argv[0]} is not installed", fix="./inv setup")
@@ -67,6 +69,7 @@ def run_logged(
             cwd=cwd,
             env=clean_environment(env),
             stdin=given,
+            pass_fds=inherited,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             process_group=0,

@@ -21,6 +21,7 @@ ToolchainName = Literal["bootlin", "internal", "path", "distro"]
 # The newest kernel headers and compiler that Buildroot 2025.02 has names for.
 _NEWEST_HEADERS = (6, 12)
 _EXTERNAL = "$(BR2_EXTERNAL_PIBED_PATH)"
+_DEFAULT = re.compile(r"^config \w+_CFLAGS\n(?:\t.*\n)*?\tdefault (\".*\")$", re.MULTILINE)
 _SITE = re.compile(rf"^\w+_SITE = {re.escape(_EXTERNAL)}/\.\./(\S+)$", re.MULTILINE)
 
 
@@ -53,7 +54,12 @@ def load(overrides: Mapping[str, str]) -> Settings:
     path = config.checkout() / "configs" / "buildroot.yaml"
     if repository := os.environ.get("PIBED_BUILDROOT"):
         overrides = {"repository": repository, **overrides}
-    return config.load_file(Settings, path, overrides)
+    settings = config.load_file(Settings, path, overrides)
+    # git works elsewhere, and knows no home folders.
+    local = Path(settings.repository).expanduser()
+    if local.is_dir():
+        return settings.model_copy(update={"repository": str(local.absolute())})
+    return settings
 
 
 def symbol(package: str, option: str = "") -> str:
@@ -73,7 +79,7 @@ def require_packages(payload: Payload) -> None:
                 f"{payload.config_file}: Buildroot has no package {name}",
                 fix=f"add one in {folder}, see docs/builders.md, or use the builder debian",
             )
-        known = config.checkout() / site(name)
+        known = config.checkout() / site(config.checkout(), name)
         if not source.is_relative_to(known):
             raise UsageError(
                 f"{payload.config_file}: Buildroot's package {name} is made of {known}, "
@@ -82,12 +88,12 @@ def require_packages(payload: Payload) -> None:
             )
 
 
-def site(package: str) -> str:
-    """The folder of the checkout that a package of the external tree is made of.
+def site(root: Path, package: str) -> str:
+    """The folder, relative to the checkout `root`, that a package of its external tree is made of.
 
     Raises UsageError if it does not say so.
     """
-    path = config.checkout() / "buildroot" / "package" / package / f"{package}.mk"
+    path = root / "buildroot" / "package" / package / f"{package}.mk"
     match = _SITE.search(path.read_text(encoding="utf-8"))
     if match is None:
         raise UsageError(f"{path}: expected …_SITE = {_EXTERNAL}/../FOLDER")
@@ -99,18 +105,20 @@ def packages(payload: Payload) -> tuple[str, str]:
     return payload.module_name.replace("_", "-"), payload.package
 
 
-def requests(machine: Machine, payload: Payload, toolchain: Mapping[str, str]) -> dict[str, str]:
+def requests(
+    root: Path, machine: Machine, payload: Payload, toolchain: Mapping[str, str]
+) -> dict[str, str]:
     """Options and their values; a later one replaces an earlier one.
 
-    `toolchain` has what the toolchain needs. Raises UsageError for a machine that the external tree
-    does not know.
+    `root` is the checkout or a copy, `toolchain` has what the toolchain needs. Raises UsageError
+    for a machine that the external tree does not know.
     """
-    tree = config.checkout() / "buildroot"
-    defconfig = tree / "configs" / f"pibed_{machine.name}_defconfig"
+    name = Path("buildroot") / "configs" / f"pibed_{machine.name}_defconfig"
+    defconfig = root / name
     if not defconfig.is_file():
         raise UsageError(
             f"configs/machines/{machine.name}.yaml: the builder buildroot does not know this "
-            f"machine: there is no {defconfig}"
+            f"machine: there is no {name}"
         )
     board = f"{_EXTERNAL}/{Path(machine.board_folder).relative_to('buildroot')}"
     fragments = [f"{_EXTERNAL}/../kernel/fragments/{x}.config" for x in machine.kernel.fragments]
@@ -132,13 +140,20 @@ def requests(machine: Machine, payload: Payload, toolchain: Mapping[str, str]) -
     return known | dict(toolchain) | ours
 
 
-def internal(machine: Machine) -> dict[str, str]:
+def default_cflags(root: Path, package: str) -> str:
+    """The value of a package's option for its compiler options where nothing else is asked for."""
+    path = root / "buildroot" / "package" / package / "Config.in"
+    found = _DEFAULT.search(path.read_text(encoding="utf-8"))
+    return "" if found is None else found[1]
+
+
+def internal(root: Path, machine: Machine) -> dict[str, str]:
     """What makes Buildroot build its toolchain."""
     series = _capped(tuple(int(part) for part in machine.kernel.version.split(".")))
-    return _fragment("internal") | {f"BR2_PACKAGE_HOST_LINUX_HEADERS_CUSTOM_{series}": "y"}
+    return _fragment(root, "internal") | {f"BR2_PACKAGE_HOST_LINUX_HEADERS_CUSTOM_{series}": "y"}
 
 
-def external(folder: Path, prefix: str) -> dict[str, str]:
+def external(root: Path, folder: Path, prefix: str) -> dict[str, str]:
     """What Buildroot must be told of a toolchain in a folder, as its compiler says it.
 
     Raises HostError if there is no compiler, BuildError for one that does not compile.
@@ -154,7 +169,7 @@ def external(folder: Path, prefix: str) -> dict[str, str]:
     headers = _capped((version >> 16, version >> 8 & 255))
     libc = "GLIBC" if answers["glibc"] else "UCLIBC" if answers["uclibc"] else "MUSL"
     series = capture([str(compiler), "-dumpversion"]).strip().partition(".")[0]
-    return _fragment("external") | {
+    return _fragment(root, "external") | {
         "BR2_TOOLCHAIN_EXTERNAL_CUSTOM_PREFIX": quoted(prefix),
         f"BR2_TOOLCHAIN_EXTERNAL_GCC_{series}": "y",
         f"BR2_TOOLCHAIN_EXTERNAL_HEADERS_{headers}": "y",
@@ -177,8 +192,8 @@ def quoted(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _fragment(name: str) -> dict[str, str]:
-    path = config.checkout() / "buildroot" / "toolchains" / f"{name}.config"
+def _fragment(root: Path, name: str) -> dict[str, str]:
+    path = root / "buildroot" / "toolchains" / f"{name}.config"
     return {name: each.value for name, each in kconfig.read_fragments([path]).items()}
 
 

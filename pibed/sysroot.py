@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,15 +50,21 @@ class Installed:
 
     def files(self) -> Iterator[Path]:
         """All files that are copied."""
-        yield from sorted(self.programs.glob(f"{self.triplet}-*"))
+        programs = sorted(self.programs.glob(f"{self.triplet}-*"))
+        yield from (path for path in programs if path.is_file())
         for folder in (self.private, self.target / "include", self.target / "lib"):
             yield from (path for path in sorted(folder.rglob("*")) if path.is_file())
 
     @property
     def digest(self) -> str:
-        """Of the names, sizes and times of all files, which packages replace as a whole."""
-        stats = ((path, path.stat()) for path in self.files())
-        return digest_text("\n".join(f"{path} {s.st_size} {s.st_mtime_ns}" for path, s in stats))
+        """Of all files."""
+        return digest(self.files())
+
+
+def digest(files: Iterable[Path]) -> str:
+    """Of the names, sizes and times of a compiler's files, which are replaced as a whole."""
+    stats = ((path, path.stat()) for path in files)
+    return digest_text("\n".join(f"{path} {s.st_size} {s.st_mtime_ns}" for path, s in stats))
 
 
 def find(cross_compile: str) -> Installed:

@@ -41,7 +41,10 @@ def decode(lines: Sequence[str], images: Images) -> list[str]:
         )
     except (OSError, subprocess.TimeoutExpired):
         return list(lines)
-    # The module's sources are named relative to the kernel's build folder, which says nothing.
-    decoded = result.stdout.replace(f"{images.kernel_build}/", "").splitlines()
+    # The module's sources are named relative to where the kernel was built, which says nothing.
+    stated = result.stdout
+    for folder in (images.kernel_build, images.kernel_source):
+        stated = stated.replace(f"{folder}/", "")
+    decoded = stated.splitlines()
     # Fewer lines mean that it did not get through.
     return decoded if result.returncode == 0 and len(decoded) >= len(lines) else list(lines)

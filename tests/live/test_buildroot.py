@@ -175,11 +175,13 @@ def test_configuration_with_a_toolchain_from_the_network(
 ) -> None:
     """As far as it can be checked without a download: all symbols are kept, packages are known."""
     machine = config.load_machine("pi2")
-    chosen = recipe.internal(machine) if toolchain == "internal" else {}
+    chosen = recipe.internal(config.checkout(), machine) if toolchain == "internal" else {}
     paging = payload.of_experiment(config.load_experiment("paging"))
     wanted = tmp_path / "wanted.config"
     place = {"BR2_LINUX_KERNEL_CUSTOM_TARBALL_LOCATION": '"file:///sources/linux.tar.xz"'}
-    wanted.write_text(recipe.text(recipe.requests(machine, paging, chosen) | place))
+    wanted.write_text(
+        recipe.text(recipe.requests(config.checkout(), machine, paging, chosen) | place)
+    )
     make = ["make", "-C", str(tree.path), f"O={tmp_path / 'output'}"]
     (tmp_path / "output").mkdir()
     external = f"BR2_EXTERNAL={config.checkout() / 'buildroot'}"

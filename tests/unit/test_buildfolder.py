@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from pibed import buildfolder, config, payload, recipe, ui
+from pibed import buildfolder, config, payload, recipe, snapshot, ui
 from pibed.build import Workbench
 from pibed.buildfolder import BuildFolder, Compiler
 from pibed.process import clean_environment
@@ -28,7 +32,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("buildroot", "kernel", "module", "configs"):
         shutil.copytree(ROOT / name, folder / name)
     monkeypatch.setattr(config, "checkout", lambda: folder)
-    monkeypatch.setattr(buildfolder, "checkout", lambda: folder)
+    monkeypatch.setattr(snapshot, "checkout", lambda: folder)
     monkeypatch.setattr(payload, "checkout", lambda: folder)
     return folder
 
@@ -37,37 +41,81 @@ def output(name: str, key: str, folder: Path) -> Output:
     return Output(Step(name, {"key": key}, expected_s=1), folder, cached=True, seconds=0)
 
 
+# In the place of Buildroot's: says what it was asked to forget, and what it knows.
+MAKEFILE = """\
+%-dirclean:
+	cp $(O)/../packages.json $(O)/../$*.seen || touch $(O)/../$*.seen
+	rm -rf $(O)/build/$*-1
+show-info:
+	@echo "make: Warning: Clock skew detected" >&2
+	@cat $(O)/../info.json
+printvars:
+	@echo TARGET_CROSS=$(realpath $(O))/host/bin/arm-x-
+"""
+
+
 @pytest.fixture
-def made(checkout: Path, tmp_path: Path) -> Make:
+def made(checkout: Path, tmp_path: Path) -> Iterator[Make]:
     """Makes a build folder's record; nothing is built in it."""
+    with ExitStack() as stack:
+        yield partial(make_folder, checkout, tmp_path, stack)
 
-    def make(
-        kernel: str = "6.1",
-        linux: str = "1",
-        tree: str = "1",
-        toolchain: str = "1",
-        busybox: str = "1",
-        cflags: tuple[str, ...] = ("-O0",),
-        ccache: bool = True,
-    ) -> BuildFolder:
-        machine = config.load_machine("pi2", {"kernel.version": kernel})
-        paging = replace(payload.of_experiment(config.load_experiment("paging")), cflags=cflags)
-        settings = recipe.load({}).model_copy(update={"ccache": ccache})
-        compiler = Compiler({}, {}, toolchain, busybox=output("busybox", busybox, tmp_path))
-        return BuildFolder(
-            Workbench(Store(tmp_path / "steps"), ui.BuildProgress(ui.stderr(), False), 2),
-            machine,
-            paging,
-            settings,
-            Tree(tmp_path, "2025.02", tree, ()),
-            output("linux-tarball", linux, tmp_path),
-            compiler,
-            recipe.requests(machine, paging, {}),
-            tmp_path,
-            None,
-        )
 
-    return make
+def make_folder(
+    checkout: Path,
+    tmp_path: Path,
+    stack: ExitStack,
+    *,
+    kernel: str = "6.1",
+    linux: str = "1",
+    tree: str = "1",
+    toolchain: str = "1",
+    busybox: str = "1",
+    cflags: tuple[str, ...] = ("-O0",),
+    ccache: bool = True,
+    experiment: str = "paging",
+    host_compiler: str = "gcc 1",
+) -> BuildFolder:
+    machine = config.load_machine("pi2", {"kernel.version": kernel})
+    known = payload.of_experiment(config.load_experiment(experiment))
+    if experiment == "paging":
+        known = replace(known, cflags=cflags)
+    settings = recipe.load({}).model_copy(update={"ccache": ccache})
+    compiler = Compiler({}, {}, toolchain, busybox=output("busybox", busybox, tmp_path))
+    (tmp_path / "Makefile").write_text(MAKEFILE)
+    return BuildFolder(
+        Workbench(Store(tmp_path / "steps"), ui.BuildProgress(ui.stderr(), False), 2),
+        machine,
+        known,
+        settings,
+        Tree(tmp_path, "2025.02", tree, ()),
+        output("linux-tarball", linux, tmp_path),
+        compiler,
+        host_compiler,
+        recipe.requests(checkout, machine, known, {}),
+        stack.enter_context(snapshot.taken(tmp_path / "snapshots")),
+        tmp_path,
+        None,
+    )
+
+
+def packages(folder: BuildFolder, *unfinished: str) -> dict[str, dict[str, str]]:
+    """As if these packages had been built, some not to their end."""
+    for name in ("linux", "dense-mm", "host-tar"):
+        place = folder.output / "build" / f"{name}-1"
+        place.mkdir(parents=True, exist_ok=True)
+        if name not in unfinished:
+            (place / ".stamp_installed").touch()
+    return {
+        name: {"folder": f"{name}-1"} for name in ("linux", "dense-mm", "host-tar", "kmod-paging")
+    }
+
+
+def forgotten(folder: BuildFolder) -> list[str]:
+    found = sorted(path.stem for path in folder.place.glob("*.seen"))
+    for path in folder.place.glob("*.seen"):
+        path.unlink()
+    return found
 
 
 def changed(before: BuildFolder, after: BuildFolder) -> set[str]:
@@ -82,7 +130,13 @@ def test_the_same_is_the_same(made: Make) -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [{"linux": "2"}, {"tree": "2"}, {"toolchain": "2"}, {"ccache": False}],
+    [
+        {"linux": "2"},
+        {"tree": "2"},
+        {"toolchain": "2"},
+        {"ccache": False},
+        {"host_compiler": "gcc 2"},
+    ],
     ids=str,
 )
 def test_other_release_kernel_or_toolchain_is_another_folder(
@@ -138,39 +192,141 @@ def test_other_options_of_the_workload_mean_the_workload(made: Make) -> None:
     assert changed(before, made(cflags=("-O2",))) == {"dense-mm"}
 
 
+def test_experiments_side_by_side_do_not_build_each_others_programs_anew(made: Make) -> None:
+    before = made()
+    assert before.inputs
+    assert changed(before, made(experiment="balance")) == set()
+
+
 def test_snapshot_has_all_that_packages_are_made_of_and_no_times(
-    checkout: Path, made: Make
+    checkout: Path, tmp_path: Path
 ) -> None:
-    folder = made()
-    folder.place.mkdir(parents=True)
-    folder._snapshot()
-    tree = folder.place / "tree"
-    for path in ("buildroot/external.mk", "kernel/fragments/base.config", "module/Kbuild"):
-        assert (tree / path).read_bytes() == (checkout / path).read_bytes()
-        assert (tree / path).stat().st_mtime == 0
-    (checkout / "module" / "paging.h").unlink()
-    folder._snapshot()
-    assert not (tree / "module" / "paging.h").exists()
+    # As Emacs locks a file that is edited.
+    (checkout / "module" / ".#kmod_paging.c").symlink_to("somebody@somewhere.1")
+    with snapshot.taken(tmp_path / "snapshots") as copy:
+        for path in ("buildroot/external.mk", "kernel/fragments/base.config", "module/Kbuild"):
+            assert (copy.root / path).read_bytes() == (checkout / path).read_bytes()
+            assert (copy.root / path).stat().st_mtime == 0
+        assert not (copy.root / "module" / ".#kmod_paging.c").is_symlink()
+        target = tmp_path / "target"
+        (target / "stale").mkdir(parents=True)
+        copy.move(target)
+        assert (target / "module" / "Kbuild").is_file()
+        assert not (target / "stale").exists()
+    assert list((tmp_path / "snapshots").iterdir()) == []
+    assert (target / "module" / "Kbuild").is_file()
+
+
+def test_what_is_edited_after_the_snapshot_is_of_the_next_build(checkout: Path, made: Make) -> None:
+    before = made()
+    same = made()
+    for name in ("module/kmod_paging.c", "kernel/fragments/pi2.config", "buildroot/external.mk"):
+        with (checkout / name).open("a") as stream:
+            stream.write("# changed\n")
+    assert before.place == same.place
+    assert changed(before, same) == set()
+    assert made().place != before.place
+
+
+def test_checkout_in_a_folder_called_board(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "board" / "checkout"
+    shutil.copytree(checkout, place)
+    monkeypatch.setattr(snapshot, "checkout", lambda: place)
+    with snapshot.taken(tmp_path / "board") as before:
+        (place / "buildroot" / "external.mk").write_text("# changed\n")
+        with snapshot.taken(tmp_path / "board") as after:
+            assert before.digest("buildroot", "board") != after.digest("buildroot", "board")
 
 
 def test_what_changed_is_forgotten_before_it_is_recorded(made: Make, tmp_path: Path) -> None:
     folder = made()
+    known = packages(folder)
     (folder.output / "target").mkdir(parents=True)
     record = folder.place / "packages.json"
     before = dict(folder.inputs) | {"linux": "other"}
     record.write_text(json.dumps(before))
-    # In the place of Buildroot's.
-    rule = "%-dirclean:\n\tcp $(O)/../packages.json $(O)/../$*.seen\n"
-    (tmp_path / "Makefile").write_text(rule)
-    folder._forget(tmp_path / "log")
-    seen = folder.place / "linux.seen"
-    assert json.loads(seen.read_text()) == before
-    assert json.loads(record.read_text()) == folder.inputs
-    assert [path.name for path in folder.place.glob("*.seen")] == ["linux.seen"]
-    assert not (folder.output / "target").exists()
-    seen.unlink()
-    folder._forget(tmp_path / "log")
-    assert not seen.exists()
+    with folder.held() as held:
+        assert not held.is_prepared
+        held._forget(known, tmp_path / "log")
+        assert json.loads((folder.place / "linux.seen").read_text()) == before
+        assert held.is_prepared
+        assert forgotten(folder) == ["linux"]
+        assert not (folder.output / "target").exists()
+        held._forget(packages(folder), tmp_path / "log")
+        assert forgotten(folder) == []
+
+
+@pytest.mark.parametrize("record", ["", "{", None])
+def test_where_nothing_is_known_of_it_all_is_built_anew(
+    made: Make, tmp_path: Path, record: str | None
+) -> None:
+    folder = made()
+    known = packages(folder)
+    if record is not None:
+        (folder.place / "packages.json").write_text(record)
+    with folder.held() as held:
+        held._forget(known, tmp_path / "log")
+    assert forgotten(folder) == ["dense-mm", "linux"]
+
+
+def test_package_that_was_cut_off_begins_anew(made: Make, tmp_path: Path) -> None:
+    folder = made()
+    known = packages(folder, "host-tar")
+    (folder.place / "packages.json").write_text(json.dumps(folder.inputs))
+    with folder.held() as held:
+        held._forget(known, tmp_path / "log")
+    assert forgotten(folder) == ["host-tar"]
+
+
+def test_packages_are_read_past_warnings_of_make(made: Make) -> None:
+    folder = made()
+    folder.output.mkdir(parents=True)
+    with folder.held() as held:
+        linux = {"type": "target", "stamp_dir": "/x/build/linux-1", "version": "1", "licenses": "G"}
+        info = {"linux": linux, "toolchain": {**linux, "virtual": True}, "cpio": {"type": "rootfs"}}
+        (folder.place / "info.json").write_text(json.dumps(info))
+        assert held._packages() == {
+            "linux": {"version": "1", "licence": "G", "kind": "target", "folder": "linux-1"}
+        }
+
+
+def test_cache_folder_behind_a_link(made: Make, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    (tmp_path / "real").mkdir()
+    link.symlink_to("real")
+    folder = replace(made(), root=link)
+    folder.output.mkdir(parents=True)
+    with folder.held() as held:
+        assert held.prefix == "host/bin/arm-x-"
+
+
+def test_folder_is_held_until_the_last_program_has_ended(made: Make) -> None:
+    folder = made()
+    with folder.held() as held:
+        left = subprocess.Popen(["sleep", "60"], pass_fds=[held.lock])
+    waiting = (
+        "import fcntl, sys\nfcntl.flock(open(sys.argv[1], 'w'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    )
+    attempt = [sys.executable, "-c", waiting, str(folder.place / "lock")]
+    try:
+        assert (
+            b"BlockingIOError" in subprocess.run(attempt, capture_output=True, check=False).stderr
+        )
+    finally:
+        left.kill()
+        left.wait()
+    subprocess.run(attempt, check=True)
+
+
+def test_programs_in_the_folder_hold_it(made: Make, tmp_path: Path) -> None:
+    folder = made()
+    (tmp_path / "Makefile").write_text("legal-info:\n\t@ls -l /proc/self/fd\n")
+    seen: list[str] = []
+    with folder.held() as held:
+        held.legal_info(tmp_path / "log", seen.append)
+    assert str(folder.place / "lock") in "".join(seen)
 
 
 def test_environment_has_nothing_that_buildroot_refuses(monkeypatch: pytest.MonkeyPatch) -> None:

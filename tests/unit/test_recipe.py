@@ -44,6 +44,25 @@ def test_shipped_settings_are_bootlins_from_upstream(monkeypatch: pytest.MonkeyP
     assert recipe.load({"toolchain": "distro"}).toolchain == "distro"
 
 
+def test_repository_that_is_a_folder_is_found_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "clone").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for given in ("clone", "./clone", "~/clone", str(tmp_path / "clone")):
+        monkeypatch.setenv("PIBED_BUILDROOT", given)
+        assert recipe.load({}).repository == str(tmp_path / "clone")
+
+
+def test_default_options_are_those_of_the_experiments() -> None:
+    for experiment in ("paging", "balance"):
+        known = payload.of_experiment(config.load_experiment(experiment))
+        quoted = recipe.quoted(" ".join(known.cflags))
+        assert recipe.default_cflags(ROOT, known.package) == quoted
+    assert recipe.default_cflags(ROOT, "kmod-paging") == ""
+
+
 @pytest.mark.parametrize("name", ["gnu", ""])
 def test_unknown_toolchain(name: str) -> None:
     with pytest.raises(UsageError, match=r"toolchain: Input should be 'bootlin', .* or 'distro'"):
@@ -58,7 +77,7 @@ def test_path_needs_a_path_and_a_prefix() -> None:
 
 def test_requests_are_the_machines_and_the_payloads(paging: Payload) -> None:
     machine = config.load_machine("pi2", {"kernel.version": "6.12"}).with_debug_kernel()
-    asked = recipe.requests(machine, paging, {"BR2_TOOLCHAIN_EXTERNAL_BOOTLIN": "n"})
+    asked = recipe.requests(ROOT, machine, paging, {"BR2_TOOLCHAIN_EXTERNAL_BOOTLIN": "n"})
     tree = "$(BR2_EXTERNAL_PIBED_PATH)/.."
     assert asked["BR2_LINUX_KERNEL_CUSTOM_CONFIG_FILE"] == (
         f'"{tree}/kernel/fragments/base.config"'
@@ -88,7 +107,10 @@ def test_fragments_and_overlays_of_the_defconfig_are_the_machines() -> None:
     path = ROOT / "buildroot" / "configs" / "pibed_pi2_defconfig"
     asked = {name: each.value for name, each in kconfig.read_fragments([path]).items()}
     ours = recipe.requests(
-        config.load_machine("pi2"), payload.of_experiment(config.load_experiment("paging")), {}
+        ROOT,
+        config.load_machine("pi2"),
+        payload.of_experiment(config.load_experiment("paging")),
+        {},
     )
     for name in asked.keys() & ours.keys() - {"BR2_LINUX_KERNEL_LATEST_VERSION"}:
         assert asked[name] == ours[name]
@@ -114,18 +136,18 @@ def test_package_that_is_made_of_something_else(paging: Payload, tmp_path: Path)
 def test_every_package_says_what_it_is_made_of() -> None:
     names = {path.name for path in (ROOT / "buildroot" / "package").iterdir()}
     assert names == {"dense-mm", "kmod-paging", "paging-tests", "touch-pages"}
-    assert {recipe.site(name) for name in names} == {"module"}
+    assert {recipe.site(ROOT, name) for name in names} == {"module"}
 
 
 def test_machine_that_the_external_tree_does_not_know(paging: Payload) -> None:
     machine = config.load_machine("pi2").model_copy(update={"name": "pi9"})
     with pytest.raises(UsageError, match="pibed_pi9_defconfig"):
-        recipe.requests(machine, paging, {})
+        recipe.requests(ROOT, machine, paging, {})
 
 
 def test_external_compiler_is_asked_for_all_that_buildroot_insists_on(tmp_path: Path) -> None:
     old = compiler(tmp_path / "old", "version=267009\nglibc=1\nrpc=1", True, "8.3.0")
-    told = recipe.external(old, "arm-x")
+    told = recipe.external(ROOT, old, "arm-x")
     assert told["BR2_TOOLCHAIN_EXTERNAL_CUSTOM_PREFIX"] == '"arm-x"'
     assert told["BR2_TOOLCHAIN_EXTERNAL_GCC_8"] == "y"
     assert told["BR2_TOOLCHAIN_EXTERNAL_HEADERS_4_19"] == "y"
@@ -133,7 +155,7 @@ def test_external_compiler_is_asked_for_all_that_buildroot_insists_on(tmp_path: 
     assert told["BR2_TOOLCHAIN_EXTERNAL_INET_RPC"] == "y"
     assert told["BR2_TOOLCHAIN_EXTERNAL_OPENMP"] == "y"
     assert told["BR2_TOOLCHAIN_EXTERNAL_BOOTLIN"] == "n"
-    new = recipe.external(compiler(tmp_path / "new", "version=397568"), "arm-x")
+    new = recipe.external(ROOT, compiler(tmp_path / "new", "version=397568"), "arm-x")
     assert new["BR2_TOOLCHAIN_EXTERNAL_HEADERS_6_12"] == "y"  # "or later"
     assert new["BR2_TOOLCHAIN_EXTERNAL_CUSTOM_MUSL"] == "y"
     assert new["BR2_TOOLCHAIN_EXTERNAL_OPENMP"] == "n"
@@ -141,17 +163,17 @@ def test_external_compiler_is_asked_for_all_that_buildroot_insists_on(tmp_path: 
 
 def test_external_compiler_that_is_missing_or_has_no_headers(tmp_path: Path) -> None:
     with pytest.raises(HostError, match=r"bin/arm-x-gcc: there is no such compiler") as caught:
-        recipe.external(tmp_path, "arm-x")
+        recipe.external(ROOT, tmp_path, "arm-x")
     assert caught.value.fix is not None
     assert "configs/buildroot.yaml" in caught.value.fix
     with pytest.raises(BuildError, match="it has no kernel headers"):
-        recipe.external(compiler(tmp_path / "none", "version=LINUX_VERSION_CODE"), "arm-x")
+        recipe.external(ROOT, compiler(tmp_path / "none", "version=LINUX_VERSION_CODE"), "arm-x")
 
 
 def test_internal_toolchain_takes_the_headers_of_the_kernel() -> None:
     for series in ("6.1", "6.12"):
         machine = config.load_machine("pi2", {"kernel.version": series})
-        asked = recipe.internal(machine)
+        asked = recipe.internal(ROOT, machine)
         name = f"BR2_PACKAGE_HOST_LINUX_HEADERS_CUSTOM_{series.replace('.', '_')}"
         assert asked[name] == "y"
         assert asked["BR2_TOOLCHAIN_BUILDROOT_GLIBC"] == "y"

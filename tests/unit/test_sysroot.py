@@ -9,6 +9,7 @@ import pytest
 
 from pibed import config, recipe, sysroot
 from pibed.errors import HostError
+from tests.unit.helpers import ROOT
 
 PROGRAM = '#include <stdio.h>\nint main(void) { return printf("%d\\n", __GLIBC__) < 0; }\n'
 
@@ -37,6 +38,17 @@ def test_relocated_compiler_finds_its_own_files_alone_wherever_it_lies(tmp_path:
     assert plain.read_bytes() == (tmp_path / "program-static").read_bytes()
 
 
+def test_program_that_is_a_link_to_nothing_is_none(tmp_path: Path) -> None:
+    (tmp_path / "arm-x-gcc").write_text("1")
+    installed = sysroot.Installed("arm-x", tmp_path, tmp_path / "none", tmp_path / "none")
+    before = installed.digest
+    (tmp_path / "arm-x-ld").symlink_to("/none")
+    assert installed.digest == before
+    (tmp_path / "arm-x-ld").unlink()
+    (tmp_path / "arm-x-ld").write_text("2")
+    assert installed.digest != before
+
+
 def test_it_does_not_state_the_sysroot_that_buildroot_refuses(tmp_path: Path) -> None:
     installed = sysroot.find(config.load_machine("pi2").cross_compile)
     sysroot.write(installed, tmp_path)
@@ -47,7 +59,7 @@ def test_it_does_not_state_the_sysroot_that_buildroot_refuses(tmp_path: Path) ->
         [compiler, "-print-file-name=libc.a"], capture_output=True, text=True, check=True
     )
     assert Path(answer.stdout.strip()).resolve() == tmp_path / "sysroot" / "lib" / "libc.a"
-    told = recipe.external(tmp_path, installed.triplet)
+    told = recipe.external(ROOT, tmp_path, installed.triplet)
     assert told["BR2_TOOLCHAIN_EXTERNAL_CUSTOM_GLIBC"] == "y"
     assert told["BR2_TOOLCHAIN_EXTERNAL_INET_RPC"] == "n"
 
