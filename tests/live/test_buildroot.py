@@ -11,7 +11,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,35 +171,69 @@ def test_full_disk(in_copy: Invoke, small_disk: Path) -> None:
     assert "no space left on the device" in done.stderr
 
 
+@dataclass(frozen=True)
+class Configured:
+    """A folder that Buildroot has configured for a toolchain, as pibed asks for it."""
+
+    make: list[str]
+    wanted: Path
+    output: Path
+
+    def run(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [*self.make, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    def packages(self) -> dict[str, dict[str, Any]]:
+        known: dict[str, dict[str, Any]] = json.loads(self.run("--silent", "show-info"))
+        return known
+
+
+def configured(toolchain: str, tree: Tree, folder: Path) -> Configured:
+    machine = config.load_machine("pi2")
+    root = config.checkout()
+    chosen = recipe.internal(root, machine) if toolchain == "internal" else {}
+    paging = payload.of_experiment(config.load_experiment("paging"))
+    place = {"BR2_LINUX_KERNEL_CUSTOM_TARBALL_LOCATION": '"file:///sources/linux.tar.xz"'}
+    wanted = folder / "wanted.config"
+    wanted.write_text(recipe.text(recipe.requests(root, machine, paging, chosen) | place))
+    output = folder / "output"
+    output.mkdir()
+    made = Configured(["make", "-C", str(tree.path), f"O={output}"], wanted, output)
+    made.run(f"BR2_EXTERNAL={root / 'buildroot'}", f"BR2_DEFCONFIG={wanted}", "defconfig")
+    return made
+
+
 @pytest.mark.parametrize("toolchain", ["bootlin", "internal"])
 def test_configuration_with_a_toolchain_from_the_network(
     toolchain: str, tree: Tree, tmp_path: Path
 ) -> None:
     """As far as it can be checked without a download: all symbols are kept, packages are known."""
-    machine = config.load_machine("pi2")
-    chosen = recipe.internal(config.checkout(), machine) if toolchain == "internal" else {}
-    paging = payload.of_experiment(config.load_experiment("paging"))
-    wanted = tmp_path / "wanted.config"
-    place = {"BR2_LINUX_KERNEL_CUSTOM_TARBALL_LOCATION": '"file:///sources/linux.tar.xz"'}
-    wanted.write_text(
-        recipe.text(recipe.requests(config.checkout(), machine, paging, chosen) | place)
-    )
-    make = ["make", "-C", str(tree.path), f"O={tmp_path / 'output'}"]
-    (tmp_path / "output").mkdir()
-    external = f"BR2_EXTERNAL={config.checkout() / 'buildroot'}"
-    defconfig = [*make, external, f"BR2_DEFCONFIG={wanted}", "defconfig"]
-    subprocess.run(defconfig, stdin=subprocess.DEVNULL, capture_output=True, check=True)
-    kconfig.check(tmp_path / "output" / ".config", kconfig.read_fragments([wanted]))
-    shown = subprocess.run(
-        [*make, "--silent", "show-info"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=True,
-    )
-    packages = json.loads(shown.stdout)
+    made = configured(toolchain, tree, tmp_path)
+    kconfig.check(made.output / ".config", kconfig.read_fragments([made.wanted]))
     expected = {"bootlin": "toolchain-external-bootlin", "internal": "glibc"}[toolchain]
+    packages = made.packages()
     assert {expected, "linux", "busybox", "kmod-paging", "dense-mm", "rootfs-cpio"} <= set(packages)
-    assert all(each["downloads"] for name, each in packages.items() if name == expected)
+    assert packages[expected]["downloads"]
+
+
+def test_all_sources_would_be_fetched_with_bootlins_toolchain(tree: Tree, tmp_path: Path) -> None:
+    made = configured("bootlin", tree, tmp_path)
+    dry = made.run("--dry-run", "source")
+    ours = {path.name for path in (config.checkout() / "buildroot" / "package").iterdir()}
+    sources = {
+        each["source"]
+        for name, known in made.packages().items()
+        for each in known.get("downloads", ())
+        if name not in ours  # which are copied
+    }
+    assert any(name.startswith("armv7-eabihf--glibc--stable-") for name in sources)
+    assert [name for name in sorted(sources) if f"/{name}" not in dry] == []
 
 
 def test_external_tree_is_as_buildroot_wants_it(tree: Tree) -> None:
