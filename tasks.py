@@ -312,15 +312,17 @@ def verify(
 
     Example: invoke verify --results latest
     """
-    from pibed import builders, verifying
+    from pibed import verifying
 
-    chosen = builders.choose(builder, toolchain, buildroot_dir)
-    if build and results is None:
-        verifying.verify_build(chosen)
-    else:
-        # Invoke gives True for the option without its value.
-        run = results if isinstance(results, str) else None
-        verifying.verify(run, build or results is None, chosen)
+    verifying.verify(
+        verifying.VerifyOptions(
+            results=results,
+            build=build,
+            builder=builder,
+            toolchain=toolchain,
+            buildroot_dir=buildroot_dir,
+        )
+    )
 
 
 @task(

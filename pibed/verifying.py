@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from pibed import actions, builders, config, host, manifest, measuring, payload, results, ui
@@ -32,19 +33,50 @@ _OTHER_JOBS = 5
 _NOBODY = "65534"
 
 
-def verify(given: str | None, build_too: bool, builder: Builder = DEFAULT) -> None:
-    """Builds again, if asked to, and measures a run again; see the two below.
+@dataclass(frozen=True)
+class VerifyOptions:
+    """The options of `invoke verify` as they were given; None where one was not."""
 
-    `given` is a run, or None for the newest finished one in results/ with the virtual clock; if
-    there is none, one is made. Raises UsageError for a run that cannot be the same twice, before
+    results: str | bool | None = None
+    """True for the option without its value."""
+    build: bool = False
+    builder: str | None = None
+    toolchain: str | None = None
+    buildroot_dir: str | None = None
+
+
+def verify(options: VerifyOptions) -> None:
+    """Builds again and measures a run again, or does one of the two; see the functions below.
+
+    The run is the one that is named, or the newest finished one in results/ with the virtual clock;
+    if there is none, one is made. Raises UsageError for a run that cannot be the same twice, before
     anything is built.
     """
-    recorded = _newest() if given is None else _find(given)
-    if build_too:
+    chosen = (options.builder, options.toolchain, options.buildroot_dir)
+    if options.results is not None and not options.build:
+        names = ("--builder", "--toolchain", "--buildroot-dir")
+        for name, value in zip(names, chosen, strict=True):
+            if value is not None:
+                raise UsageError(
+                    f"{name} cannot be given with --results alone: the run's manifest says it",
+                    fix="leave it out, or build again as well with --build",
+                )
+    builder = builders.choose(*chosen)
+    if options.build and options.results is None:
+        verify_build(builder)
+        return
+    recorded = _find(options.results) if isinstance(options.results, str) else _newest()
+    if options.build or options.results is None:
         verify_build(builder)
     if recorded is None:
         ui.stderr().print("verify: there is no run yet; measuring the first one")
-        measuring.sweep(measuring.SweepOptions())
+        measuring.sweep(
+            measuring.SweepOptions(
+                builder=options.builder,
+                toolchain=options.toolchain,
+                buildroot_dir=options.buildroot_dir,
+            )
+        )
         recorded = _find("latest")
     verify_results(recorded)
 

@@ -1,0 +1,90 @@
+"""What `invoke verify` is asked for: what is built and measured again, and with which builder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pibed import config, measuring, verifying
+from pibed.builders import Buildroot, Debian
+from pibed.errors import UsageError
+from pibed.verifying import VerifyOptions
+from tests.unit.helpers import ROOT, archived, experiment, measured
+
+CELLS = {(0, 64): {"work_us": [1, 2], "pages": [3, 3]}}
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
+    """What would be built and measured, in a checkout without runs."""
+    calls: list[Any] = []
+
+    def sweep(options: measuring.SweepOptions) -> None:
+        calls.append(options)
+        first(tmp_path)
+
+    def verify_results(recorded: Any) -> None:
+        calls.append(recorded.path.parent.name)
+
+    monkeypatch.setattr(config, "checkout", lambda: tmp_path)
+    monkeypatch.setattr(measuring, "sweep", sweep)
+    monkeypatch.setattr(verifying, "verify_build", calls.append)
+    monkeypatch.setattr(verifying, "verify_results", verify_results)
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    return calls
+
+
+def first(checkout: Path) -> None:
+    folder = checkout / "results" / "20260101T000000Z-small"
+    archived(folder, experiment(), measured(experiment(), CELLS))
+    (checkout / "results" / "latest").symlink_to(folder.name)
+
+
+def test_first_run_is_measured_with_the_builder_that_is_asked_for(done: list[Any]) -> None:
+    verifying.verify(VerifyOptions(builder="buildroot", toolchain="distro"))
+    built, swept, again = done
+    assert isinstance(built, Buildroot)
+    assert built.settings.toolchain == "distro"
+    assert swept == measuring.SweepOptions(builder="buildroot", toolchain="distro")
+    assert again == "20260101T000000Z-small"
+
+
+def test_run_that_is_there_is_measured_again(done: list[Any], tmp_path: Path) -> None:
+    first(tmp_path)
+    verifying.verify(VerifyOptions())
+    assert done == [Debian(), "20260101T000000Z-small"]
+
+
+@pytest.mark.parametrize("results", [True, "latest"])
+def test_one_of_the_two(done: list[Any], tmp_path: Path, results: str | bool) -> None:
+    first(tmp_path)
+    verifying.verify(VerifyOptions(results=results))
+    assert done == ["20260101T000000Z-small"]
+    done.clear()
+    verifying.verify(VerifyOptions(build=True))
+    assert done == [Debian()]
+    done.clear()
+    verifying.verify(VerifyOptions(build=True, results=results))
+    assert done == [Debian(), "20260101T000000Z-small"]
+
+
+@pytest.mark.parametrize(
+    ("given", "option"),
+    [
+        ({"builder": "buildroot"}, "--builder"),
+        ({"builder": "debian"}, "--builder"),
+        ({"toolchain": "distro"}, "--toolchain"),
+        ({"buildroot_dir": "/x"}, "--buildroot-dir"),
+    ],
+)
+@pytest.mark.parametrize("results", [True, "latest"])
+def test_builder_of_a_run_is_in_its_manifest(
+    done: list[Any], tmp_path: Path, given: dict[str, str], option: str, results: str | bool
+) -> None:
+    first(tmp_path)
+    with pytest.raises(UsageError, match=f"^{option} cannot be given with --results alone"):
+        verifying.verify(VerifyOptions(results=results, **given))  # type: ignore[arg-type]
+    assert done == []
