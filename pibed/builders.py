@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Literal, Protocol
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, model_validator
 
-from pibed import build, buildroot, host, recipe
+from pibed import build, buildroot, host, lock, recipe, upstream
 from pibed.build import Images, Progress
 from pibed.config import Machine
 from pibed.errors import UsageError
@@ -176,24 +176,77 @@ def choose(name: str | None, toolchain: str | None, folder: str | None) -> Build
     return Buildroot(recipe.load(overrides), path)
 
 
-def recorded(content: Mapping[str, Any]) -> Builder:
-    """The builder that a manifest names, with where its sources come from as it is today.
+class RecordedSettings(Settings):
+    """Settings as a manifest has them."""
 
-    Raises UsageError for one that is unknown.
+    repository: str = ""
+    """Not recorded: it is this host's affair, and may name a person."""
+
+
+class Made(BaseModel):
+    """What made a run's images, as its manifest has it; only Buildroot has more than a name."""
+
+    model_config = ConfigDict(strict=True)
+
+    name: Literal["debian", "buildroot"]
+    version: str | None = None
+    source: str | None = None
+    """The commit of Buildroot, or a digest of its files."""
+    folder: str | None = None
+    """Where it was, if it was not fetched."""
+    settings: RecordedSettings | None = None
+    packages: dict[str, str] = {}
+    overrides: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _buildroot_is_described(self) -> Made:
+        if self.name == "buildroot":
+            for key in ("version", "source", "settings"):
+                if getattr(self, key) is None:
+                    raise ValueError(f"{key} is missing")
+        return self
+
+
+# Of manifests from before there was another.
+BEFORE_BUILDROOT = Made(name="debian")
+
+
+def recorded(made: Made) -> Builder:
+    """The builder that made something, with where its sources come from as it is today.
+
+    Raises UsageError if they were in a folder and are nowhere any more.
     """
-    builder = content.get("builder", {"name": "debian"})
-    if builder.get("name") == "debian":
+    if made.settings is None:
         return DEFAULT
+    here = {"repository": recipe.load({}).repository}
+    return Buildroot(Settings.model_validate(made.settings.model_dump() | here), _folder(made))
+
+
+def _folder(made: Made) -> Path | None:
+    """Where Buildroot is that was in a folder; None if it is the one that the lock pins."""
+    known = lock.load()
+    if made.folder is None or known is None or known.buildroot is None:
+        return None if made.folder is None else Path(made.folder)
+    folder, pin = Path(made.folder), known.buildroot
     try:
-        settings = Settings.model_validate(builder.get("settings"))
-    except ValidationError as error:
-        raise UsageError(f"builder: {error.errors()[0]['msg']}") from None
-    here = recipe.load({})
-    folder = builder.get("folder")
-    return Buildroot(
-        settings.model_copy(update={"repository": here.repository}),
-        None if folder is None else Path(folder),
-    )
+        found = upstream.of_folder(folder, pin).key
+    except UsageError:
+        found = None
+    if found != made.source and made.source == pin.commit:
+        return None
+    if found is None:
+        raise UsageError(
+            f"{folder}: there is no Buildroot in it any more; the run's images were made with "
+            f"{made.version} from there ({_content(made.source)})",
+            fix="put the same there again",
+        )
+    return folder
+
+
+def _content(source: str | None) -> str:
+    if source is not None and re.fullmatch(r"[0-9a-f]{40}", source):
+        return f"commit {source}"
+    return "with changed files, or without git's"
 
 
 def _cross(machine: Machine) -> set[str]:

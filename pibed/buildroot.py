@@ -101,7 +101,7 @@ def build(
             "version": work.tree.version,
             "source": work.tree.key,
             "folder": None if folder is None else str(folder),
-            "settings": settings.model_dump(),
+            "settings": settings.model_dump(exclude={"repository"}),
             "packages": {
                 name: each["version"]
                 for name, each in record["packages"].items()

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pibed import __version__, plan, qemu
 from pibed.build import Images
+from pibed.builders import BEFORE_BUILDROOT, Made
 from pibed.config import Experiment, Machine, checkout
 from pibed.errors import UsageError
 from pibed.process import clean_environment
@@ -40,6 +41,7 @@ class _Needed(BaseModel):
     qemu: _Qemu
     lock: _Lock
     host: _Host
+    builder: Made = BEFORE_BUILDROOT
 
 
 class _Samples(BaseModel):
@@ -68,6 +70,7 @@ class Recorded:
     path: Path
     machine: Machine
     experiment: Experiment
+    builder: Made
     content: dict[str, Any]
 
     @property
@@ -173,10 +176,11 @@ def read(path: Path) -> Recorded:
         problem = error.errors()[0]
         parents = [] if error.title == _Needed.__name__ else [error.title.lower()]
         key = ".".join([*parents, *(str(part) for part in problem["loc"])])
-        raise UsageError(f"{path}: {key}: {problem['msg']}", fix=fix) from None
+        words = problem["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{path}: {key}: {words}", fix=fix) from None
     if needed.finished and needed.samples is None:
         raise UsageError(f"{path}: samples: a finished run has some", fix=fix)
-    return Recorded(path, machine, experiment, content)
+    return Recorded(path, machine, experiment, needed.builder, content)
 
 
 def differences(recorded: Recorded, images: Images, qemu_version: str) -> list[str]:

@@ -124,7 +124,7 @@ def rerun(
     root = results.root(results_folder)
     results.require_writable(root)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
-    images = actions.make_images(machine, experiment, policy, builders.recorded(recorded.content))
+    images = actions.make_images(machine, experiment, policy, builders.recorded(recorded.builder))
     tell_differences(recorded, images, qemu_version)
     outcome = measure(root, machine, experiment, images, count, name, qemu_version)
     _show([outcome])
@@ -209,7 +209,7 @@ def _resume(root: Path, options: SweepOptions, text: str) -> Outcome:
     run = Run(folder, experiment)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     policy = arguments.policy(options.locked, False, options.mirror)
-    images = actions.make_images(machine, experiment, policy, builders.recorded(recorded.content))
+    images = actions.make_images(machine, experiment, policy, builders.recorded(recorded.builder))
     outcome = Outcome(machine, experiment, run, [], [], recorded.content["lock"]["differs"])
     console = ui.stderr()
     with run.held():

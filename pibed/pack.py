@@ -123,7 +123,7 @@ def pack(given: str, output: str | None) -> None:
         what = f"round {missing[0]} is not whole" if missing else "samples.csv was changed"
         raise UsageError(f"{folder}: {what}", fix=f"to mend it: {results.resume_command(folder)}")
     target = Path(output or f"{folder.name}.tar.gz").absolute()
-    builder = builders.recorded(recorded.content)
+    builder = builders.recorded(recorded.builder)
     images = actions.make_images(recorded.machine, recorded.experiment, builder=builder)
     if other := manifest_module.other_images(recorded, images):
         raise HostError(

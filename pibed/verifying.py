@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pibed import actions, builders, config, host, manifest, measuring, payload, results, ui
 from pibed.build import Images
-from pibed.builders import DEFAULT, Builder
+from pibed.builders import DEFAULT, Builder, Made
 from pibed.config import Experiment, Machine
 from pibed.difference import first_difference
 from pibed.errors import BuildError, ChecksFailed, UsageError
@@ -119,7 +119,7 @@ def verify_results(recorded: Recorded) -> None:
     folder = recorded.path.parent
     machine, experiment = recorded.machine, recorded.experiment
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
-    builder = builders.recorded(recorded.content)
+    builder = builders.recorded(recorded.builder)
     images = actions.make_images(machine, experiment, builder=builder)
     other = measuring.tell_differences(recorded, images, qemu_version)
     jobs = min(len(os.sched_getaffinity(0)), experiment.rounds)
@@ -211,7 +211,7 @@ def build_again(builder: str) -> None:
     `builder` is the first one's record in a manifest, as JSON.
     """
     machine, experiment = _default_build()
-    images = builders.recorded({"builder": json.loads(builder)}).build(
+    images = builders.recorded(Made.model_validate_json(builder)).build(
         machine,
         payload.of_experiment(experiment),
         cache_folder(),

@@ -111,6 +111,7 @@ def test_sweep_and_its_repetition_by_the_manifest(in_copy: Invoke, tmp_path: Pat
     builder = manifest.read(run / "manifest.json").content["builder"]
     assert (builder["name"], builder["settings"]["toolchain"]) == ("buildroot", "distro")
     assert builder["overrides"]["busybox"] == "the distribution's package busybox"
+    assert "repository" not in builder["settings"]  # its URL can have a password
     again = in_copy("rerun", str(run / "manifest.json"), "--results", str(tmp_path / "again"))
     assert again.returncode == 0, again.stderr
     assert f"samples.csv: byte for byte that of {run / 'manifest.json'}" in again.stdout

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pibed import builders, config
-from pibed.builders import Buildroot, Debian
+from pibed import builders, config, lock
+from pibed.builders import Buildroot, Debian, Made
 from pibed.errors import UsageError
+from pibed.lock import Lock, Pin
 
 
 @pytest.fixture(autouse=True)
@@ -47,18 +50,91 @@ def test_what_contradicts(
     assert caught.value.message == words
 
 
-def test_builder_of_a_manifest() -> None:
-    assert builders.recorded({}) == Debian()  # before there was another
-    assert builders.recorded({"builder": {"name": "debian"}}) == Debian()
+def of_buildroot(**changes: Any) -> Made:
+    """What a manifest has of the builder, for the toolchain `distro`."""
     chosen = builders.choose("buildroot", "distro", None)
     assert isinstance(chosen, Buildroot)
-    elsewhere = chosen.settings.model_copy(update={"repository": "/elsewhere"})
-    record = {"builder": {"name": "buildroot", "settings": elsewhere.model_dump()}}
+    record = {
+        "name": "buildroot",
+        "version": "2025.02.16",
+        "source": pin().commit,
+        "folder": None,
+        "settings": chosen.settings.model_dump(exclude={"repository"}),
+        "packages": {},
+        "overrides": {},
+    }
+    return Made.model_validate(record | changes)
+
+
+def pin() -> Pin:
+    known = lock.load()
+    assert known is not None
+    assert known.buildroot is not None
+    return known.buildroot
+
+
+def test_builder_of_a_manifest(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert builders.recorded(builders.BEFORE_BUILDROOT) == Debian()
+    made = of_buildroot()
     # Where it is fetched from is this host's affair, what is built is the run's.
-    assert builders.recorded(record) == chosen
-    record["builder"]["settings"] = {"toolchain": "gnu"}
-    with pytest.raises(UsageError):
-        builders.recorded(record)
+    monkeypatch.setenv("PIBED_BUILDROOT", "/elsewhere")
+    builder = builders.recorded(made)
+    assert builder == builders.choose("buildroot", "distro", None)
+    assert isinstance(builder, Buildroot)
+    assert builder.settings.repository == "/elsewhere"
+
+
+def clone(folder: Path, files: str = "one") -> str:
+    """Makes what looks like Buildroot, in a git repository; returns its commit."""
+    folder.mkdir()
+    (folder / "Makefile").write_text(f"export BR2_VERSION := 2025.02.16\n# {files}\n")
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
+        git(folder, "-c", "user.name=x", "-c", "user.email=x", *arguments)
+    return git(folder, "rev-parse", "HEAD")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def folder_of(made: Made) -> Path | None:
+    builder = builders.recorded(made)
+    assert isinstance(builder, Buildroot)
+    return builder.folder
+
+
+def test_folder_of_the_locked_commit_is_needed_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = clone(tmp_path / "br")
+    other = clone(tmp_path / "other", "two")
+    locked = Lock(
+        schema_version=1,
+        buildroot=Pin(tag="2025.02.16", commit=commit),
+        sources={},
+        tools={},
+    )
+    monkeypatch.setattr(lock, "load", lambda: locked)
+    folder = tmp_path / "br"
+    assert folder_of(of_buildroot(source=commit, folder=str(folder))) == folder
+    for gone in ("other", "none"):
+        assert folder_of(of_buildroot(source=commit, folder=str(tmp_path / gone))) is None
+    # What the lock does not have has to be there.
+    there = of_buildroot(source=other, folder=str(tmp_path / "other"))
+    assert folder_of(there) == tmp_path / "other"
+    (tmp_path / "other").rename(tmp_path / "moved")
+    with pytest.raises(UsageError) as caught:
+        builders.recorded(there)
+    assert caught.value.message == (
+        f"{tmp_path / 'other'}: there is no Buildroot in it any more; the run's images were made "
+        f"with 2025.02.16 from there (commit {other})"
+    )
+    changed = of_buildroot(source="ab" * 32, folder=str(tmp_path / "other"))
+    with pytest.raises(UsageError, match="with changed files"):
+        builders.recorded(changed)
 
 
 def test_cross_compiler_is_needed_for_the_toolchain_distro_alone() -> None:

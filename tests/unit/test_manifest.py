@@ -10,6 +10,7 @@ import pytest
 
 from pibed import config, manifest, plan
 from pibed.build import Images
+from pibed.builders import Made
 from pibed.errors import UsageError
 from pibed.lock import Comparison
 from pibed.samples import Sample
@@ -117,6 +118,38 @@ def test_real_time_on_another_host_is_a_difference(tmp_path: Path, images: Image
     assert line.endswith("instead of Another One")
 
 
+SETTINGS = {
+    "schema_version": 1,
+    "toolchain": "distro",
+    "path": None,
+    "prefix": None,
+    "ccache": True,
+    "silence_s": 1200.0,
+}
+BUILDROOT = {
+    "name": "buildroot",
+    "version": "2025.02.16",
+    "source": "a" * 40,
+    "folder": None,
+    "settings": SETTINGS,
+    "packages": {"host-fakedate": ""},
+    "overrides": {"busybox": "the distribution's package busybox"},
+}
+
+
+def test_builder_is_read_and_without_one_it_is_debian(tmp_path: Path, images: Images) -> None:
+    content = begun(images)
+    assert manifest.read(write(tmp_path, content)).builder == Made(name="debian")
+    del content["builder"]
+    assert manifest.read(write(tmp_path, content)).builder == Made(name="debian")
+    content["builder"] = BUILDROOT
+    made = manifest.read(write(tmp_path, content)).builder
+    assert made.model_dump(exclude={"settings": {"repository"}}) == BUILDROOT
+    # As the first manifests have it.
+    content["builder"] = BUILDROOT | {"settings": SETTINGS | {"repository": "https://a:b@c/"}}
+    assert manifest.read(write(tmp_path, content)).builder.settings is not None
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -132,6 +165,19 @@ def test_real_time_on_another_host_is_a_difference(tmp_path: Path, images: Image
         ({"qemu": {}}, r"qemu\.version: Field required"),
         ({"machine": {}}, r"machine\.schema_version: Field required"),
         ({"experiment": {"rounds": 0}}, r"experiment\."),
+        ({"builder": "buildroot"}, "builder: Input should be"),
+        ({"builder": {}}, r"builder\.name: Field required"),
+        ({"builder": {"name": "yocto"}}, r"builder\.name: Input should be 'debian' or 'buildroot'"),
+        ({"builder": BUILDROOT | {"folder": 3}}, r"builder\.folder: Input should be"),
+        ({"builder": BUILDROOT | {"settings": None}}, "builder: settings is missing"),
+        (
+            {"builder": BUILDROOT | {"settings": SETTINGS | {"toolchain": "gnu"}}},
+            r"builder\.settings\.toolchain: Input should be",
+        ),
+        (
+            {"builder": BUILDROOT | {"settings": SETTINGS | {"toolchain": "path"}}},
+            r"builder\.settings: toolchain: 'path' needs path and prefix",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(
