@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 from pibed import actions, arguments, bom, config, payload, ui
@@ -18,11 +19,11 @@ def legal(
 ) -> None:
     """Writes the bill of materials, licences and sources of an experiment's images into a folder.
 
-    Raises UsageError if there is something in the folder already.
+    The folder is there when it is whole. Raises UsageError if there is something in it already.
     """
     machine = arguments.machine(machine_name, kernel)
     experiment = config.load_experiment(experiment_name)
-    folder = Path(output).absolute()
+    folder = Path(output).resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"--output {output}: it is there already", fix="name a new folder")
     images = actions.make_images(machine, experiment, builder=builder)
@@ -32,14 +33,20 @@ def legal(
         "initramfs": images.initramfs,
     }
     title = f"{machine.name}, Linux {machine.kernel.version}, {images.builder['name']}"
+    progress = ui.BuildProgress(ui.stderr(), show_cached=False)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(bom.document(title, images.components, files), indent=1)
-        (folder / BOM).write_text(text + "\n", encoding="utf-8")
-        progress = ui.BuildProgress(ui.stderr(), show_cached=False)
-        builder.legal_info(
-            machine, payload.of_experiment(experiment), cache_folder(), progress, images, folder
-        )
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Beside it, so that it can be renamed.
+        prefix = f".{folder.name}-"
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=folder.parent) as temporary:
+            made = Path(temporary) / folder.name
+            made.mkdir()
+            text = json.dumps(bom.document(title, images.components, files), indent=1)
+            (made / BOM).write_text(text + "\n", encoding="utf-8")
+            builder.legal_info(
+                machine, payload.of_experiment(experiment), cache_folder(), progress, images, made
+            )
+            made.replace(folder)
     except OSError as error:
         raise HostError.from_os(error, folder, "name another folder with --output") from error
     print(f"bill of materials  {folder / BOM}")

@@ -243,7 +243,9 @@ def _build_again(folder: Path, builder: Builder, first: Images, log: Path) -> di
     copy, cache = folder / "a copy", folder / "elsewhere"
     try:
         shutil.copytree(
-            config.checkout(), copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "results")
+            config.checkout(),
+            copy,
+            ignore=shutil.ignore_patterns(".*", "__pycache__", "results", "legal"),
         )
         for name in builder.downloads:
             if (cache_folder() / name).is_dir():

@@ -40,7 +40,7 @@ Invoke = Callable[..., subprocess.CompletedProcess[str]]
 def copy(tmp_path: Path) -> Path:
     """A checkout that can be changed; its builds are those of the original."""
     folder = tmp_path / "checkout"
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "results")
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "results", "legal")
     shutil.copytree(config.checkout(), folder, ignore=ignored)
     return folder
 

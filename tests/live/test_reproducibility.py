@@ -385,7 +385,7 @@ def test_run_of_other_images_is_not_gone_on_with(
 
 def test_same_bytes_from_another_folder_on_a_terminal(undisturbed: Path, tmp_path: Path) -> None:
     checkout = tmp_path / "another checkout"
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "results")
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "results", "legal")
     shutil.copytree(config.checkout(), checkout, ignore=ignored)
     child = pexpect.spawn(
         sys.executable,

@@ -70,21 +70,9 @@ def measured(
     ]
 
 
-def archived(
-    folder: Path,
-    study: Experiment,
-    samples: Sequence[Sample],
-    *,
-    clock: config.Clock = "virtual",
-    finished: bool = True,
-    differs: tuple[str, ...] = (),
-    problems: Sequence[str] = (),
-) -> Path:
-    """A run's folder with what `invoke sweep` writes at its end; no image in it was booted."""
-    folder.mkdir(parents=True)
-    image = folder.parent / "image"
-    image.write_text("none")
-    images = Images(
+def images_of(image: Path, differs: tuple[str, ...] = ()) -> Images:
+    """A file that stands for all images; nothing is booted from it."""
+    return Images(
         kernel=image,
         device_tree=image,
         initramfs=image,
@@ -101,6 +89,23 @@ def archived(
         builder={"name": "debian"},
         components=(),
     )
+
+
+def archived(
+    folder: Path,
+    study: Experiment,
+    samples: Sequence[Sample],
+    *,
+    clock: config.Clock = "virtual",
+    finished: bool = True,
+    differs: tuple[str, ...] = (),
+    problems: Sequence[str] = (),
+) -> Path:
+    """A run's folder with what `invoke sweep` writes at its end; no image in it was booted."""
+    folder.mkdir(parents=True)
+    image = folder.parent / "image"
+    image.write_text("none")
+    images = images_of(image, differs)
     machine = config.load_machine("pi2").model_copy(update={"clock": clock})
     run = Run(folder, study)
     before = manifest.begun(machine, study, 2, images, "QEMU 7.2")
