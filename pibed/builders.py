@@ -206,6 +206,14 @@ class Made(BaseModel):
                     raise ValueError(f"{key} is missing")
         return self
 
+    @property
+    def words(self) -> str:
+        """For people: `buildroot 2025.02.16, toolchain distro; overridden: busybox, host-tar`."""
+        if self.settings is None:
+            return self.name
+        overridden = f"; overridden: {', '.join(sorted(self.overrides))}" if self.overrides else ""
+        return f"{self.name} {self.version}, toolchain {self.settings.toolchain}{overridden}"
+
 
 # Of manifests from before there was another.
 BEFORE_BUILDROOT = Made(name="debian")

@@ -246,12 +246,29 @@ def _described(run: Archived) -> dict[str, str]:
         "module parameters": parameters,
         "QEMU": str(content["qemu"]["version"]),
         "commit": commit,
+        "builder": run.recorded.builder.words,
+        **_made_with(run),
         "images": " ".join(digest[:12] for digest in content["images"].values()),
         "rounds": str(experiment.rounds),
         "seed": str(experiment.seed),
         "minimum relevant difference [%]": f"{experiment.analysed.relevant_percent:g}",
         "host": str(content["host"]["processor"]) if machine.clock == "host" else "any",
     }
+
+
+def _made_with(run: Archived) -> dict[str, str]:
+    """What else of a builder shows in the guest, whatever the builder calls it."""
+    sources, tools = (run.recorded.content.get(key) for key in ("sources", "tools"))
+    sources, tools = (each if isinstance(each, dict) else {} for each in (sources, tools))
+    source, packages = sources.get("busybox"), run.recorded.builder.packages
+    busybox = source.get("version") if isinstance(source, dict) else packages.get("busybox")
+    found = {
+        "compiler": [line for name, line in tools.items() if name.endswith("-gcc")],
+        "linker": [line for name, line in tools.items() if name.endswith("-ld")],
+        "C library": [line for name, line in tools.items() if name == "libc.a"],
+        "BusyBox": [busybox] if busybox else [],
+    }
+    return {name: ", ".join(map(str, lines)) or "not known" for name, lines in found.items()}
 
 
 def _print(found: Changes, before: Archived, after: Archived) -> None:

@@ -310,6 +310,7 @@ def _measured(run: Archived) -> Iterable[tuple[str, str]]:
     parameters = experiment.module.parameters.items()
     yield "module", " ".join([experiment.module.name, *(f"{k}={v}" for k, v in parameters)])
     yield "QEMU", str(content["qemu"]["version"])
+    yield "builder", run.recorded.builder.words
     for key in ("sources", "tools"):
         versions = content.get(key)
         if isinstance(versions, dict) and versions:

@@ -15,6 +15,27 @@ from pibed.lock import Comparison
 from pibed.results import Run
 from pibed.samples import Number, Sample
 
+BUILDROOT: dict[str, Any] = {
+    "name": "buildroot",
+    "version": "2025.02.16",
+    "source": "a" * 40,
+    "folder": None,
+    "settings": {
+        "schema_version": 1,
+        "toolchain": "distro",
+        "path": None,
+        "prefix": None,
+        "ccache": True,
+        "silence_s": 1200.0,
+    },
+    "packages": {"host-fakedate": ""},
+    "overrides": {
+        "busybox": "the distribution's package busybox",
+        "host-tar": "the distribution's program: tar (GNU tar) 1.34",
+    },
+}
+"""The builder of a manifest."""
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 FIXTURES = ROOT / "tests" / "fixtures"
 
@@ -100,8 +121,12 @@ def archived(
     finished: bool = True,
     differs: tuple[str, ...] = (),
     problems: Sequence[str] = (),
+    made: Mapping[str, Any] | None = None,
 ) -> Path:
-    """A run's folder with what `invoke sweep` writes at its end; no image in it was booted."""
+    """A run's folder with what `invoke sweep` writes at its end; no image in it was booted.
+
+    `made` has other values of the manifest's keys.
+    """
     folder.mkdir(parents=True)
     image = folder.parent / "image"
     image.write_text("none")
@@ -114,7 +139,7 @@ def archived(
     run.write_samples(list(samples))
     content = manifest.ended(before, folder / "samples.csv", samples, problems, (), finished)
     content["host"]["load_average"]["end"] = None
-    run.write_manifest(content)
+    run.write_manifest(content | dict(made or {}))
     return folder
 
 

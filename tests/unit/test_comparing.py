@@ -12,7 +12,7 @@ from pibed.archive import Archived, read
 from pibed.comparing import Changes, changes, conclusions
 from pibed.errors import ChecksFailed, UsageError
 from pibed.samples import Sample
-from tests.unit.helpers import archived, experiment, measured
+from tests.unit.helpers import BUILDROOT, archived, experiment, measured
 
 CALM = [100, 101, 102, 103, 104, 105, 106, 107]
 OTHER = [101, 100, 103, 102, 105, 104, 107, 106]
@@ -105,6 +105,44 @@ def test_the_rounds_of_two_runs_are_not_paired(tmp_path: Path) -> None:
 def test_the_same_answer_every_time(tmp_path: Path) -> None:
     a, b = run(tmp_path, "a", lazy64=CALM), run(tmp_path, "b", lazy64=OTHER)
     assert changes(a, b) == changes(a, b)
+
+
+BOOTLIN = {
+    "builder": BUILDROOT
+    | {
+        "settings": BUILDROOT["settings"] | {"toolchain": "bootlin"},
+        "packages": {"busybox": "1.37.0"},
+        "overrides": {},
+    },
+    "sources": {},
+    "tools": {"gcc": "gcc 12", "arm-x-gcc": "arm-x-gcc 14.2", "libc.a": "glibc 2.41"},
+}
+
+
+def how(found: Changes) -> list[str]:
+    return [note for note in found.notes if not note.startswith("20260203T040506Z-")]
+
+
+def test_other_builder_and_what_it_changes(tmp_path: Path) -> None:
+    """Builders that take the same differ by their names alone."""
+    here = {"tools": {"arm-y-gcc": "arm-y-gcc 12", "arm-y-ld": "ld 2.40", "libc.a": "glibc 2.36"}}
+    a = run(tmp_path, "a", lazy64=CALM, made=here)
+    b = run(tmp_path, "b", lazy64=OTHER, made=BOOTLIN)
+    c = run(tmp_path, "c", lazy64=OTHER, made=here | {"builder": BUILDROOT})
+    assert how(changes(a, b)) == [
+        "builder: debian, then buildroot 2025.02.16, toolchain bootlin",
+        "compiler: arm-y-gcc 12, then arm-x-gcc 14.2",
+        "linker: ld 2.40, then not known",
+        "C library: glibc 2.36, then glibc 2.41",
+        "BusyBox: 1.35, then 1.37.0",
+    ]
+    assert how(changes(a, c)) == [
+        "builder: debian, then buildroot 2025.02.16, toolchain distro; "
+        "overridden: busybox, host-tar",
+    ]
+    damaged = run(tmp_path, "d", lazy64=OTHER, made={"tools": 3, "sources": {"busybox": 1}})
+    assert "compiler: arm-y-gcc 12, then not known" in how(changes(a, damaged))
+    assert "BusyBox: 1.35, then not known" in how(changes(a, damaged))
 
 
 def test_identical_runs(tmp_path: Path) -> None:

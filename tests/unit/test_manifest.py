@@ -15,7 +15,7 @@ from pibed.errors import UsageError
 from pibed.lock import Comparison
 from pibed.samples import Sample
 from pibed.store import digest_file
-from tests.unit.helpers import experiment
+from tests.unit.helpers import BUILDROOT, experiment
 
 
 @pytest.fixture
@@ -118,23 +118,7 @@ def test_real_time_on_another_host_is_a_difference(tmp_path: Path, images: Image
     assert line.endswith("instead of Another One")
 
 
-SETTINGS = {
-    "schema_version": 1,
-    "toolchain": "distro",
-    "path": None,
-    "prefix": None,
-    "ccache": True,
-    "silence_s": 1200.0,
-}
-BUILDROOT = {
-    "name": "buildroot",
-    "version": "2025.02.16",
-    "source": "a" * 40,
-    "folder": None,
-    "settings": SETTINGS,
-    "packages": {"host-fakedate": ""},
-    "overrides": {"busybox": "the distribution's package busybox"},
-}
+SETTINGS = BUILDROOT["settings"]
 
 
 def test_builder_is_read_and_without_one_it_is_debian(tmp_path: Path, images: Images) -> None:

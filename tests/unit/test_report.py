@@ -14,7 +14,7 @@ from pibed.errors import UsageError
 from pibed.report import Figure
 from pibed.results import Run, SampleLog
 from pibed.samples import Sample
-from tests.unit.helpers import archived, experiment, measured
+from tests.unit.helpers import BUILDROOT, archived, experiment, measured
 from tests.unit.test_penalty import made as made_logging
 
 SLOW, FAST = [20, 21, 22, 23, 24, 95], [10, 11, 12, 13, 14, 15]
@@ -129,6 +129,20 @@ def test_the_answer_comes_first_then_numbers_plots_and_how(tmp_path: Path) -> No
     assert ("aria-label", "What is to be seen") in page.attributes
     assert "**Eager is faster in work at size 64 and 128.**" in text
     assert "| 64 | work \\[µs\\] | eager | 22.5 | 12.5 |" in text
+
+
+def test_builder_is_named(tmp_path: Path) -> None:
+    for name, made, words in (
+        ("one", {}, "builder debian sources"),
+        (
+            "two",
+            {"builder": BUILDROOT},
+            "builder buildroot 2025.02.16, toolchain distro; overridden: busybox, host-tar",
+        ),
+    ):
+        page, text = texts(run(tmp_path / name, SLOW, FAST, made=made))
+        assert words in page.text
+        assert f"- builder: {words.removeprefix('builder ').removesuffix(' sources')}\n" in text
 
 
 def test_what_is_asked_for_comes_before_which_mode_is_faster(tmp_path: Path) -> None:
