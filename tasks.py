@@ -32,6 +32,7 @@ def setup(
     """Install the host's packages that are missing, then check them.
 
     Example: ./inv setup
+    Example: ./inv setup --builder buildroot --toolchain distro
     """
     from pibed import actions, builders
 
@@ -55,6 +56,7 @@ def doctor(
     """Show every prerequisite: found, missing or too old, and its fix.
 
     Example: invoke doctor
+    Example: invoke doctor --builder buildroot
     """
     from pibed import actions, builders
 
@@ -88,6 +90,7 @@ def build(
     """Build kernel, device tree, root file system, module and workload; only what changed.
 
     Example: invoke build
+    Example: invoke build --builder buildroot
     """
     from pibed import actions
 
@@ -162,6 +165,7 @@ def sweep(
     """Measure the experiment: every cell once a round, and a table of all.
 
     Example: invoke sweep --sizes 64,128,256,512
+    Example: invoke sweep --sizes 64,128 --builder buildroot
     """
     from pibed import measuring
 
@@ -311,6 +315,7 @@ def verify(
     """Build again and measure again, and prove both the same to the byte.
 
     Example: invoke verify --results latest
+    Example: invoke verify --build --builder buildroot
     """
     from pibed import verifying
 
@@ -358,6 +363,7 @@ def boot(
     Leave the shell with exit, or kill the guest with Ctrl-].
 
     Example: invoke boot --demand-paging 0 --cmd 'dense_mm 64'
+    Example: invoke boot --builder buildroot
     """
     from pibed import actions
 
@@ -413,6 +419,7 @@ def ktest(
     """Test the module in the guest: semantics, misuse, shortage of memory, stress.
 
     Example: invoke ktest --kernel 6.12 --debug
+    Example: invoke ktest --tests fork,mmap --builder buildroot
     """
     from pibed import testing
 
@@ -457,6 +464,7 @@ def legal(
     """Write what the images consist of (CycloneDX), with licences and sources.
 
     Example: invoke legal --output ~/pibed-legal
+    Example: invoke legal --builder buildroot --output ~/pibed-legal
     """
     from pibed import builders, legal
 

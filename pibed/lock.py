@@ -95,7 +95,7 @@ def load() -> Lock | None:
     try:
         return config.load_file(Lock, path(), {})
     except UsageError as error:
-        fix = "correct it, or remove it and make a new one with `invoke lock`"
+        fix = "correct it, or remove it and make a new one with `invoke lock`, see docs/lock.md"
         raise UsageError(error.message, fix=fix) from None
 
 

@@ -35,6 +35,8 @@ def write(machine_name: str, refresh: bool, archive: str | None) -> None:
     changes = lock.changes(old, new)
     for line in changes:
         print(line)
+    if new.buildroot is None:
+        print("buildroot: not pinned; write its tag and commit into the file, see docs/lock.md")
     print(f"{lock.path()}: {len(changes) or 'no'} change{'' if len(changes) == 1 else 's'}")
 
 

@@ -197,8 +197,9 @@ def _resume(root: Path, options: SweepOptions, text: str) -> Outcome:
     allowed = {"resume", "results", "jobs", "locked", "mirror"}
     for field in fields(options):
         if field.name not in allowed and getattr(options, field.name) is not None:
+            option = f"--{field.name.replace('_', '-')}"
             raise UsageError(
-                f"--{field.name} cannot be given with --resume: the run's manifest says it",
+                f"{option} cannot be given with --resume: the run's manifest says it",
                 fix="leave it out, or start a new sweep",
             )
     folder = results.find(root, text)

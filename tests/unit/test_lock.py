@@ -14,7 +14,7 @@ from pibed import arguments, config, lock, locking, sources, toolchain
 from pibed.apt import Kind
 from pibed.config import Machine
 from pibed.errors import BuildError, HostError, UsageError
-from pibed.lock import Comparison, Lock, Policy, Source
+from pibed.lock import Comparison, Lock, Pin, Policy, Source
 from pibed.store import digest_file, digest_text
 from pibed.toolchain import Toolchain
 from tests.unit.helpers import ROOT
@@ -385,5 +385,10 @@ def test_command_line_lock(
     )
     assert comparison.differs == ()
     assert {each.package: each.source for each in archives}.items() <= written.sources.items()
+    # Nothing on the host says which Buildroot is meant; once it is pinned, it stays.
+    assert lines[-2].startswith("buildroot: not pinned; write its tag and commit into the file")
+    pin = Pin(tag="2025.02.16", commit="a" * 40)
+    lock.write(written.model_copy(update={"buildroot": pin}))
     locking.write("pi2", False, None)
     assert capsys.readouterr().out == f"{lock.path()}: no changes\n"
+    assert lock.load() == written.model_copy(update={"buildroot": pin})

@@ -48,8 +48,9 @@ def test_task_is_explained(name: str) -> None:
     task: Any = COLLECTION.tasks[name]
     text = (task.__doc__ or "").strip()
     assert text.splitlines()[0].endswith(".")
-    example = text.partition("Example: ")[2].splitlines()[0]
-    assert example.startswith((f"invoke {name}", f"./inv {name}"))
+    examples = re.findall(r"^ *Example: (.*)", text, re.MULTILINE)
+    assert examples
+    assert all(each.startswith((f"invoke {name}", f"./inv {name}")) for each in examples)
     undocumented = [
         argument.names for argument in task.get_arguments() if not (argument.help or "").strip()
     ]
@@ -64,9 +65,21 @@ def test_example_uses_options_that_exist(name: str) -> None:
         for argument in task.get_arguments()
         for option in argument.names
     } | {f"--no-{a.name.replace('_', '-')}" for a in task.get_arguments() if a.kind is bool}
-    example = (task.__doc__ or "").partition("Example: ")[2].splitlines()[0]
-    used = {word for word in example.split() if word.startswith("--")}
+    examples = (task.__doc__ or "").partition("Example: ")[2]
+    used = {word for word in examples.split() if word.startswith("--")}
     assert used <= known
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tasks_with_builders_have_an_example_with_one(name: str) -> None:
+    task: Any = COLLECTION.tasks[name]
+    has = any("builder" in argument.names for argument in task.get_arguments())
+    assert has == ("--builder buildroot" in (task.__doc__ or ""))
+
+
+def test_options_of_several_words_are_named_as_they_are_given() -> None:
+    with pytest.raises(UsageError, match=r"^--buildroot-dir cannot be given with --resume"):
+        measuring.sweep(dataclasses.replace(SWEEP, resume="latest", buildroot_dir="/x"))
 
 
 def test_help_is_printed() -> None:
