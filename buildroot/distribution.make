@@ -13,8 +13,10 @@ override HOST_$(1)_BUILD_CMDS =
 ifndef HOST_$(1)_INSTALL_CMDS
 override HOST_$(1)_INSTALL_CMDS = mkdir -p $$(HOST_DIR)/bin && ln -sf $(shell which $(2)) $$(HOST_DIR)/bin/
 endif
-# Something has to be there to be copied; it has no licence files.
+# Something has to be there to be copied, which is no source of the program and
+# has no licence files.
 override HOST_$(1)_LICENSE_FILES =
+override HOST_$(1)_REDISTRIBUTE = NO
 HOST_$(1)_OVERRIDE_SRCDIR = $$(BR2_EXTERNAL_PIBED_PATH)/configs
 endef
 

@@ -8,6 +8,7 @@ DENSE_MM_VERSION = 1
 DENSE_MM_SITE = $(BR2_EXTERNAL_PIBED_PATH)/../module
 DENSE_MM_SITE_METHOD = local
 DENSE_MM_LICENSE = GPL-2.0
+DENSE_MM_LICENSE_FILES = user/dense_mm.c
 
 # By names relative to the folder, so that no path of the host gets in.
 define DENSE_MM_BUILD_CMDS

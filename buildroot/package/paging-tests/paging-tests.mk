@@ -8,6 +8,7 @@ PAGING_TESTS_VERSION = 1
 PAGING_TESTS_SITE = $(BR2_EXTERNAL_PIBED_PATH)/../module
 PAGING_TESTS_SITE_METHOD = local
 PAGING_TESTS_LICENSE = GPL-2.0
+PAGING_TESTS_LICENSE_FILES = tests/lib/device.c
 
 # By names relative to the folder, so that no path of the host gets in.
 define PAGING_TESTS_BUILD_CMDS

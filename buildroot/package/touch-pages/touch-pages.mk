@@ -8,6 +8,7 @@ TOUCH_PAGES_VERSION = 1
 TOUCH_PAGES_SITE = $(BR2_EXTERNAL_PIBED_PATH)/../module
 TOUCH_PAGES_SITE_METHOD = local
 TOUCH_PAGES_LICENSE = GPL-2.0
+TOUCH_PAGES_LICENSE_FILES = user/touch_pages.c
 
 # By names relative to the folder, so that no path of the host gets in.
 define TOUCH_PAGES_BUILD_CMDS
