@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
@@ -10,11 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
 from pibed import __version__
 from pibed.apt import Archive
 from pibed.store import digest_file
 
 _VERSION = "1.6"
+# What is no program.
+_TYPES = {"linux": "operating-system"} | dict.fromkeys(
+    ("libc", "glibc", "musl", "uclibc"), "library"
+)
 
 
 @dataclass(frozen=True)
@@ -24,23 +31,14 @@ class Component:
     name: str
     version: str
     licence: str
-    """As its origin states it, which need not be a name that SPDX knows."""
+    """As its origin states it, which need not be what SPDX knows; empty if it is not known."""
     kind: Literal["target", "host"] = "target"
     files: Mapping[str, str] = field(default_factory=dict)
     """What it was made from, with SHA-256."""
     note: str = ""
     """What is special about it, such as that it is not what the builder has by itself."""
-
-    def record(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return {
-            "name": self.name,
-            "version": self.version,
-            "licence": self.licence,
-            "kind": self.kind,
-            "files": dict(self.files),
-            "note": self.note,
-        }
+    digest: str = ""
+    """Its SHA-256, if it is one file."""
 
 
 def document(
@@ -82,6 +80,24 @@ def document(
     }
 
 
+def licences(stated: str) -> list[dict[str, Any]]:
+    """Licences as CycloneDX has them: in SPDX's words if it knows all of them.
+
+    Understands how Buildroot writes them: with a comma if both apply, `GPL-2.0` for that version
+    only, and `GPL-2.0+` for later ones as well. There are none in `unknown`.
+    """
+    texts = [text for text in stated.split(", ") if text not in ("", "unknown")]
+    known = [_spdx(text) for text in texts]
+    if "" not in known and any(" " in each for each in known):
+        # Nothing can stand beside an expression.
+        joined = " AND ".join(f"({each})" for each in known) if len(known) > 1 else known[0]
+        return [{"expression": joined}]
+    return [
+        {"license": {"id": each} if each and " " not in each else {"name": text}}
+        for text, each in zip(texts, known, strict=True)
+    ]
+
+
 def collect(
     archives: Sequence[Archive],
     components: Sequence[Component],
@@ -121,15 +137,18 @@ def collect(
 
 def _component(each: Component) -> dict[str, Any]:
     entry: dict[str, Any] = {
-        "type": "operating-system" if each.name == "linux" else "library",
+        "type": _TYPES.get(each.name, "application"),
         "bom-ref": _reference(each),
         "name": each.name,
-        "version": each.version,
         # What does not get into the images is named all the same: it made them.
         "scope": "required" if each.kind == "target" else "excluded",
     }
-    if each.licence:
-        entry["licenses"] = [{"license": {"name": each.licence}}]
+    if each.version:
+        entry["version"] = each.version
+    if found := licences(each.licence):
+        entry["licenses"] = found
+    if each.digest:
+        entry["hashes"] = [_hash(each.digest)]
     if each.files:
         entry["components"] = [
             {"type": "file", "name": name, "hashes": [_hash(digest)]}
@@ -138,6 +157,16 @@ def _component(each: Component) -> dict[str, Any]:
     if each.note:
         entry["description"] = each.note
     return entry
+
+
+def _spdx(text: str) -> str:
+    """An identifier or expression of SPDX; empty for what is none."""
+    versions = re.compile(r"\b(A?L?GPL-\d\.\d)(\+|(?![\w.+-]))")
+    text = versions.sub(lambda m: m[1] + ("-or-later" if m[2] else "-only"), text)
+    try:
+        return canonicalize_license_expression(text)
+    except InvalidLicenseExpression:
+        return ""
 
 
 def _reference(each: Component) -> str:

@@ -8,6 +8,7 @@ through its key, so that a change rebuilds exactly what depends on it.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -27,6 +28,7 @@ from pibed.process import run_logged
 from pibed.store import Output, Step, Store, digest_files, digest_text
 from pibed.toolchain import Toolchain
 
+AGENT = Component("pibed-agent", __version__, "MIT")
 LINUX_LICENCE = "GPL-2.0-only WITH Linux-syscall-note"
 
 # Fixed, so that the same sources give the same bytes wherever and whenever they are built.
@@ -179,8 +181,10 @@ def build(
         builder={"name": "debian"},
         components=(
             Component("linux", linux.source.version, LINUX_LICENCE, files=linux.source.files),
+            # As Buildroot has it.
             Component(
-                "busybox", busybox.source.version, "GPL-2.0-only", files=busybox.source.files
+                *("busybox", busybox.source.version, "GPL-2.0, bzip2-1.0.4"),
+                files=busybox.source.files,
             ),
             *own_components(payload),
             *tool_components(tools.linking),
@@ -213,17 +217,31 @@ def own_components(payload: Payload) -> list[Component]:
     """What the checkout brings into the guest."""
     names = [payload.module_name, *(program.name for program in payload.programs)]
     ours = [Component(name, __version__, "GPL-2.0-only") for name in names]
-    return [*ours, Component("pibed-agent", __version__, "MIT")]
+    return [*ours, AGENT]
 
 
 def tool_components(linking: Mapping[str, str]) -> list[Component]:
     """The C library, which is in every program of the guest, and the compilers."""
     return [
-        Component("libc", version, "LGPL-2.1-or-later", "target")
+        _libc(line)
         if name == "libc.a"
-        else Component(name, version, "GPL-3.0-or-later", "host")
-        for name, version in linking.items()
+        else Component(name, last_version(line), "GPL-3.0-or-later", "host", note=line)
+        for name, line in linking.items()
     ]
+
+
+def _libc(line: str) -> Component:
+    """Of one that is not GNU's nothing is known but its digest."""
+    stated, _, digest = line.rpartition("SHA-256 ")
+    licence = "LGPL-2.1-or-later" if stated.startswith("GNU C Library") else ""
+    stated = stated.removesuffix(", ")
+    return Component("libc", last_version(stated), licence, note=stated, digest=digest)
+
+
+def last_version(line: str) -> str:
+    """The version in a program's line: what stands before may be that of a distribution."""
+    numbers: list[str] = re.findall(r"\d+(?:\.\d+)+", line) or re.findall(r"\d+", line)
+    return numbers[-1] if numbers else ""
 
 
 def _unpack_linux(builder: _Builder, archive: Archive) -> Output:

@@ -31,11 +31,13 @@ from pibed import lock as locks
 from pibed.apt import Archive
 from pibed.bom import Component
 from pibed.build import (
+    AGENT,
     LINUX_LICENCE,
     Images,
     Progress,
     Workbench,
     cores,
+    last_version,
     tool_components,
     unpack_busybox,
 )
@@ -110,7 +112,7 @@ def build(
             "overrides": record["overrides"],
         },
         components=(
-            *_components(record["packages"], record["overrides"], archives),
+            *_components(work.tree.version, record["packages"], record["overrides"], archives),
             *tool_components(record["tools"]),
         ),
     )
@@ -206,19 +208,21 @@ def _prepared(
 
 
 def _components(
+    release: str,
     packages: Mapping[str, Mapping[str, str]],
     overrides: Mapping[str, str],
     archives: Sequence[Archive],
 ) -> list[Component]:
-    """Buildroot's packages; what came from the distribution as that is."""
+    """Buildroot, its packages, and our files; what came from the distribution as that is."""
     theirs = {re.sub(r"^linux-source-.*", "linux", each.package): each.source for each in archives}
-    found = []
+    # Files of both are in the guest: /etc of the one, init of the other.
+    found = [Component("buildroot", release, "GPL-2.0-or-later"), AGENT]
     for name, each in packages.items():
         version, files = each["version"], {}
         if name in theirs:
             version, files = theirs[name].version, theirs[name].files
         elif name in overrides:
-            version = overrides[name].rpartition(": ")[2]
+            version = last_version(overrides[name])
         found.append(
             Component(
                 name,

@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pibed import bom
+from pibed import __version__, bom, build, buildroot
 from pibed.apt import Archive
 from pibed.bom import Component
 from pibed.lock import Source
 from pibed.store import digest_file
 
 COMPONENTS = [
-    Component("gcc", "gcc 12", "GPL-3.0-or-later", "host"),
+    Component("gcc", "12", "GPL-3.0-or-later", "host"),
+    Component("libc", "2.36", "LGPL-2.1-or-later", digest="cd" * 32),
     Component("linux", "6.1.1", "GPL-2.0-only", files={"linux.tar": "ab" * 32}),
     Component("busybox", "1.35", "", note="overridden"),
 ]
@@ -34,21 +36,65 @@ def test_components_of_the_images_come_first_and_the_images_depend_on_them(
     made = bom.document("pi2", COMPONENTS, images)
     assert [each["bom-ref"] for each in made["components"]] == [
         "target:busybox",
+        "target:libc",
         "target:linux",
         "host:gcc",
     ]
-    assert [each["scope"] for each in made["components"]] == ["required", "required", "excluded"]
+    assert [(each["scope"], each["type"]) for each in made["components"]] == [
+        ("required", "application"),
+        ("required", "library"),
+        ("required", "operating-system"),
+        ("excluded", "application"),
+    ]
     assert made["dependencies"] == [
-        {"ref": "images", "dependsOn": ["target:busybox", "target:linux"]}
+        {"ref": "images", "dependsOn": ["target:busybox", "target:libc", "target:linux"]}
     ]
     described = made["metadata"]["component"]["components"]
     assert {each["name"]: each["hashes"][0]["content"] for each in described} == {
         name: digest_file(path) for name, path in images.items()
     }
-    busybox, linux, _ = made["components"]
+    busybox, libc, linux, _ = made["components"]
+    assert libc["hashes"] == [{"alg": "SHA-256", "content": "cd" * 32}]
     assert busybox["description"] == "overridden"
     assert "licenses" not in busybox
     assert linux["components"][0]["hashes"] == [{"alg": "SHA-256", "content": "ab" * 32}]
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ("", []),
+        ("unknown", []),
+        ("MIT", [{"license": {"id": "MIT"}}]),
+        ("GPL-2.0-only", [{"license": {"id": "GPL-2.0-only"}}]),
+        # As Buildroot has it.
+        ("GPL-2.0", [{"license": {"id": "GPL-2.0-only"}}]),
+        ("LGPL-2.1+", [{"license": {"id": "LGPL-2.1-or-later"}}]),
+        ("GPL-2.0+, MIT", [{"license": {"id": "GPL-2.0-or-later"}}, {"license": {"id": "MIT"}}]),
+        ("GPL-2.0+ or MIT", [{"expression": "GPL-2.0-or-later OR MIT"}]),
+        (
+            "GPL-2.0+ or MIT, BSD-3-Clause",
+            [{"expression": "(GPL-2.0-or-later OR MIT) AND (BSD-3-Clause)"}],
+        ),
+        (
+            "GPL-2.0-only WITH Linux-syscall-note",
+            [{"expression": "GPL-2.0-only WITH Linux-syscall-note"}],
+        ),
+        # What SPDX does not know keeps its words.
+        (
+            "GPL-2.0, bzip2-1.0.4",
+            [{"license": {"id": "GPL-2.0-only"}}, {"license": {"name": "bzip2-1.0.4"}}],
+        ),
+        (
+            "GPL-2.0 or MIT, others",
+            [{"license": {"name": "GPL-2.0 or MIT"}}, {"license": {"name": "others"}}],
+        ),
+        ("LGPL-2.1+ (library)", [{"license": {"name": "LGPL-2.1+ (library)"}}]),
+        ("GPL-3.0-with-GCC-exception", [{"license": {"id": "GPL-3.0-with-GCC-exception"}}]),
+    ],
+)
+def test_licences_are_in_the_words_of_spdx(stated: str, expected: list[dict[str, Any]]) -> None:
+    assert bom.licences(stated) == expected
 
 
 def test_the_same_images_have_the_same_document_and_others_another(
@@ -76,8 +122,88 @@ def test_sources_and_licences_are_laid_out_with_a_table(tmp_path: Path) -> None:
         with (folder / name).open(newline="") as file:
             tables[name] = list(csv.DictReader(file))
     assert [(row["PACKAGE"], row["LICENSE FILES"]) for row in tables["manifest.csv"]] == [
+        ("libc", ""),
         ("linux", "COPYING"),
         ("busybox", ""),
     ]
-    assert tables["manifest.csv"][0]["SOURCE ARCHIVE"] == "linux.tar"
+    assert [row["SOURCE ARCHIVE"] for row in tables["manifest.csv"]] == ["", "linux.tar", ""]
     assert [row["PACKAGE"] for row in tables["host-manifest.csv"]] == ["gcc"]
+
+
+PACKAGES = {
+    "busybox": ("target", "1.37.0", "GPL-2.0, bzip2-1.0.4"),
+    "dense-mm": ("target", "1", "GPL-2.0"),
+    "host-kmod": ("host", "33", "LGPL-2.1+ (library)"),
+    "host-makedevs": ("host", "", "GPL-2.0"),
+    "host-tar": ("host", "1.35", "GPL-3.0+"),
+    "kmod-paging": ("target", "1", "GPL-2.0"),
+    "linux": ("target", "custom", "GPL-2.0"),
+    "skeleton-init-none": ("target", "", "unknown"),
+}
+OVERRIDES = {
+    "busybox": "the distribution's package busybox",
+    "host-kmod": "the distribution's program: kmod version 30",
+    "host-tar": "the distribution's program: tar (GNU tar) 1.34",
+}
+TOOLS = {
+    "gcc": "gcc (Debian 12.2.0-14+deb12u1) 12.2.0",
+    "arm-x-gcc": "arm-x-gcc.br_real (Buildroot 2021.11-11272-ge2962af) 12.3.0",
+    "arm-x-ld": "GNU ld (GNU Binutils for Debian) 2.40",
+}
+GLIBC = "GNU C Library (Debian GLIBC 2.36-8) stable release version 2.36"
+
+
+def of_buildroot(libc: str) -> dict[str, Component]:
+    """What images that Buildroot made consist of."""
+    packages = {
+        name: {"kind": kind, "version": version, "licence": licence}
+        for name, (kind, version, licence) in PACKAGES.items()
+    }
+    archives = [
+        Archive(name, Source(version=version, files={f"{name}.tar": "ab" * 32}), Path())
+        for name, version in (("linux-source-6.1", "6.1.192-2"), ("busybox", "1.35.0-4"))
+    ]
+    found = [
+        *buildroot._components("2025.02.16", packages, OVERRIDES, archives),
+        *build.tool_components(TOOLS | {"libc.a": f"{libc}SHA-256 {'cd' * 32}"}),
+    ]
+    return {each.name: each for each in found}
+
+
+def test_buildroot_its_packages_and_what_stands_in_for_them(images: dict[str, Path]) -> None:
+    found = of_buildroot(f"{GLIBC}, ")
+    assert {name: each.version for name, each in found.items()} == {
+        "buildroot": "2025.02.16",
+        "pibed-agent": __version__,
+        "busybox": "1.35.0-4",
+        "dense-mm": "1",
+        "host-kmod": "30",
+        "host-makedevs": "",
+        "host-tar": "1.34",
+        "kmod-paging": "1",
+        "linux": "6.1.192-2",
+        "skeleton-init-none": "",
+        "gcc": "12.2.0",
+        "arm-x-gcc": "12.3.0",
+        "arm-x-ld": "2.40",
+        "libc": "2.36",
+    }
+    assert found["linux"].files == {"linux-source-6.1.tar": "ab" * 32}
+    assert found["host-tar"].note == OVERRIDES["host-tar"]
+    assert (found["libc"].note, found["libc"].digest) == (GLIBC, "cd" * 32)
+    assert bom.licences(found["kmod-paging"].licence) == bom.licences("GPL-2.0-only")
+    whole = bom.document("pi2", list(found.values()), images)
+    references = [each["bom-ref"] for each in whole["components"]]
+    assert len(references) == len(set(references)) == len(found)
+    assert set(whole["dependencies"][0]["dependsOn"]) <= set(references)
+    for each in whole["components"]:
+        # CycloneDX allows one expression, or any number of identifiers and names.
+        kinds = {kind for licence in each.get("licenses", []) for kind in licence}
+        assert kinds <= {"license"} or (kinds == {"expression"} and len(each["licenses"]) == 1)
+        assert "unknown" not in json.dumps(each)
+        assert each.get("version") != ""
+
+
+def test_c_library_that_is_not_gnus_has_no_licence_that_could_be_wrong() -> None:
+    libc = of_buildroot("")["libc"]
+    assert (libc.version, libc.licence, libc.digest) == ("", "", "cd" * 32)
