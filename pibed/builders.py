@@ -125,7 +125,7 @@ class Buildroot:
         """See `Builder`."""
         distro = self.settings.toolchain == "distro"
         known = Debian().prerequisites(machine)
-        ours = [each for each in known if distro or each.package not in _cross(machine)]
+        ours = [each for each in known if distro or not each.cross]
         return [*ours, *host.for_buildroot(distro, self.settings.ccache)]
 
     def build(
@@ -255,8 +255,3 @@ def _content(source: str | None) -> str:
     if source is not None and re.fullmatch(r"[0-9a-f]{40}", source):
         return f"commit {source}"
     return "with changed files, or without git's"
-
-
-def _cross(machine: Machine) -> set[str]:
-    triplet = machine.cross_compile.rstrip("-")
-    return {f"gcc-{triplet}", "libc6-dev-armhf-cross"}

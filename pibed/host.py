@@ -33,6 +33,8 @@ class Prerequisite:
     probe: tuple[str, ...] | None = None
     for_tests: bool = False
     """Needed by `invoke test` alone."""
+    cross: bool = False
+    """Part of the distribution's cross toolchain."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,13 @@ def prerequisites(qemu: str, qemu_minimum: str, cross_compile: str) -> list[Prer
         Prerequisite("flex", "flex", "builds the kernel's configuration", "2.5.35"),
         Prerequisite("bc", "bc", "builds the kernel"),
         Prerequisite("perl", "perl", "builds the kernel"),
-        Prerequisite(cross, f"gcc-{triplet}", "compiles for the guest", "5.1"),
+        Prerequisite(cross, f"gcc-{triplet}", "compiles for the guest", "5.1", cross=True),
         Prerequisite(
             "libc6-dev-armhf-cross",
             "libc6-dev-armhf-cross",
             "compiles programs for the guest",
             probe=(cross, "-print-file-name=libc.a"),
+            cross=True,
         ),
         Prerequisite(qemu, "qemu-system-arm", "emulates the board", qemu_minimum),
         Prerequisite("setpriv", "util-linux", "ends QEMU together with pibed"),
