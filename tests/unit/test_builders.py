@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pibed import builders, config, lock
+from pibed import builders, config, lock, measuring, verifying
 from pibed.builders import Buildroot, Debian, Made
 from pibed.errors import UsageError
-from pibed.lock import Lock, Pin
+from pibed.lock import DEFAULT_POLICY, Lock, Pin
+from tests.unit.helpers import BUILDROOT, archived, experiment, measured
 
 
 @pytest.fixture(autouse=True)
@@ -135,6 +137,30 @@ def test_folder_of_the_locked_commit_is_needed_no_more(
     changed = of_buildroot(source="ab" * 32, folder=str(tmp_path / "other"))
     with pytest.raises(UsageError, match="with changed files"):
         builders.recorded(changed)
+
+
+REPEATED: dict[str, Callable[[Path], None]] = {
+    "rerun": lambda run: measuring.rerun(
+        run / "manifest.json", None, None, str(run.parent / "again"), DEFAULT_POLICY
+    ),
+    "resume": lambda run: measuring.sweep(measuring.SweepOptions(resume=str(run))),
+    "verify": lambda run: verifying.verify(verifying.VerifyOptions(results=str(run))),
+}
+
+
+@pytest.mark.parametrize("task", REPEATED)
+def test_run_of_a_folder_that_is_gone_cannot_be_repeated(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIBED_CACHE", str(tmp_path / "cache"))
+    study = experiment(rounds=1)
+    samples = measured(study, {(0, 64): {"work_us": [1], "pages": [2]}})
+    made = {"builder": BUILDROOT | {"folder": str(tmp_path / "gone")}}
+    run = archived(tmp_path / "20260101T000000Z-small", study, samples, made=made)
+    with pytest.raises(UsageError, match="gone: there is no Buildroot in it any more") as caught:
+        REPEATED[task](run)
+    assert caught.value.fix == "put the same there again"
+    assert not (tmp_path / "cache" / "steps").exists()
 
 
 def test_cross_compiler_is_needed_for_the_toolchain_distro_alone() -> None:
