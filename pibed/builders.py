@@ -125,8 +125,10 @@ class Buildroot:
         """See `Builder`."""
         distro = self.settings.toolchain == "distro"
         known = Debian().prerequisites(machine)
-        ours = [each for each in known if distro or not each.cross]
-        return [*ours, *host.for_buildroot(distro, self.settings.ccache)]
+        more = host.for_buildroot(distro, self.settings.ccache)
+        names = {each.name for each in more}
+        ours = [each for each in known if (distro or not each.cross) and each.name not in names]
+        return [*ours, *more]
 
     def build(
         self,

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +35,11 @@ class Prerequisite:
     """Needed by `invoke test` alone."""
     cross: bool = False
     """Part of the distribution's cross toolchain."""
+
+
+# Also for the tests of what is done with them.
+_GIT = Prerequisite("git", "git", "fetches Buildroot")
+_CPIO = Prerequisite("cpio", "cpio", "packs Buildroot's root file system")
 
 
 @dataclass(frozen=True)
@@ -79,15 +84,16 @@ def prerequisites(qemu: str, qemu_minimum: str, cross_compile: str) -> list[Prer
         Prerequisite("setpriv", "util-linux", "ends QEMU together with pibed"),
         Prerequisite("shellcheck", "shellcheck", "checks the shell scripts", for_tests=True),
         Prerequisite("sparse", "sparse", "checks the module", for_tests=True),
+        *(replace(each, for_tests=True) for each in (_GIT, _CPIO)),
     ]
 
 
 def for_buildroot(distro: bool, ccache: bool) -> list[Prerequisite]:
     """What Buildroot needs beyond `prerequisites`, and what it takes from the distribution."""
     needed = [
-        Prerequisite("git", "git", "fetches Buildroot"),
+        _GIT,
+        _CPIO,
         Prerequisite("rsync", "rsync", "copies sources and files of packages"),
-        Prerequisite("cpio", "cpio", "packs the root file system"),
         Prerequisite("file", "file", "looks into programs"),
         Prerequisite("unzip", "unzip", "unpacks sources", arguments=("-v",)),
         Prerequisite("wget", "wget", "downloads sources"),

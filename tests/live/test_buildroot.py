@@ -10,6 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,7 @@ import pytest
 
 from pibed import config, kconfig, lock, manifest, payload, recipe, ui, upstream
 from pibed.build import Workbench
-from pibed.store import Store, cache_folder
+from pibed.store import Store, cache_folder, digest_file
 from pibed.upstream import Tree
 
 from .helpers import only_run
@@ -115,6 +117,8 @@ def test_sweep_and_its_repetition_by_the_manifest(in_copy: Invoke, tmp_path: Pat
     again = in_copy("rerun", str(run / "manifest.json"), "--results", str(tmp_path / "again"))
     assert again.returncode == 0, again.stderr
     assert f"samples.csv: byte for byte that of {run / 'manifest.json'}" in again.stdout
+    packed = in_copy("pack", str(run), "--output", str(tmp_path / "pack.tar.gz"))
+    assert packed.returncode == 0, packed.stderr
 
 
 def test_suite_passes(in_copy: Invoke, tmp_path: Path) -> None:
@@ -139,6 +143,70 @@ def test_failed_package_is_named_and_built_when_it_is_right_again(
     assert "linux: done" not in mended.stderr
     told = in_copy("boot", *OPTIONS, "--cmd", "modinfo /lib/modules/kmod_paging.ko")
     assert "mended" in told.stdout + told.stderr
+
+
+def test_licences_and_sources_are_those_of_the_images(
+    copy: Path, in_copy: Invoke, tmp_path: Path
+) -> None:
+    """Whatever else has been built in the folder since."""
+    assert in_copy("build", *OPTIONS).returncode == 0
+    source = copy / "module" / "kmod_paging.c"
+    text = source.read_text()
+    source.write_text(text + 'MODULE_INFO(mark, "another");\n')
+    assert in_copy("build", *OPTIONS).returncode == 0
+    source.write_text(text)
+    folder = tmp_path / "legal"
+    done = in_copy("legal", *OPTIONS, "--output", str(folder))
+    assert done.returncode == 0, done.stderr
+    (archive,) = folder.glob("sources/kmod-paging-*/*.tar.gz")
+    with tarfile.open(archive) as archived:
+        (member,) = (each for each in archived if each.name.endswith("/kmod_paging.c"))
+        file = archived.extractfile(member)
+        assert file is not None
+        assert file.read().decode() == text
+    version = json.loads((folder / "bom.json").read_text())["metadata"]["component"]["name"]
+    assert "buildroot" in version
+    assert len(list(folder.glob("sources/linux-custom/linux-6.1.*.tar.xz"))) == 1
+
+
+def test_build_that_is_killed_and_begun_anew_is_the_same(copy: Path, in_copy: Invoke) -> None:
+    before = in_copy("build", *OPTIONS)
+    assert before.returncode == 0, before.stderr
+    # Another kernel configuration, so that there is something to do for a while.
+    fragment = copy / "kernel" / "fragments" / "pi2.config"
+    text = fragment.read_text()
+    fragment.write_text(text + "CONFIG_PRINTK_TIME=n\n")
+    for after_s in (5, 25):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "invoke", "build", *OPTIONS],
+            cwd=copy,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            process_group=0,
+        )
+        time.sleep(after_s)
+        assert process.poll() is None
+        process.kill()
+        process.wait()
+    fragment.write_text(text)
+    # From the store, and then built: the folder is that of the killed builds.
+    again = in_copy("build", *OPTIONS)
+    assert again.stdout == before.stdout
+    kernel, *_ = (Path(line.split()[-1]) for line in before.stdout.splitlines())
+    digest = digest_file(kernel)
+    kept = kernel.parent.rename(kernel.parent.with_suffix(".kept"))
+    try:
+        anew = in_copy("build", *OPTIONS)
+        assert anew.returncode == 0, anew.stderr
+        assert "linux: done" in anew.stderr
+        for path in sorted(kept.rglob("*")):
+            if path.is_file():
+                other = kernel.parent / path.relative_to(kept)
+                assert digest_file(other) == digest_file(path), path
+    finally:
+        shutil.rmtree(kept)
+    assert digest_file(kernel) == digest
 
 
 def test_commit_that_is_not_the_locks(copy: Path, in_copy: Invoke, tmp_path: Path) -> None:
