@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.skipif(
     reason="not run: PIBED_BUILDROOT names no clone of Buildroot, see docs/builders.md",
 )
 
-# The first build takes six minutes on two idle cores.
+# The first build takes five minutes on two idle cores.
 BUILD_S = 3600
 OPTIONS = ("--builder", "buildroot", "--toolchain", "distro")
 
@@ -223,6 +224,21 @@ def test_repository_that_cannot_be_reached(in_copy: Invoke, small_disk: Path) ->
     assert done.returncode == 4
     assert "could not be fetched from /no/clone" in done.stderr
     assert "PIBED_BUILDROOT" in done.stderr
+
+
+def test_source_that_cannot_be_downloaded(in_copy: Invoke, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    shutil.copytree(cache_folder() / "downloads", cache / "downloads", ignore=_other_kernels)
+    nowhere = "http://localhost:1"
+    done = in_copy(
+        *("build", "--builder", "buildroot", "--toolchain", "bootlin"),
+        PIBED_CACHE=str(cache),
+        http_proxy=nowhere,
+        https_proxy=nowhere,
+    )
+    assert done.returncode == 4, done.stderr
+    assert re.search(r"pibed: Buildroot: the package \S+ could not be downloaded\n", done.stderr)
+    assert "--toolchain distro" in done.stderr
 
 
 def test_toolchain_that_is_missing(copy: Path, in_copy: Invoke) -> None:
