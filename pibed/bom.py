@@ -1,4 +1,4 @@
-"""What images consist of: the bill of materials as CycloneDX has it, licences and sources."""
+"""The bill of materials of images as CycloneDX has it, with licences and sources."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
 from pibed import __version__
 from pibed.apt import Archive
+from pibed.components import Component
 from pibed.store import digest_file
 
 _VERSION = "1.6"
@@ -22,23 +22,6 @@ _VERSION = "1.6"
 _TYPES = {"linux": "operating-system"} | dict.fromkeys(
     ("libc", "glibc", "musl", "uclibc"), "library"
 )
-
-
-@dataclass(frozen=True)
-class Component:
-    """Something that images are made of (`target`), or that only makes them (`host`)."""
-
-    name: str
-    version: str
-    licence: str
-    """As its origin states it, which need not be what SPDX knows; empty if it is not known."""
-    kind: Literal["target", "host"] = "target"
-    files: Mapping[str, str] = field(default_factory=dict)
-    """What it was made from, with SHA-256."""
-    note: str = ""
-    """What is special about it, such as that it is not what the builder has by itself."""
-    digest: str = ""
-    """Its SHA-256, if it is one file."""
 
 
 def document(

@@ -8,17 +8,16 @@ through its key, so that a change rebuilds exactly what depends on it.
 from __future__ import annotations
 
 import os
-import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pibed import __version__, bom, kconfig, sources, toolchain, vermagic
+from pibed import bom, components, kconfig, sources, toolchain, vermagic
 from pibed.apt import Archive
-from pibed.bom import Component
+from pibed.components import Component
 from pibed.config import Machine, checkout
 from pibed.errors import BuildError, UsageError
 from pibed.initramfs import CharDevice, Entry, File, Folder, Link, write_archive
@@ -27,9 +26,6 @@ from pibed.payload import Payload
 from pibed.process import run_logged
 from pibed.store import Output, Step, Store, digest_files, digest_text
 from pibed.toolchain import Toolchain
-
-AGENT = Component("pibed-agent", __version__, "MIT")
-LINUX_LICENCE = "GPL-2.0-only WITH Linux-syscall-note"
 
 # Fixed, so that the same sources give the same bytes wherever and whenever they are built.
 REPRODUCIBLE = {
@@ -179,16 +175,7 @@ def build(
         ),
         lock=comparison,
         builder={"name": "debian"},
-        components=(
-            Component("linux", linux.source.version, LINUX_LICENCE, files=linux.source.files),
-            # As Buildroot has it.
-            Component(
-                *("busybox", busybox.source.version, "GPL-2.0, bzip2-1.0.4"),
-                files=busybox.source.files,
-            ),
-            *own_components(payload),
-            *tool_components(tools.linking),
-        ),
+        components=components.of_debian(linux.source, busybox.source, payload, tools.linking),
     )
 
 
@@ -211,37 +198,6 @@ def legal_info(machine: Machine, root: Path, images: Images, target: Path) -> No
         {name: path for name, path in licences.items() if path.is_file()},
         target,
     )
-
-
-def own_components(payload: Payload) -> list[Component]:
-    """What the checkout brings into the guest."""
-    names = [payload.module_name, *(program.name for program in payload.programs)]
-    ours = [Component(name, __version__, "GPL-2.0-only") for name in names]
-    return [*ours, AGENT]
-
-
-def tool_components(linking: Mapping[str, str]) -> list[Component]:
-    """The C library, which is in every program of the guest, and the compilers."""
-    return [
-        _libc(line)
-        if name == "libc.a"
-        else Component(name, last_version(line), "GPL-3.0-or-later", "host", note=line)
-        for name, line in linking.items()
-    ]
-
-
-def _libc(line: str) -> Component:
-    """Of one that is not GNU's nothing is known but its digest."""
-    stated, _, digest = line.rpartition("SHA-256 ")
-    licence = "LGPL-2.1-or-later" if stated.startswith("GNU C Library") else ""
-    stated = stated.removesuffix(", ")
-    return Component("libc", last_version(stated), licence, note=stated, digest=digest)
-
-
-def last_version(line: str) -> str:
-    """The version in a program's line: what stands before may be that of a distribution."""
-    numbers: list[str] = re.findall(r"\d+(?:\.\d+)+", line) or re.findall(r"\d+", line)
-    return numbers[-1] if numbers else ""
 
 
 def _unpack_linux(builder: _Builder, archive: Archive) -> Output:

@@ -10,12 +10,13 @@ import errno
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pibed import (
+    components,
     contents,
     kconfig,
     recipe,
@@ -29,16 +30,11 @@ from pibed import (
 )
 from pibed import lock as locks
 from pibed.apt import Archive
-from pibed.bom import Component
 from pibed.build import (
-    AGENT,
-    LINUX_LICENCE,
     Images,
     Progress,
     Workbench,
     cores,
-    last_version,
-    tool_components,
     unpack_busybox,
 )
 from pibed.buildfolder import BuildFolder, Compiler
@@ -111,9 +107,8 @@ def build(
             },
             "overrides": record["overrides"],
         },
-        components=(
-            *_components(work.tree.version, record["packages"], record["overrides"], archives),
-            *tool_components(record["tools"]),
+        components=components.of_buildroot(
+            work.tree.version, record["packages"], record["overrides"], archives, record["tools"]
         ),
     )
 
@@ -205,35 +200,6 @@ def _prepared(
             policy.mirror,
         )
         yield _Prepared(work, tuple(archives), Comparison(comparison.digest, differs))
-
-
-def _components(
-    release: str,
-    packages: Mapping[str, Mapping[str, str]],
-    overrides: Mapping[str, str],
-    archives: Sequence[Archive],
-) -> list[Component]:
-    """Buildroot, its packages, and our files; what came from the distribution as that is."""
-    theirs = {re.sub(r"^linux-source-.*", "linux", each.package): each.source for each in archives}
-    # Files of both are in the guest: /etc of the one, init of the other.
-    found = [Component("buildroot", release, "GPL-2.0-or-later"), AGENT]
-    for name, each in packages.items():
-        version, files = each["version"], {}
-        if name in theirs:
-            version, files = theirs[name].version, theirs[name].files
-        elif name in overrides:
-            version = last_version(overrides[name])
-        found.append(
-            Component(
-                name,
-                version,
-                LINUX_LICENCE if name == "linux" else each["licence"],
-                "host" if each["kind"] == "host" else "target",
-                files,
-                overrides.get(name, ""),
-            )
-        )
-    return found
 
 
 def _compiler(

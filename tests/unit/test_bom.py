@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pibed import __version__, bom, build, buildroot
+from pibed import __version__, bom, components
 from pibed.apt import Archive
-from pibed.bom import Component
+from pibed.components import Component
 from pibed.lock import Source
 from pibed.store import digest_file
 
@@ -163,10 +163,8 @@ def of_buildroot(libc: str) -> dict[str, Component]:
         Archive(name, Source(version=version, files={f"{name}.tar": "ab" * 32}), Path())
         for name, version in (("linux-source-6.1", "6.1.192-2"), ("busybox", "1.35.0-4"))
     ]
-    found = [
-        *buildroot._components("2025.02.16", packages, OVERRIDES, archives),
-        *build.tool_components(TOOLS | {"libc.a": f"{libc}SHA-256 {'cd' * 32}"}),
-    ]
+    tools = TOOLS | {"libc.a": f"{libc}SHA-256 {'cd' * 32}"}
+    found = components.of_buildroot("2025.02.16", packages, OVERRIDES, archives, tools)
     return {each.name: each for each in found}
 
 

@@ -1,0 +1,110 @@
+"""What images consist of, and what makes them, as a bill of materials names it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pibed import __version__
+from pibed.apt import Archive
+from pibed.lock import Source
+from pibed.payload import Payload
+
+_LINUX_LICENCE = "GPL-2.0-only WITH Linux-syscall-note"
+
+
+@dataclass(frozen=True)
+class Component:
+    """Something that images are made of (`target`), or that only makes them (`host`)."""
+
+    name: str
+    version: str
+    licence: str
+    """As its origin states it, which need not be what SPDX knows; empty if it is not known."""
+    kind: Literal["target", "host"] = "target"
+    files: Mapping[str, str] = field(default_factory=dict)
+    """What it was made from, with SHA-256."""
+    note: str = ""
+    """What is special about it, such as that it is not what the builder has by itself."""
+    digest: str = ""
+    """Its SHA-256, if it is one file."""
+
+
+def of_debian(
+    linux: Source, busybox: Source, payload: Payload, tools: Mapping[str, str]
+) -> tuple[Component, ...]:
+    """Of images of the builder `debian`: the packages' sources, our files, and the compilers."""
+    names = [payload.module_name, *(program.name for program in payload.programs)]
+    return (
+        Component("linux", linux.version, _LINUX_LICENCE, files=linux.files),
+        # As Buildroot has it.
+        Component("busybox", busybox.version, "GPL-2.0, bzip2-1.0.4", files=busybox.files),
+        *(Component(name, __version__, "GPL-2.0-only") for name in names),
+        _agent(),
+        *_of_tools(tools),
+    )
+
+
+def of_buildroot(
+    release: str,
+    packages: Mapping[str, Mapping[str, str]],
+    overrides: Mapping[str, str],
+    archives: Sequence[Archive],
+    tools: Mapping[str, str],
+) -> tuple[Component, ...]:
+    """Of images of the builder `buildroot`: it, its packages, our files, and the compilers.
+
+    `packages` are those of `make show-info`; `overrides` says what took the place of some of them,
+    and `archives` came from the distribution.
+    """
+    theirs = {re.sub(r"^linux-source-.*", "linux", each.package): each.source for each in archives}
+    found = []
+    for name, each in packages.items():
+        version, files = each["version"], {}
+        if name in theirs:
+            version, files = theirs[name].version, theirs[name].files
+        elif name in overrides:
+            version = _last_version(overrides[name])
+        found.append(
+            Component(
+                name,
+                version,
+                _LINUX_LICENCE if name == "linux" else each["licence"],
+                "host" if each["kind"] == "host" else "target",
+                files,
+                overrides.get(name, ""),
+            )
+        )
+    # Files of both are in the guest: /etc of the one, init of the other.
+    buildroot = Component("buildroot", release, "GPL-2.0-or-later")
+    return (buildroot, _agent(), *found, *_of_tools(tools))
+
+
+def _agent() -> Component:
+    return Component("pibed-agent", __version__, "MIT")
+
+
+def _of_tools(tools: Mapping[str, str]) -> Iterator[Component]:
+    """The C library, which is in every program of the guest, and the compilers."""
+    for name, line in tools.items():
+        if name == "libc.a":
+            yield _libc(line)
+        else:
+            version = _last_version(line)
+            yield Component(name, version, "GPL-3.0-or-later", "host", note=line)
+
+
+def _libc(line: str) -> Component:
+    """Of one that is not GNU's nothing is known but its digest."""
+    stated, _, digest = line.rpartition("SHA-256 ")
+    licence = "LGPL-2.1-or-later" if stated.startswith("GNU C Library") else ""
+    stated = stated.removesuffix(", ")
+    return Component("libc", _last_version(stated), licence, note=stated, digest=digest)
+
+
+def _last_version(line: str) -> str:
+    """The version in a program's line: what stands before may be that of a distribution."""
+    numbers: list[str] = re.findall(r"\d+(?:\.\d+)+", line) or re.findall(r"\d+", line)
+    return numbers[-1] if numbers else ""
