@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pibed import arguments, builders, config, host, payload, store, ui
-from pibed.build import Images
+from pibed.build import Images, Order
 from pibed.builders import DEFAULT, Builder
 from pibed.config import Clock, Experiment, Machine
 from pibed.errors import (
@@ -255,7 +255,7 @@ def make_payload_images(
     needed = [each for each in builder.prerequisites(machine) if not each.for_tests]
     host.require(needed, builder.setup)
     progress = ui.BuildProgress(ui.stderr(), show_cached)
-    return builder.build(machine, payload_, cache_folder(), progress, policy)
+    return builder.build(Order(machine, payload_, cache_folder(), progress, policy))
 
 
 def prerequisites(machine: Machine) -> list[host.Prerequisite]:

@@ -90,6 +90,25 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True)
+class Order:
+    """What images are wanted, and how."""
+
+    machine: Machine
+    payload: Payload
+    root: Path
+    """The cache folder."""
+    progress: Progress
+    policy: Policy = DEFAULT_POLICY
+    jobs: int | None = None
+    """How many compilers run side by side; as many as there are cores if None."""
+
+    @property
+    def bench(self) -> Workbench:
+        """Where it is made."""
+        return Workbench(Store(self.root / "steps"), self.progress, self.jobs or cores())
+
+
+@dataclass(frozen=True)
 class Workbench:
     """Where steps are made, by how many compilers at a time, and who is told."""
 
@@ -119,28 +138,20 @@ class _Builder(Workbench):
         return [f"ARCH={self.machine.arch}", f"CROSS_COMPILE={self.machine.cross_compile}"]
 
 
-def build(
-    machine: Machine,
-    payload: Payload,
-    root: Path,
-    progress: Progress,
-    policy: Policy,
-    jobs: int | None = None,
-) -> Images:
-    """Makes the images for a machine and what it is to run in the cache folder `root`.
-
-    Up to `jobs` compilers run side by side, as many as there are cores if None.
+def build(order: Order) -> Images:
+    """Makes the images for a machine and what it is to run.
 
     Raises HostError for a missing tool or what the policy refuses, BuildError for a source that
     cannot be had, a failed step with its log or a module that the kernel would refuse, UsageError
     for files that the configuration names and that are not there.
     """
+    machine, payload, bench = order.machine, order.payload, order.bench
     tools = toolchain.find(machine)
     packages = sources.linux(machine) | sources.busybox()
-    (linux, busybox), comparison = sources.fetch(packages, root, tools.all, policy)
+    (linux, busybox), comparison = sources.fetch(packages, order.root, tools.all, order.policy)
     for line in comparison.differs:
-        progress.differs(line)
-    builder = _Builder(Store(root / "steps"), progress, jobs or cores(), machine, tools)
+        order.progress.differs(line)
+    builder = _Builder(bench.store, bench.progress, bench.jobs, machine, tools)
 
     linux_source = _unpack_linux(builder, linux)
     kernel = _kernel(builder, linux_source)
@@ -179,10 +190,10 @@ def build(
     )
 
 
-def legal_info(machine: Machine, root: Path, images: Images, target: Path) -> None:
+def legal_info(order: Order, images: Images, target: Path) -> None:
     """Puts licences and sources of images that `build` made into the folder `target`."""
-    packages = sources.linux(machine) | sources.busybox()
-    archives, _ = sources.fetch(packages, root, {}, DEFAULT_POLICY)
+    packages = sources.linux(order.machine) | sources.busybox()
+    archives, _ = sources.fetch(packages, order.root, {}, order.policy)
     (busybox,) = (each.path for each in images.steps if each.step.name == "busybox-source")
     gpl = checkout() / "LICENSES" / "GPL-2.0-only.txt"
     licences = {

@@ -10,12 +10,10 @@ from typing import Literal, Protocol
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from pibed import build, buildroot, host, lock, recipe, upstream
-from pibed.build import Images, Progress
+from pibed.build import Images, Order
 from pibed.config import Machine
 from pibed.errors import UsageError
 from pibed.host import Prerequisite
-from pibed.lock import Policy
-from pibed.payload import Payload
 from pibed.recipe import Settings
 
 
@@ -37,29 +35,13 @@ class Builder(Protocol):
     def prerequisites(self, machine: Machine) -> list[Prerequisite]:
         """What the host must have for building and running."""
 
-    def build(
-        self,
-        machine: Machine,
-        payload: Payload,
-        root: Path,
-        progress: Progress,
-        policy: Policy,
-        jobs: int | None = None,
-    ) -> Images:
+    def build(self, order: Order) -> Images:
         """Makes what is not there yet; see `pibed.build.build`."""
 
     def without_cache(self) -> Builder:
         """The same, compiling everything itself."""
 
-    def legal_info(
-        self,
-        machine: Machine,
-        payload: Payload,
-        root: Path,
-        progress: Progress,
-        images: Images,
-        target: Path,
-    ) -> None:
+    def legal_info(self, order: Order, images: Images, target: Path) -> None:
         """Puts licences and sources of images that it made into the folder `target`."""
 
 
@@ -77,33 +59,17 @@ class Debian:
             machine.qemu.binary, machine.qemu.minimum_version, machine.cross_compile
         )
 
-    def build(
-        self,
-        machine: Machine,
-        payload: Payload,
-        root: Path,
-        progress: Progress,
-        policy: Policy,
-        jobs: int | None = None,
-    ) -> Images:
+    def build(self, order: Order) -> Images:
         """See `Builder`."""
-        return build.build(machine, payload, root, progress, policy, jobs)
+        return build.build(order)
 
     def without_cache(self) -> Builder:
         """See `Builder`: compilers run by themselves anyway."""
         return self
 
-    def legal_info(
-        self,
-        machine: Machine,
-        payload: Payload,
-        root: Path,
-        progress: Progress,
-        images: Images,
-        target: Path,
-    ) -> None:
+    def legal_info(self, order: Order, images: Images, target: Path) -> None:
         """See `Builder`."""
-        build.legal_info(machine, root, images, target)
+        build.legal_info(order, images, target)
 
 
 @dataclass(frozen=True)
@@ -130,35 +96,17 @@ class Buildroot:
         ours = [each for each in known if (distro or not each.cross) and each.name not in names]
         return [*ours, *more]
 
-    def build(
-        self,
-        machine: Machine,
-        payload: Payload,
-        root: Path,
-        progress: Progress,
-        policy: Policy,
-        jobs: int | None = None,
-    ) -> Images:
+    def build(self, order: Order) -> Images:
         """See `Builder`."""
-        return buildroot.build(
-            self.settings, self.folder, machine, payload, root, progress, policy, jobs
-        )
+        return buildroot.build(order, self.settings, self.folder)
 
     def without_cache(self) -> Builder:
         """See `Builder`."""
         return replace(self, settings=self.settings.model_copy(update={"ccache": False}))
 
-    def legal_info(
-        self,
-        machine: Machine,
-        payload: Payload,
-        root: Path,
-        progress: Progress,
-        images: Images,
-        target: Path,
-    ) -> None:
+    def legal_info(self, order: Order, images: Images, target: Path) -> None:
         """See `Builder`."""
-        buildroot.legal_info(self.settings, self.folder, machine, payload, root, progress, target)
+        buildroot.legal_info(order, self.settings, self.folder, target)
 
 
 DEFAULT = Debian()

@@ -30,22 +30,15 @@ from pibed import (
 )
 from pibed import lock as locks
 from pibed.apt import Archive
-from pibed.build import (
-    Images,
-    Progress,
-    Workbench,
-    cores,
-    unpack_busybox,
-)
+from pibed.build import Images, Order, Workbench, unpack_busybox
 from pibed.buildfolder import BuildFolder, Compiler
 from pibed.config import Machine
 from pibed.errors import BuildError, HostError
-from pibed.lock import DEFAULT_POLICY, Comparison, Policy
-from pibed.payload import Payload
+from pibed.lock import Comparison
 from pibed.process import capture, run_logged
 from pibed.recipe import Settings
 from pibed.snapshot import Snapshot
-from pibed.store import Output, Step, Store
+from pibed.store import Output, Step
 
 
 @dataclass(frozen=True)
@@ -57,24 +50,16 @@ class _Prepared:
     comparison: Comparison
 
 
-def build(
-    settings: Settings,
-    folder: Path | None,
-    machine: Machine,
-    payload: Payload,
-    root: Path,
-    progress: Progress,
-    policy: Policy,
-    jobs: int | None = None,
-) -> Images:
+def build(order: Order, settings: Settings, folder: Path | None) -> Images:
     """Makes the images with Buildroot, which is taken from `folder` or as the lock pins it.
 
     See `pibed.build.build` for the rest.
     """
-    with _prepared(settings, folder, machine, payload, root, progress, policy, jobs) as prepared:
+    machine, payload = order.machine, order.payload
+    with _prepared(order, settings, folder) as prepared:
         work, comparison, archives = prepared.work, prepared.comparison, prepared.archives
         for line in comparison.differs:
-            progress.differs(line)
+            order.progress.differs(line)
         output = _images(work)
     record = json.loads((output.path / "images.json").read_text(encoding="utf-8"))
     return Images(
@@ -113,26 +98,18 @@ def build(
     )
 
 
-def legal_info(
-    settings: Settings,
-    folder: Path | None,
-    machine: Machine,
-    payload: Payload,
-    root: Path,
-    progress: Progress,
-    target: Path,
-) -> None:
+def legal_info(order: Order, settings: Settings, folder: Path | None, target: Path) -> None:
     """Puts what Buildroot's `make legal-info` collects into the folder `target`.
 
     Raises BuildError if a source cannot be had.
     """
-    log = root / "logs" / "legal-info.log"
+    log = order.root / "logs" / "legal-info.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
     with (
-        _prepared(settings, folder, machine, payload, root, progress, DEFAULT_POLICY) as prepared,
+        _prepared(order, settings, folder) as prepared,
         prepared.work.held() as held,
-        progress.step("legal-info", 30, log) as on_line,
+        order.progress.step("legal-info", 30, log) as on_line,
     ):
         try:
             # It may have been used for images of other sources since.
@@ -140,24 +117,17 @@ def legal_info(
                 held.prepare(log)
             collected = held.legal_info(log, on_line)
         except BuildError as error:
-            if store.no_space(error, root):
-                raise store.explain(OSError(errno.ENOSPC, ""), root) from error
+            if store.no_space(error, order.root):
+                raise store.explain(OSError(errno.ENOSPC, ""), order.root) from error
             raise
         shutil.copytree(collected, target, symlinks=True, dirs_exist_ok=True)
 
 
 @contextmanager
-def _prepared(
-    settings: Settings,
-    folder: Path | None,
-    machine: Machine,
-    payload: Payload,
-    root: Path,
-    progress: Progress,
-    policy: Policy,
-    jobs: int | None = None,
-) -> Iterator[_Prepared]:
+def _prepared(order: Order, settings: Settings, folder: Path | None) -> Iterator[_Prepared]:
     """Fetches and makes all that Buildroot is to be given."""
+    machine, payload, root = order.machine, order.payload, order.root
+    policy, bench = order.policy, order.bench
     if "@" in str(root):
         raise HostError(
             f"the cache folder {root} has a @ in its path, where Buildroot cannot work",
@@ -169,7 +139,6 @@ def _prepared(
         raise HostError(
             f"{locks.path()} pins no Buildroot", fix="add `buildroot`, see docs/lock.md"
         )
-    bench = Workbench(Store(root / "steps"), progress, jobs or cores())
     distro = settings.toolchain == "distro"
     tools = toolchain.find(machine).all if distro else toolchain.host_only(machine)
     wanted = sources.linux(machine) | (sources.busybox() if distro else {})

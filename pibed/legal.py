@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from pibed import actions, arguments, bom, config, payload, ui
+from pibed.build import Order
 from pibed.builders import Builder
 from pibed.errors import HostError, UsageError
 from pibed.store import cache_folder
@@ -43,9 +44,8 @@ def legal(
             made.mkdir()
             text = json.dumps(bom.document(title, images.components, files), indent=1)
             (made / BOM).write_text(text + "\n", encoding="utf-8")
-            builder.legal_info(
-                machine, payload.of_experiment(experiment), cache_folder(), progress, images, made
-            )
+            order = Order(machine, payload.of_experiment(experiment), cache_folder(), progress)
+            builder.legal_info(order, images, made)
             made.replace(folder)
     except OSError as error:
         raise HostError.from_os(error, folder, "name another folder with --output") from error

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pibed import actions, builders, config, host, manifest, measuring, payload, results, ui
-from pibed.build import Images
+from pibed.build import Images, Order
 from pibed.builders import DEFAULT, Builder, Made
 from pibed.config import Experiment, Machine
 from pibed.difference import first_difference
 from pibed.errors import BuildError, ChecksFailed, UsageError
-from pibed.lock import DEFAULT_POLICY
 from pibed.manifest import Recorded
 from pibed.process import run_logged
 from pibed.store import cache_folder
@@ -211,14 +210,11 @@ def build_again(builder: str) -> None:
     `builder` is the first one's record in a manifest, as JSON.
     """
     machine, experiment = _default_build()
-    images = builders.recorded(Made.model_validate_json(builder)).build(
-        machine,
-        payload.of_experiment(experiment),
-        cache_folder(),
-        ui.BuildProgress(ui.stderr(), show_cached=False),
-        DEFAULT_POLICY,
-        jobs=_OTHER_JOBS,
+    progress = ui.BuildProgress(ui.stderr(), show_cached=False)
+    order = Order(
+        machine, payload.of_experiment(experiment), cache_folder(), progress, jobs=_OTHER_JOBS
     )
+    images = builders.recorded(Made.model_validate_json(builder)).build(order)
     print(json.dumps({name: str(path) for name, path in _named(images).items()}))
 
 

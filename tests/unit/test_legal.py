@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pibed import legal
+from pibed.build import Images, Order
 from pibed.builders import Debian
 from pibed.errors import BuildError, HostError, UsageError
 from tests.unit.helpers import images_of
@@ -25,11 +26,10 @@ class Prepared(Debian):
     def prerequisites(self, machine: Any) -> list[Any]:
         return []
 
-    def build(self, *_: Any) -> Any:
+    def build(self, order: Order) -> Images:
         return images_of(self.image)
 
-    def legal_info(self, *arguments: Any) -> None:
-        target = arguments[-1]
+    def legal_info(self, order: Order, images: Images, target: Path) -> None:
         (target / "sources").mkdir()
         if self.error is not None:
             raise self.error
