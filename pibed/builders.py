@@ -79,7 +79,7 @@ class Buildroot:
     settings: Settings
     folder: Path | None = None
     # With the distribution's toolchain; others are downloaded or built on top.
-    expected_s: float = 350
+    expected_s: float = 270
     downloads: tuple[str, ...] = ("downloads", "steps/buildroot-source", "buildroot/dl")
 
     @property

@@ -257,7 +257,7 @@ def _images(work: BuildFolder) -> Output:
             **work.inputs,
         },
         # Measured on two cores with the distribution's toolchain; others are downloaded or built.
-        expected_s=60 if (work.output / "images").is_dir() else 330,
+        expected_s=60 if (work.output / "images").is_dir() else 250,
     )
     return work.bench.run(step, make)
 
