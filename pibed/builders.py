@@ -121,6 +121,8 @@ def choose(name: str | None, toolchain: str | None, folder: str | None) -> Build
         return DEFAULT
     if name != "buildroot":
         raise UsageError(f"--builder {name}: expected one of: debian, buildroot")
+    if folder == "":
+        raise UsageError("--buildroot-dir: it names no folder")
     overrides = {} if toolchain is None else {"toolchain": toolchain}
     path = None if folder is None else Path(folder).absolute()
     return Buildroot(recipe.load(overrides), path)

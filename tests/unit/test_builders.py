@@ -42,6 +42,7 @@ def test_buildroot_with_its_options(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("yocto", None, None, "--builder yocto: expected one of: debian, buildroot"),
         (None, "distro", None, "--toolchain distro: only with --builder buildroot"),
         ("debian", None, "/x", "--buildroot-dir /x: only with --builder buildroot"),
+        ("buildroot", None, "", "--buildroot-dir: it names no folder"),
     ],
 )
 def test_what_contradicts(
