@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pibed import build, buildroot, host, lock, recipe, upstream
 from pibed.build import Images, Order
 from pibed.config import Machine
-from pibed.errors import UsageError
+from pibed.errors import BuildError, UsageError
 from pibed.host import Prerequisite
 from pibed.recipe import Settings
 
@@ -106,7 +106,7 @@ class Buildroot:
 
     def legal_info(self, order: Order, images: Images, target: Path) -> None:
         """See `Builder`."""
-        buildroot.legal_info(order, self.settings, self.folder, target)
+        buildroot.legal_info(order, self.settings, self.folder, images, target)
 
 
 DEFAULT = Debian()
@@ -190,7 +190,7 @@ def _folder(made: Made) -> Path | None:
     folder, pin = Path(made.folder), known.buildroot
     try:
         found = upstream.of_folder(folder, pin).key
-    except UsageError:
+    except (UsageError, BuildError):
         found = None
     if found != made.source and made.source == pin.commit:
         return None

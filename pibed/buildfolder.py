@@ -173,11 +173,6 @@ class HeldFolder:
         self._forget(packages, log)
         return packages
 
-    @property
-    def is_prepared(self) -> bool:
-        """Whether the folder has been prepared for what it is now to be."""
-        return self._recorded() == self.folder.inputs
-
     def make(
         self,
         packages: Mapping[str, Mapping[str, str]],

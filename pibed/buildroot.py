@@ -98,10 +98,12 @@ def build(order: Order, settings: Settings, folder: Path | None) -> Images:
     )
 
 
-def legal_info(order: Order, settings: Settings, folder: Path | None, target: Path) -> None:
-    """Puts what Buildroot's `make legal-info` collects into the folder `target`.
+def legal_info(
+    order: Order, settings: Settings, folder: Path | None, images: Images, target: Path
+) -> None:
+    """Puts what Buildroot's `make legal-info` collects for images into the folder `target`.
 
-    Raises BuildError if a source cannot be had.
+    Raises BuildError if a source cannot be had, or is not any more that of the images.
     """
     log = order.root / "logs" / "legal-info.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -111,15 +113,21 @@ def legal_info(order: Order, settings: Settings, folder: Path | None, target: Pa
         prepared.work.held() as held,
         order.progress.step("legal-info", 30, log) as on_line,
     ):
+        if _step(prepared.work).key != images.steps[-1].step.key:
+            raise BuildError(
+                "the checkout, or a tool, has changed since the images were made",
+                fix="run the same command again",
+            )
         try:
             # It may have been used for images of other sources since.
-            if not held.is_prepared:
-                held.prepare(log)
+            held.prepare(log)
             collected = held.legal_info(log, on_line)
         except BuildError as error:
             if store.no_space(error, order.root):
                 raise store.explain(OSError(errno.ENOSPC, ""), order.root) from error
             raise
+        except OSError as error:
+            raise store.explain(error, order.root) from error
         shutil.copytree(collected, target, symlinks=True, dirs_exist_ok=True)
 
 
@@ -152,7 +160,8 @@ def _prepared(order: Order, settings: Settings, folder: Path | None) -> Iterator
         locks.refuse(tree.differs)
     linux = _tarball(bench, archives[0])
     differs = (*comparison.differs, *tree.differs)
-    with snapshot.taken(root / "buildroot") as copy:
+    # Where `invoke clean` removes those of killed builds.
+    with snapshot.taken(root / "buildroot" / "builds") as copy:
         compiler = _compiler(bench, settings, machine, archives, copy)
         work = BuildFolder(
             bench,
@@ -245,7 +254,12 @@ def _images(work: BuildFolder) -> Output:
         text = json.dumps(record, indent=1, sort_keys=True)
         (folder / "images.json").write_text(text + "\n", encoding="utf-8")
 
-    step = Step(
+    return work.bench.run(_step(work), make)
+
+
+def _step(work: BuildFolder) -> Step:
+    """All that the images are made from and with."""
+    return Step(
         "buildroot",
         {
             "folder": work.key,
@@ -253,13 +267,12 @@ def _images(work: BuildFolder) -> Output:
             "overlays": work.snapshot.digest("kernel/dts"),
             # Which of the external tree's programs are copied beside the images.
             "payload": f"{work.payload.module_name} {work.payload.package} {work.payload.place}",
-            "overrides": json.dumps(overrides, sort_keys=True),
+            "overrides": json.dumps(_overrides(work), sort_keys=True),
             **work.inputs,
         },
         # Measured on two cores with the distribution's toolchain; others are downloaded or built.
         expected_s=60 if (work.output / "images").is_dir() else 250,
     )
-    return work.bench.run(step, make)
 
 
 def _copy(work: BuildFolder, folder: Path) -> None:

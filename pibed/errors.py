@@ -5,6 +5,7 @@ Logic raises these and never exits; `pibed.cli` turns them into a message and a 
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Literal, Self
 
@@ -54,6 +55,10 @@ class HostError(PibedError):
         cls, error: OSError, where: Path | str = "system call", fix: str | None = None
     ) -> Self:
         """What the system said, with the file it spoke of or else `where`."""
+        if isinstance(error, shutil.Error):
+            # Several errors of a copied tree, each as (source, target, text).
+            source, _, text = error.args[0][0]
+            return cls(f"{source}: {text}", fix=fix)
         return cls(f"{error.filename or where}: {error.strerror or error}", fix=fix)
 
 

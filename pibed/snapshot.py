@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pibed import recipe
 from pibed.config import checkout
-from pibed.store import digest_files
+from pibed.store import digest_files, explain
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,28 @@ class Snapshot:
         self.root.rename(target)
 
 
+def _dangling(folder: str, names: list[str]) -> list[str]:
+    """Links to nothing, as an editor's lock is one."""
+    paths = (Path(folder) / name for name in names)
+    return [path.name for path in paths if path.is_symlink() and not path.exists()]
+
+
 @contextmanager
 def taken(folder: Path) -> Iterator[Snapshot]:
-    """A snapshot below `folder`, removed at the end unless it was moved."""
+    """A snapshot below `folder`, removed at the end unless it was moved.
+
+    Raises HostError for what cannot be copied.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="snapshot-", dir=folder) as name:
         root = Path(name) / "tree"
         packages = (checkout() / "buildroot" / "package").iterdir()
         sites = {Path(recipe.site(checkout(), path.name)).parts[0] for path in packages}
-        for each in sorted({"buildroot", "kernel", *sites}):
-            # An editor's lock is such a link.
-            shutil.copytree(checkout() / each, root / each, ignore_dangling_symlinks=True)
+        try:
+            for each in sorted({"buildroot", "kernel", *sites}):
+                shutil.copytree(checkout() / each, root / each, ignore=_dangling)
+        except shutil.Error as error:
+            raise explain(error, folder) from error
         for path in root.rglob("*"):
             # Whether something is built anew is decided by content, not by times.
             os.utime(path, (0, 0))

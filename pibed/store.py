@@ -111,11 +111,7 @@ class Store:
                 raise explain(OSError(errno.ENOSPC, ""), self.root) from error
             raise
         except shutil.Error as error:
-            # Several errors of a copied tree, each as (source, target, text).
-            text = str(error.args[0][0][2])
-            if os.strerror(errno.ENOSPC) in text:
-                raise explain(OSError(errno.ENOSPC, text), self.root) from error
-            raise HostError(f"{place}: {text}", fix=_FIX) from error
+            raise explain(error, self.root) from error
         except OSError as error:
             if error.errno not in _HOST_ERRORS:
                 raise
@@ -205,7 +201,9 @@ def no_space(error: BuildError, root: Path) -> bool:
 def explain(error: OSError, root: Path) -> HostError:
     """An error of the file system in the cache folder `root`, as the user needs it."""
     where = error.filename or root
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    # A copied tree's errors have no numbers.
+    full = isinstance(error, shutil.Error) and os.strerror(errno.ENOSPC) in str(error)
+    if full or error.errno in (errno.ENOSPC, errno.EDQUOT):
         return HostError(
             f"{where}: no space left on the device",
             fix=f"free some space (a build needs 3 GB below {root}), or set PIBED_CACHE",

@@ -96,7 +96,8 @@ def write(installed: Installed, folder: Path) -> None:
     (real / "bin").mkdir(parents=True)
     (folder / "bin").mkdir()
     for path in sorted(installed.programs.glob(f"{triplet}-*")):
-        if path.name.removeprefix(f"{triplet}-").startswith(_UNUSED):
+        # A link to nothing is none.
+        if not path.is_file() or path.name.removeprefix(f"{triplet}-").startswith(_UNUSED):
             continue
         shutil.copy2(path, real / "bin" / path.name)
         script = re.fullmatch(rf"{re.escape(triplet)}-(gcc|cpp)(-\d+)?", path.name)

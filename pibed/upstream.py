@@ -96,8 +96,10 @@ def of_folder(path: Path, pin: Pin) -> Tree:
             differs.append(f"buildroot {version} from a folder that states no commit")
     elif commit != pin.commit:
         differs.append(f"buildroot {version}, commit {commit} instead of {pin.commit}")
-    # Buildroot takes packages and patches by wildcards.
-    elif _git(path, "status", "--porcelain", "--untracked-files=all"):
+    # Buildroot takes packages and patches by wildcards, whatever the user has git ignore.
+    elif _git(path, "status", "--porcelain", "--untracked-files=no") or _git(
+        path, "ls-files", "--others", "--exclude-per-directory=.gitignore"
+    ):
         differs.append(f"buildroot {version} with changed or added files in {path}")
     if commit is not None and not differs:
         return Tree(path, version, commit, ())

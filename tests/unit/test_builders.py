@@ -123,7 +123,11 @@ def test_folder_of_the_locked_commit_is_needed_no_more(
     monkeypatch.setattr(lock, "load", lambda: locked)
     folder = tmp_path / "br"
     assert folder_of(of_buildroot(source=commit, folder=str(folder))) == folder
-    for gone in ("other", "none"):
+    # As a worktree of git is whose repository has moved.
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / ".git").write_text("gitdir: /nowhere\n")
+    (tmp_path / "broken" / "Makefile").write_text("export BR2_VERSION := 2025.02.16\n")
+    for gone in ("other", "none", "broken"):
         assert folder_of(of_buildroot(source=commit, folder=str(tmp_path / gone))) is None
     # What the lock does not have has to be there.
     there = of_buildroot(source=other, folder=str(tmp_path / "other"))

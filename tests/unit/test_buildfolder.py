@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -17,6 +19,7 @@ import pytest
 from pibed import buildfolder, config, payload, recipe, snapshot, ui
 from pibed.build import Workbench
 from pibed.buildfolder import BuildFolder, Compiler
+from pibed.errors import HostError
 from pibed.process import clean_environment
 from pibed.store import Output, Step, Store
 from pibed.upstream import Tree
@@ -203,11 +206,14 @@ def test_snapshot_has_all_that_packages_are_made_of_and_no_times(
 ) -> None:
     # As Emacs locks a file that is edited.
     (checkout / "module" / ".#kmod_paging.c").symlink_to("somebody@somewhere.1")
+    (checkout / "module" / "user" / "link.c").symlink_to("dense_mm.c")
+    before = (checkout / "module" / "user" / "dense_mm.c").read_bytes()
     with snapshot.taken(tmp_path / "snapshots") as copy:
         for path in ("buildroot/external.mk", "kernel/fragments/base.config", "module/Kbuild"):
             assert (copy.root / path).read_bytes() == (checkout / path).read_bytes()
             assert (copy.root / path).stat().st_mtime == 0
         assert not (copy.root / "module" / ".#kmod_paging.c").is_symlink()
+        assert (copy.root / "module" / "user" / "link.c").read_bytes() == before
         target = tmp_path / "target"
         (target / "stale").mkdir(parents=True)
         copy.move(target)
@@ -226,6 +232,15 @@ def test_what_is_edited_after_the_snapshot_is_of_the_next_build(checkout: Path, 
     assert before.place == same.place
     assert changed(before, same) == set()
     assert made().place != before.place
+
+
+def test_what_cannot_be_copied_is_named(checkout: Path, tmp_path: Path) -> None:
+    os.mkfifo(checkout / "module" / "pipe")
+    with (
+        pytest.raises(HostError, match=r"module/pipe.* is a named pipe"),
+        snapshot.taken(tmp_path / "snapshots"),
+    ):
+        pass
 
 
 def test_checkout_in_a_folder_called_board(
@@ -248,10 +263,9 @@ def test_what_changed_is_forgotten_before_it_is_recorded(made: Make, tmp_path: P
     before = dict(folder.inputs) | {"linux": "other"}
     record.write_text(json.dumps(before))
     with folder.held() as held:
-        assert not held.is_prepared
         held._forget(known, tmp_path / "log")
         assert json.loads((folder.place / "linux.seen").read_text()) == before
-        assert held.is_prepared
+        assert json.loads(record.read_text()) == folder.inputs
         assert forgotten(folder) == ["linux"]
         assert not (folder.output / "target").exists()
         held._forget(packages(folder), tmp_path / "log")
@@ -302,6 +316,36 @@ def test_cache_folder_behind_a_link(made: Make, tmp_path: Path) -> None:
         assert held.prefix == "host/bin/arm-x-"
 
 
+def test_state_of_a_repository_around_buildroot_does_not_get_in(made: Make, tmp_path: Path) -> None:
+    folder = made()
+    rule = "legal-info:\n\t@echo $(origin BR2_LOCALVERSION) '$(BR2_LOCALVERSION)'\n"
+    (tmp_path / "Makefile").write_text(rule)
+    seen: list[str] = []
+    with folder.held() as held:
+        held.legal_info(tmp_path / "log", seen.append)
+    assert seen == ["command line \n"]
+
+
+def test_second_process_waits_for_the_folder(
+    made: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = made()
+    order = []
+
+    def second() -> None:
+        with folder.held():
+            order.append("second")
+
+    with folder.held():
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(0.3)
+        order.append("first")
+    thread.join(10)
+    assert order == ["first", "second"]
+    assert "another build is making it; waiting" in capsys.readouterr().err
+
+
 def test_folder_is_held_until_the_last_program_has_ended(made: Make) -> None:
     folder = made()
     with folder.held() as held:
@@ -336,3 +380,5 @@ def test_environment_has_nothing_that_buildroot_refuses(monkeypatch: pytest.Monk
     assert given["PATH"] == "/usr/bin:/bin"
     assert "BR2_DL_DIR" not in given
     assert given["SOURCE_DATE_EPOCH"] == "0"
+    monkeypatch.delenv("PATH")
+    assert "/bin" in clean_environment(buildfolder._environment())["PATH"].split(":")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,16 @@ def test_program_that_is_a_link_to_nothing_is_none(tmp_path: Path) -> None:
     before = installed.digest
     (tmp_path / "arm-x-ld").symlink_to("/none")
     assert installed.digest == before
+    known = sysroot.find(config.load_machine("pi2").cross_compile)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for path in known.programs.glob(f"{known.triplet}-*"):
+        (programs / path.name).symlink_to(path)
+    (programs / f"{known.triplet}-gcc-99").symlink_to("/none")
+    sysroot.write(replace(known, programs=programs), tmp_path / "made")
+    made = {path.name for path in (tmp_path / "made" / "bin").iterdir()}
+    assert f"{known.triplet}-gcc" in made
+    assert f"{known.triplet}-gcc-99" not in made
     (tmp_path / "arm-x-ld").unlink()
     (tmp_path / "arm-x-ld").write_text("2")
     assert installed.digest != before

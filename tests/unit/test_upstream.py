@@ -100,9 +100,12 @@ def test_file_that_was_added_is_a_difference(clone: Path, pin: Pin) -> None:
     patch = clone / "package" / "busybox" / "1-mine.patch"
     patch.parent.mkdir(parents=True)
     patch.touch()
+    differs = (f"buildroot 2025.02.1 with changed or added files in {clone}",)
     changed = upstream.of_folder(clone, pin)
-    assert changed.differs == (f"buildroot 2025.02.1 with changed or added files in {clone}",)
+    assert changed.differs == differs
     assert changed.key != pin.commit
+    (clone / ".git" / "info" / "exclude").write_text("*.patch\n")
+    assert upstream.of_folder(clone, pin).differs == differs
 
 
 @pytest.mark.parametrize("name", ["a b", "a:b", "a@b"])

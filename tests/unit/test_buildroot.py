@@ -1,0 +1,122 @@
+"""What the builder `buildroot` takes for the same, and what it refuses."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pibed import buildroot, config, contents, kconfig, payload, recipe, snapshot, ui
+from pibed.build import Order
+from pibed.errors import BuildError, HostError
+from pibed.recipe import Settings
+from pibed.store import Output, Step
+from tests.unit.helpers import ROOT, images_of
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> Order:
+    known = payload.of_experiment(config.load_experiment("paging"))
+    progress = ui.BuildProgress(ui.stderr(), False)
+    return Order(config.load_machine("pi2"), known, tmp_path / "cache", progress)
+
+
+@pytest.fixture
+def toolchain(tmp_path: Path) -> Path:
+    """A folder with what answers as a compiler does."""
+    folder = tmp_path / "toolchain"
+    (folder / "bin").mkdir(parents=True)
+    script = folder / "bin" / "arm-x-gcc"
+    answers = "version=397568\nglibc=1"
+    script.write_text(
+        f"#!/bin/sh\ncase $* in\n*-E*) echo '{answers}' ;;\n-dumpversion) echo 12 ;;\nesac\n"
+    )
+    script.chmod(0o755)
+    (folder / "lib").mkdir()
+    (folder / "lib" / "libc.a").write_text("1")
+    return folder
+
+
+def settings_of(toolchain: Path) -> Settings:
+    return recipe.load({"toolchain": "path", "path": str(toolchain), "prefix": "arm-x"})
+
+
+def test_cache_folder_that_buildroot_cannot_work_in(order: Order, tmp_path: Path) -> None:
+    elsewhere = replace(order, root=tmp_path / "a@b")
+    with pytest.raises(HostError, match="has a @ in its path"):
+        buildroot.build(elsewhere, recipe.load({}), None)
+    assert not elsewhere.root.exists()
+
+
+def test_any_other_file_makes_another_toolchain(
+    order: Order, toolchain: Path, tmp_path: Path
+) -> None:
+    def key() -> str:
+        with snapshot.taken(tmp_path / "snapshots") as copy:
+            made = buildroot._compiler(order.bench, settings_of(toolchain), order.machine, (), copy)
+        return made.key
+
+    before = key()
+    assert key() == before
+    (toolchain / "lib" / "libc.a").write_text("22")
+    assert key() != before
+
+
+def test_kernel_of_another_series_is_refused(order: Order, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    images, kernel = output / "images", output / "build" / "linux-custom"
+    (images / "x").mkdir(parents=True)
+    place, magic = contents._ZIMAGE
+    (images / "zImage").write_bytes(bytes(place) + magic)
+    (images / "board.dtb").write_bytes(contents._DEVICE_TREE[1])
+    (kernel / "include" / "config").mkdir(parents=True)
+    names = order.machine.kernel.fragments
+    fragments = [ROOT / "kernel" / "fragments" / f"{name}.config" for name in names]
+    known = kconfig.read_fragments(fragments)
+    (kernel / ".config").write_text(recipe.text({key: each.value for key, each in known.items()}))
+    (output / "build" / "kmod-paging-1").mkdir()
+    (output / "build" / "kmod-paging-1" / "kmod_paging.ko").touch()
+    work = SimpleNamespace(
+        output=output,
+        payload=order.payload,
+        kernel=kernel,
+        fragments=fragments,
+        machine=order.machine,
+    )
+    members = {"init", "bin/busybox", "lib/modules/kmod_paging.ko", "usr/bin/dense_mm"}
+    (images / "rootfs.cpio").write_bytes(archive(dict.fromkeys(members, b"x")))
+    (kernel / "include" / "config" / "kernel.release").write_text("6.12.1\n")
+    with pytest.raises(BuildError, match=r"zImage: it is Linux 6\.12\.1$"):
+        buildroot._copy(work, tmp_path)  # type: ignore[arg-type]
+    (kernel / "include" / "config" / "kernel.release").write_text("6.1.192\n")
+    # The module's turn: an empty file is none.
+    with pytest.raises(BuildError, match="kmod_paging"):
+        buildroot._copy(work, tmp_path)  # type: ignore[arg-type]
+
+
+def archive(members: dict[str, bytes]) -> bytes:
+    """An initramfs."""
+    packed = b""
+    for name, data in [*members.items(), ("TRAILER!!!", b"")]:
+        fields = [0, 0o100644, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0]
+        packed += b"070701" + b"".join(b"%08x" % each for each in fields) + name.encode() + b"\0"
+        packed += bytes(-len(packed) % 4) + data
+        packed += bytes(-len(packed) % 4)
+    return packed
+
+
+def test_licences_of_images_that_are_made_of_something_else(
+    order: Order, toolchain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Step("buildroot", {"folder": "another"}, expected_s=1)
+    images = images_of(toolchain / "lib" / "libc.a")
+    images = replace(images, steps=(Output(step, tmp_path, cached=True, seconds=0),))
+    # As far as it gets without a Buildroot.
+    prepared = SimpleNamespace(work=SimpleNamespace(held=nullcontext))
+    monkeypatch.setattr(buildroot, "_prepared", lambda *_: nullcontext(prepared))
+    monkeypatch.setattr(buildroot, "_step", lambda _: replace(step, inputs={"folder": "this"}))
+    with pytest.raises(BuildError, match="has changed since the images were made"):
+        buildroot.legal_info(order, recipe.load({}), None, images, tmp_path / "legal")
