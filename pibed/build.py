@@ -211,11 +211,17 @@ def legal_info(order: Order, images: Images, target: Path) -> None:
     )
 
 
+def extract_linux(archive: Archive, folder: Path, log: Path) -> Path:
+    """Takes a kernel's package apart into a folder; returns the archive of the sources in there."""
+    run_logged(["dpkg-deb", "--extract", str(archive.path(".deb")), str(folder)], log)
+    (tarball,) = folder.glob("usr/src/linux-source-*.tar.xz")
+    return tarball
+
+
 def _unpack_linux(builder: _Builder, archive: Archive) -> Output:
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
         package = folder / "package"
-        run_logged(["dpkg-deb", "--extract", str(archive.path(".deb")), str(package)], log)
-        (tarball,) = package.glob("usr/src/linux-source-*.tar.xz")
+        tarball = extract_linux(archive, package, log)
         run_logged(
             [
                 "tar",

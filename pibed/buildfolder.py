@@ -7,14 +7,13 @@ here the packages whose inputs are others than those they were built from are bu
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 
 from pibed import kconfig, recipe
@@ -26,7 +25,7 @@ from pibed.payload import Payload
 from pibed.process import capture, clean_environment, run_logged
 from pibed.recipe import Settings
 from pibed.snapshot import Snapshot
-from pibed.store import Output, digest_file, digest_files, digest_text
+from pibed.store import Output, digest_file, digest_files, digest_text, locked
 from pibed.upstream import Tree
 
 
@@ -43,6 +42,8 @@ class Compiler:
     steps: tuple[Output, ...] = ()
     busybox: Output | None = None
     """Sources in the place of Buildroot's own; the distribution's programs come with them."""
+    overrides: dict[str, str] = field(default_factory=dict)
+    """Packages that may have other sources than Buildroot's own, and what is taken instead."""
 
 
 @dataclass(frozen=True)
@@ -137,13 +138,9 @@ class BuildFolder:
     def held(self) -> Iterator[HeldFolder]:
         """Holds the folder against other processes."""
         self.place.mkdir(parents=True, exist_ok=True)
-        with (self.place / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self.bench.progress.waiting("buildroot")
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield HeldFolder(self, file.fileno())
+        waiting = partial(self.bench.progress.waiting, "buildroot")
+        with locked(self.place / "lock", waiting) as descriptor:
+            yield HeldFolder(self, descriptor)
 
 
 @dataclass(frozen=True)

@@ -30,12 +30,11 @@ from pibed import (
 )
 from pibed import lock as locks
 from pibed.apt import Archive
-from pibed.build import Images, Order, Workbench, unpack_busybox
+from pibed.build import Images, Order, Workbench, extract_linux, unpack_busybox
 from pibed.buildfolder import BuildFolder, Compiler
 from pibed.config import Machine
 from pibed.errors import BuildError, HostError
 from pibed.lock import Comparison
-from pibed.process import capture, run_logged
 from pibed.recipe import Settings
 from pibed.snapshot import Snapshot
 from pibed.store import Output, Step
@@ -209,6 +208,7 @@ def _compiler(
         relocated.step.key,
         (relocated,),
         unpack_busybox(bench, archives[1]),
+        _overrides(settings, copy),
     )
 
 
@@ -221,8 +221,7 @@ def _tarball(bench: Workbench, archive: Archive) -> Output:
 
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
         package = folder / "package"
-        run_logged(["dpkg-deb", "--extract", str(archive.path(".deb")), str(package)], log)
-        (tarball,) = package.glob("usr/src/linux-source-*.tar.xz")
+        tarball = extract_linux(archive, package, log)
         # One name a version: Buildroot keeps the archives of all by their names.
         version = re.sub(r"[^\w.+-]", "_", archive.source.version)
         tarball.rename(folder / f"linux-{version}.tar.xz")
@@ -234,12 +233,12 @@ def _tarball(bench: Workbench, archive: Archive) -> Output:
 
 def _images(work: BuildFolder) -> Output:
     """The images, copied out of the build folder, with `images.json` about them."""
-    overrides = _overrides(work)
 
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
         with work.held() as held:
             packages = held.prepare(log)
-            used = {name: what for name, what in overrides.items() if name in packages}
+            overrides = work.compiler.overrides.items()
+            used = {name: what for name, what in overrides if name in packages}
             for name, what in sorted(used.items()):
                 work.bench.progress.note(f"buildroot: {name} is overridden: {what}")
             held.make(packages, log, on_line)
@@ -267,7 +266,7 @@ def _step(work: BuildFolder) -> Step:
             "overlays": work.snapshot.digest("kernel/dts"),
             # Which of the external tree's programs are copied beside the images.
             "payload": f"{work.payload.module_name} {work.payload.package} {work.payload.place}",
-            "overrides": json.dumps(_overrides(work), sort_keys=True),
+            "overrides": json.dumps(work.compiler.overrides, sort_keys=True),
             **work.inputs,
         },
         # Measured on two cores with the distribution's toolchain; others are downloaded or built.
@@ -313,19 +312,13 @@ def _copy(work: BuildFolder, folder: Path) -> None:
         shutil.copyfile(work.kernel / "vmlinux", folder / "kernel" / "vmlinux")
 
 
-def _overrides(work: BuildFolder) -> dict[str, str]:
-    """Which packages may have other sources than Buildroot's own, and what is taken instead."""
-    if work.compiler.busybox is None:
-        return {}
-    file = (work.snapshot.external / "distribution.make").read_text(encoding="utf-8")
+def _overrides(settings: Settings, copy: Snapshot) -> dict[str, str]:
+    """What the distribution has in the place of Buildroot's packages."""
+    file = (copy.external / "distribution.make").read_text(encoding="utf-8")
     found = re.findall(r"^\$\(eval \$\(call pibed-from-distribution,(\w+),(\w+)\)\)$", file, re.M)
     return {"busybox": "the distribution's package busybox"} | {
-        f"host-{name.lower()}": f"the distribution's program: {_first_line(program)}"
+        f"host-{name.lower()}": f"the distribution's program: {toolchain.version(program)}"
         for name, program in found
         # It is not there, and not needed, where nothing is to be kept.
-        if name != "CCACHE" or work.settings.ccache
+        if name != "CCACHE" or settings.ccache
     }
-
-
-def _first_line(program: str) -> str:
-    return capture([program, "--version"]).partition("\n")[0]

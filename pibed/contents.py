@@ -34,10 +34,7 @@ def require_members(path: Path, names: Iterable[str]) -> None:
 
 def members(path: Path) -> dict[str, bytes]:
     """The regular files of an uncompressed initramfs, by name; raises BuildError if it is none."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise BuildError(f"{path}: it was not made") from None
+    data = _read(path)
     files: dict[str, bytes] = {}
     place = 0
     while True:
@@ -63,9 +60,12 @@ def _aligned(place: int) -> int:
 
 
 def _require(path: Path, place: int, magic: bytes, what: str) -> None:
+    if _read(path)[place : place + len(magic)] != magic:
+        raise BuildError(f"{path}: it is no {what}")
+
+
+def _read(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise BuildError(f"{path}: it was not made") from None
-    if data[place : place + len(magic)] != magic:
-        raise BuildError(f"{path}: it is no {what}")

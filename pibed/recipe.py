@@ -21,6 +21,7 @@ ToolchainName = Literal["bootlin", "internal", "path", "distro"]
 # The newest kernel headers and compiler that Buildroot 2025.02 has names for.
 _NEWEST_HEADERS = (6, 12)
 _EXTERNAL = "$(BR2_EXTERNAL_PIBED_PATH)"
+_TOOLCHAINS = Path("buildroot") / "toolchains"
 _DEFAULT = re.compile(r"^config \w+_CFLAGS\n(?:\t.*\n)*?\tdefault (\".*\")$", re.MULTILINE)
 _SITE = re.compile(rf"^\w+_SITE = {re.escape(_EXTERNAL)}/\.\./(\S+)$", re.MULTILINE)
 
@@ -136,8 +137,7 @@ def requests(
         symbol(payload.package): "y",
         symbol(payload.package, "_CFLAGS"): quoted(" ".join(payload.cflags)),
     }
-    known = {name: each.value for name, each in kconfig.read_fragments([defconfig]).items()}
-    return known | dict(toolchain) | ours
+    return _options(defconfig) | dict(toolchain) | ours
 
 
 def default_cflags(root: Path, package: str) -> str:
@@ -150,7 +150,9 @@ def default_cflags(root: Path, package: str) -> str:
 def internal(root: Path, machine: Machine) -> dict[str, str]:
     """What makes Buildroot build its toolchain."""
     series = _capped(tuple(int(part) for part in machine.kernel.version.split(".")))
-    return _fragment(root, "internal") | {f"BR2_PACKAGE_HOST_LINUX_HEADERS_CUSTOM_{series}": "y"}
+    return _options(root / _TOOLCHAINS / "internal.config") | {
+        f"BR2_PACKAGE_HOST_LINUX_HEADERS_CUSTOM_{series}": "y"
+    }
 
 
 def external(root: Path, folder: Path, prefix: str) -> dict[str, str]:
@@ -169,7 +171,7 @@ def external(root: Path, folder: Path, prefix: str) -> dict[str, str]:
     headers = _capped((version >> 16, version >> 8 & 255))
     libc = "GLIBC" if answers["glibc"] else "UCLIBC" if answers["uclibc"] else "MUSL"
     series = capture([str(compiler), "-dumpversion"]).strip().partition(".")[0]
-    return _fragment(root, "external") | {
+    return _options(root / _TOOLCHAINS / "external.config") | {
         "BR2_TOOLCHAIN_EXTERNAL_CUSTOM_PREFIX": quoted(prefix),
         f"BR2_TOOLCHAIN_EXTERNAL_GCC_{series}": "y",
         f"BR2_TOOLCHAIN_EXTERNAL_HEADERS_{headers}": "y",
@@ -192,8 +194,7 @@ def quoted(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _fragment(root: Path, name: str) -> dict[str, str]:
-    path = root / "buildroot" / "toolchains" / f"{name}.config"
+def _options(path: Path) -> dict[str, str]:
     return {name: each.value for name, each in kconfig.read_fragments([path]).items()}
 
 

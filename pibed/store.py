@@ -95,7 +95,7 @@ class Store:
             return Output(step, place, cached=True, seconds=0.0)
         start = time.monotonic()
         try:
-            with self._lock(place, on_wait):
+            with locked(place.with_name(f"{place.name}.lock"), on_wait):
                 if place.is_dir():
                     return Output(step, place, cached=True, seconds=time.monotonic() - start)
                 for stale in place.parent.glob(f"{place.name}.unfinished-*"):
@@ -118,16 +118,21 @@ class Store:
             raise explain(error, self.root) from error
         return Output(step, place, cached=False, seconds=time.monotonic() - start)
 
-    @contextmanager
-    def _lock(self, place: Path, on_wait: Callable[[], None]) -> Iterator[None]:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with place.with_name(f"{place.name}.lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                on_wait()
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+
+@contextmanager
+def locked(path: Path, on_wait: Callable[[], None]) -> Iterator[int]:
+    """Holds a lock file, which is made if need be, against other processes; its descriptor.
+
+    `on_wait` is called when another one holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file.fileno()
 
 
 def cache_folder() -> Path:

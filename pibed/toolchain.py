@@ -43,18 +43,19 @@ def ask(cross_compile: str, machine: Machine) -> Toolchain:
     """The same with another cross compiler than the machine's, whose prefix may have a folder."""
     programs = ("gcc", f"{cross_compile}gcc", f"{cross_compile}ld")
     return Toolchain(
-        compilers={Path(program).name: _version(program) for program in programs},
+        compilers={Path(program).name: version(program) for program in programs},
         libc=_libc(f"{cross_compile}gcc"),
-        qemu=_version(machine.qemu.binary),
+        qemu=version(machine.qemu.binary),
     )
 
 
 def host_only(machine: Machine) -> dict[str, str]:
     """The tools that are the host's whatever compiles for the guest, as the lock has them."""
-    return {"gcc": _version("gcc"), "qemu": _version(machine.qemu.binary)}
+    return {"gcc": version("gcc"), "qemu": version(machine.qemu.binary)}
 
 
-def _version(program: str) -> str:
+def version(program: str) -> str:
+    """The line in which a program states its version."""
     return capture([program, "--version"]).partition("\n")[0]
 
 

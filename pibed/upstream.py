@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from pibed.build import Workbench
 from pibed.errors import BuildError, UsageError
 from pibed.lock import Pin
-from pibed.process import clean_environment, run_logged
+from pibed.process import capture, run_logged
 from pibed.store import Step, digest_files
 
 _VERSION = re.compile(r"^export BR2_VERSION := (\S+)$", re.MULTILINE)
@@ -128,17 +127,5 @@ def _version(path: Path) -> str:
 
 def _git(folder: Path, *arguments: str) -> str:
     # Reading another user's folder does no harm.
-    result = subprocess.run(
-        ["git", "-c", f"safe.directory={folder.resolve()}", "-C", str(folder), *arguments],
-        env=clean_environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode != 0:
-        raise BuildError(
-            f"{folder}: git {arguments[0]} ended with status {result.returncode}",
-            context=result.stderr.splitlines()[-5:],
-        )
-    return result.stdout.strip()
+    safe = f"safe.directory={folder.resolve()}"
+    return capture(["git", "-c", safe, "-C", str(folder), *arguments]).strip()
