@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -42,6 +43,13 @@ def only_run(results: Path) -> Path:
     """The folder of the only run below a folder for results."""
     (run,) = (path for path in results.iterdir() if not path.is_symlink())
     return run
+
+
+def copy_of_checkout(folder: Path) -> Path:
+    """Without what was made in it."""
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "results", "legal")
+    shutil.copytree(config.checkout(), folder, ignore=ignored)
+    return folder
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:

@@ -25,8 +25,9 @@ from pibed import config, kconfig, lock, manifest, payload, recipe, ui, upstream
 from pibed.build import Workbench
 from pibed.store import Store, cache_folder, digest_file
 from pibed.upstream import Tree
+from tests import disk
 
-from .helpers import only_run
+from .helpers import copy_of_checkout, only_run
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("PIBED_BUILDROOT"),
@@ -43,10 +44,7 @@ Invoke = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A checkout that can be changed; its builds are those of the original."""
-    folder = tmp_path / "checkout"
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "results", "legal")
-    shutil.copytree(config.checkout(), folder, ignore=ignored)
-    return folder
+    return copy_of_checkout(tmp_path / "checkout")
 
 
 @pytest.fixture
@@ -86,18 +84,9 @@ def tree() -> Tree:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A cache folder with the downloads, on a file system that a build does not fit into."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=900m", "none", str(folder)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode != 0:
-        pytest.skip("a small file system can only be mounted by root")
-    shutil.copytree(cache_folder() / "downloads", folder / "downloads", ignore=_other_kernels)
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with disk.small(tmp_path / "small", "900m") as folder:
+        shutil.copytree(cache_folder() / "downloads", folder / "downloads", ignore=_other_kernels)
+        yield folder
 
 
 def _other_kernels(folder: str, names: list[str]) -> list[str]:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pibed import config
 from pibed.config import Experiment, Machine
 from pibed.plan import Visit
 from pibed.samples import Sample, Status
+from tests import disk
 
 from .conftest import qemus
 from .helpers import Silent, measure, only_run, start, wait_for_samples
@@ -318,13 +318,8 @@ def untimed(sample: Sample) -> dict[str, float]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("a small file system can only be mounted by root")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with disk.small(tmp_path / "small", "2m") as folder:
+        yield folder
 
 
 def test_full_disk(images: object, reliability: Table, small_disk: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from pibed import lock
 from pibed.build import Images
 from pibed.store import digest_file
+from tests import disk
 
 from .conftest import Run
 
@@ -45,13 +46,8 @@ def test_folder_has_the_locked_sources_and_the_bill_of_the_images(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system that the sources do not fit into."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=50m", "none", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("a small file system can only be mounted by root")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with disk.small(tmp_path / "small", "50m") as folder:
+        yield folder
 
 
 def test_full_disk_leaves_nothing_and_the_same_command_can_be_repeated(

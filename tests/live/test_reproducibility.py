@@ -19,12 +19,11 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from pibed import config
 from pibed.build import Images
 from pibed.verifying import compare_runs
 
 from .conftest import Run, qemus
-from .helpers import only_run, start, wait_for_samples
+from .helpers import copy_of_checkout, only_run, start, wait_for_samples
 from .test_sweep import rows
 
 SWEEP = ("sweep", "--sizes", "16,32", "--runs", "3")
@@ -384,9 +383,7 @@ def test_run_of_other_images_is_not_gone_on_with(
 
 
 def test_same_bytes_from_another_folder_on_a_terminal(undisturbed: Path, tmp_path: Path) -> None:
-    checkout = tmp_path / "another checkout"
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "results", "legal")
-    shutil.copytree(config.checkout(), checkout, ignore=ignored)
+    checkout = copy_of_checkout(tmp_path / "another checkout")
     child = pexpect.spawn(
         sys.executable,
         ["-m", "invoke", *SWEEP, "--jobs", "1", "--results", str(tmp_path / "results")],

@@ -143,6 +143,20 @@ def archived(
     return folder
 
 
+def packed(root: Path, target: Path) -> Path:
+    """An initramfs of a folder as Buildroot packs it."""
+    names = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+    done = subprocess.run(
+        ["cpio", "--quiet", "-o", "-H", "newc"],
+        cwd=root,
+        input="\n".join([".", *names]).encode(),
+        capture_output=True,
+        check=True,
+    )
+    target.write_bytes(done.stdout)
+    return target
+
+
 def python(
     code: str, *arguments: str, env: Mapping[str, str] | None = None, **options: Any
 ) -> subprocess.Popen[str]:

@@ -14,7 +14,7 @@ from pibed.build import Order
 from pibed.errors import BuildError, HostError
 from pibed.recipe import Settings
 from pibed.store import Output, Step
-from tests.unit.helpers import ROOT, images_of
+from tests.unit.helpers import ROOT, images_of, packed
 
 
 @pytest.fixture
@@ -87,7 +87,10 @@ def test_kernel_of_another_series_is_refused(order: Order, tmp_path: Path) -> No
         machine=order.machine,
     )
     members = {"init", "bin/busybox", "lib/modules/kmod_paging.ko", "usr/bin/dense_mm"}
-    (images / "rootfs.cpio").write_bytes(archive(dict.fromkeys(members, b"x")))
+    for name in members:
+        (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "root" / name).write_text("x")
+    packed(tmp_path / "root", images / "rootfs.cpio")
     (kernel / "include" / "config" / "kernel.release").write_text("6.12.1\n")
     with pytest.raises(BuildError, match=r"zImage: it is Linux 6\.12\.1$"):
         buildroot._copy(work, tmp_path)  # type: ignore[arg-type]
@@ -95,17 +98,6 @@ def test_kernel_of_another_series_is_refused(order: Order, tmp_path: Path) -> No
     # The module's turn: an empty file is none.
     with pytest.raises(BuildError, match="kmod_paging"):
         buildroot._copy(work, tmp_path)  # type: ignore[arg-type]
-
-
-def archive(members: dict[str, bytes]) -> bytes:
-    """An initramfs."""
-    packed = b""
-    for name, data in [*members.items(), ("TRAILER!!!", b"")]:
-        fields = [0, 0o100644, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0]
-        packed += b"070701" + b"".join(b"%08x" % each for each in fields) + name.encode() + b"\0"
-        packed += bytes(-len(packed) % 4) + data
-        packed += bytes(-len(packed) % 4)
-    return packed
 
 
 def test_licences_of_images_that_are_made_of_something_else(

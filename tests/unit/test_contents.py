@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from pibed import contents
 from pibed.errors import BuildError
+from tests.unit.helpers import packed
 
 
 @pytest.fixture
@@ -20,17 +20,7 @@ def archive(tmp_path: Path) -> Path:
     (root / "init").write_bytes(b"#!/bin/sh\n")
     (root / "empty").touch()
     (root / "link").symlink_to("init")
-    names = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
-    packed = subprocess.run(
-        ["cpio", "--quiet", "-o", "-H", "newc"],
-        cwd=root,
-        input="\n".join([".", *names]).encode(),
-        capture_output=True,
-        check=True,
-    )
-    path = tmp_path / "rootfs.cpio"
-    path.write_bytes(packed.stdout)
-    return path
+    return packed(root, tmp_path / "rootfs.cpio")
 
 
 def test_members_are_the_regular_files(archive: Path) -> None:

@@ -44,35 +44,29 @@ def paging(
     rounds: int = 8,
     modes: Sequence[int] = (1, 0),
     noise: float = 0.01,
+    **more: Any,
 ) -> tuple[Experiment, list[Sample]]:
-    """Plausible samples of the study."""
+    """Plausible samples of the study, with `more` changes of it."""
     changes: dict[str, Any] = {
         "parameters.size.values": list(sizes),
         "parameters.demand_paging.values": list(modes),
         "rounds": rounds,
+        **more,
     }
     return run(load_experiment("paging", changes), _paging_times, noise)
 
 
 def multiplying(
-    sizes: Sequence[int] = (64, 128, 256, 512),
-    rounds: int = 8,
-    modes: Sequence[int] = (1, 0),
-    noise: float = 0.01,
+    sizes: Sequence[int] = (64, 128, 256, 512), **more: Any
 ) -> tuple[Experiment, list[Sample]]:
     """The same with the multiplication alone, whose numbers are the longest: half the plots."""
-    changes: dict[str, Any] = {
-        "parameters.size.values": list(sizes),
-        "parameters.demand_paging.values": list(modes),
-        "metrics.mmap_us.table": False,
-        "analysis": {
-            "mode": "demand_paging",
-            "total": ["multiply_us"],
-            "growth": [{"metric": "multiply_us", "against": "size", "law": "power"}],
-        },
-        "rounds": rounds,
+    analysis = {
+        "mode": "demand_paging",
+        "total": ["multiply_us"],
+        "growth": [{"metric": "multiply_us", "against": "size", "law": "power"}],
     }
-    return run(load_experiment("paging", changes), _paging_times, noise)
+    changes: dict[str, Any] = {"metrics.mmap_us.table": False, "analysis": analysis}
+    return paging(sizes, **changes, **more)
 
 
 def _paging_times(cell: dict[str, int]) -> tuple[dict[str, float], int]:
