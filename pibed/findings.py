@@ -101,6 +101,11 @@ def show(run: Archived) -> None:
         print(f"   - {line}")
 
 
+def beside_a_pi(run: Archived) -> tuple[str, list[str]]:
+    """What a report has of the study: a title and `brief`."""
+    return "Beside a real Pi", brief(run)
+
+
 def brief(run: Archived) -> list[str]:
     """The verdict on each finding, and what the log line may be of it; none for another study.
 

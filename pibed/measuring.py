@@ -17,6 +17,7 @@ from pibed import (
     arguments,
     builders,
     config,
+    findings,
     host,
     manifest,
     plan,
@@ -293,7 +294,7 @@ def _show(outcomes: Sequence[Outcome]) -> None:
         print(f"results: {outcome.run.folder}", flush=True)
     console.print("report: the plots are being drawn, which takes some seconds", markup=False)
     for outcome in outcomes:
-        made = report.publish(outcome.run.folder)
+        made = report.publish(outcome.run.folder, [findings.beside_a_pi])
         clock = f"{outcome.machine.clock} clock: " if len(outcomes) > 1 else ""
         for line in (*made.headline, *made.notes):
             print(f"{clock}{line}")

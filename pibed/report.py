@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pibed import archive, findings, headline, plots, results, sentences, summary
+from pibed import archive, headline, plots, results, sentences, summary
 from pibed.archive import Archived
 from pibed.balance import balances
 from pibed.comparison import Comparison, compare
@@ -73,21 +73,27 @@ class Report:
     outliers: tuple[str, ...]
 
 
+Study = Callable[[Archived], tuple[str, Sequence[str]]]
+"""What a study has to say of a run: a title and sentences, none where the run is not of it."""
+
+
 def report(given: str, results_folder: str | None) -> None:
     """Writes plots and reports into a run's folder, and says what they say and where they are.
 
     Raises UsageError for what is no run, HostError where its folder cannot be written.
     """
+    from pibed import findings
+
     folder = results.find(results.root(results_folder), given)
-    made = publish(folder)
+    made = publish(folder, [findings.beside_a_pi])
     for line in (*made.headline, *made.notes):
         print(line)
     for name in NAMES:
         print(f"report: {folder / name}")
 
 
-def publish(folder: Path) -> Report:
-    """Draws the plots of a run and writes both reports, from its files alone.
+def publish(folder: Path, studies: Sequence[Study]) -> Report:
+    """Draws the plots of a run and writes both reports, from its files and what studies say of it.
 
     Raises UsageError for what is no run, HostError where its folder cannot be written.
     """
@@ -98,7 +104,7 @@ def publish(folder: Path) -> Report:
         Figure(each.name, each.title, each.alt, plots.path(folder, each, "svg").read_text("utf-8"))
         for each in drawn
     ]
-    made = make(run, figures)
+    made = make(run, figures, [study(run) for study in studies])
     write(folder, made)
     return made
 
@@ -128,8 +134,15 @@ def render(made: Report, name: str) -> str:
     return environment.get_template(f"{name}.j2").render(report=made)
 
 
-def make(run: Archived, figures: Sequence[Figure]) -> Report:
-    """What there is to say of a run, however much of it there is."""
+def make(
+    run: Archived,
+    figures: Sequence[Figure],
+    studies: Sequence[tuple[str, Sequence[str]]] = (),
+) -> Report:
+    """What there is to say of a run, however much of it there is.
+
+    `studies` are titles and sentences beside those about the run alone.
+    """
     experiment = run.experiment
     observations = observe(experiment, run.samples)
     comparisons = compare(observations)
@@ -143,7 +156,7 @@ def make(run: Archived, figures: Sequence[Figure]) -> Report:
         run.recorded.machine.clock,
         tuple(answer),
         tuple(sentences.sentence(note) for note in run.notes),
-        tuple(_findings(run, observations, comparisons)),
+        tuple(_findings(observations, comparisons, studies)),
         tuple(_tables(run, comparisons)),
         tuple(figures),
         tuple(_measured(run)),
@@ -158,7 +171,9 @@ def markdown(text: str) -> str:
 
 
 def _findings(
-    run: Archived, observations: Observations, comparisons: Sequence[Comparison]
+    observations: Observations,
+    comparisons: Sequence[Comparison],
+    studies: Sequence[tuple[str, Sequence[str]]],
 ) -> Iterable[tuple[str, tuple[str, ...]]]:
     experiment = observations.experiment
     deciding = [each for each in comparisons if each.metric == observations.deciding]
@@ -183,7 +198,7 @@ def _findings(
                 *(sentences.costed(experiment, each) for each in costs(observations)),
             ],
         ),
-        ("Beside a real Pi", findings.brief(run)),
+        *studies,
     ):
         if lines:
             yield title, tuple(lines)

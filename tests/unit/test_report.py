@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pibed import archive, config, plan, report
+from pibed import archive, config, findings, plan, report
 from pibed.errors import UsageError
 from pibed.report import Figure
 from pibed.results import Run, SampleLog
@@ -99,7 +99,7 @@ def sized(folder: Path, count: int) -> archive.Archived:
 
 
 def texts(found: archive.Archived, *figures: Figure) -> tuple[Page, str]:
-    made = report.make(found, figures)
+    made = report.make(found, figures, [findings.beside_a_pi(found)])
     page = Page(report.render(made, "report.html"))
     assert page.stack == []
     return page, report.render(made, "report.md")
@@ -175,7 +175,7 @@ def test_what_is_asked_for_comes_before_which_mode_is_faster(tmp_path: Path) -> 
         },
     )
     found = archive.read(archived(tmp_path / "20260203T040506Z-small", study, samples))
-    made = report.make(found, [])
+    made = report.make(found, [], [findings.beside_a_pi(found)])
     assert [title for title, _ in made.findings] == [
         "Where the balance lies",
         "Which mode is faster",
@@ -268,7 +268,7 @@ def test_a_page_needs_nothing_else(tmp_path: Path) -> None:
 def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     folders = [run(tmp_path / each, SLOW, FAST, SLOW, FAST).folder for each in ("a", "b")]
     for folder in folders:
-        report.publish(folder)
+        report.publish(folder, [findings.beside_a_pi])
     first, second = (
         {
             path.relative_to(folder): path.read_bytes()
@@ -289,7 +289,7 @@ def test_a_plot_that_there_is_no_more_is_removed(tmp_path: Path) -> None:
     (folder / "plots").mkdir()
     (folder / "plots" / "balance.svg").touch()
     (folder / "plots" / "notes.txt").touch()
-    made = report.publish(folder)
+    made = report.publish(folder, [findings.beside_a_pi])
     names = [figure.name for figure in made.figures]
     assert names
     expected = {f"{name}.{form}" for name in names for form in ("svg", "png")} | {"notes.txt"}
