@@ -6,7 +6,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
-from pibed.cli import command
+from pibed.commands.frame import command
 
 _BUILDER_HELP = {
     "builder": "debian (the default) or buildroot",
@@ -34,9 +34,10 @@ def setup(
     Example: ./inv setup
     Example: ./inv setup --builder buildroot --toolchain distro
     """
-    from pibed import actions, builders
+    from pibed.build import builders
+    from pibed.commands.setup import setup
 
-    actions.setup(machine, builders.choose(builder, toolchain, None))
+    setup(machine, builders.choose(builder, toolchain, None))
 
 
 @task(
@@ -58,9 +59,10 @@ def doctor(
     Example: invoke doctor
     Example: invoke doctor --builder buildroot
     """
-    from pibed import actions, builders
+    from pibed.build import builders
+    from pibed.commands.setup import doctor
 
-    actions.doctor(machine, builders.choose(builder, toolchain, None))
+    doctor(machine, builders.choose(builder, toolchain, None))
 
 
 @task(
@@ -92,9 +94,9 @@ def build(
     Example: invoke build
     Example: invoke build --builder buildroot
     """
-    from pibed import actions
+    from pibed.commands import build
 
-    actions.build(
+    build.build(
         *(machine, experiment, kernel, refresh, locked, mirror),
         *(builder, toolchain, buildroot_dir),
     )
@@ -117,9 +119,9 @@ def lock(
 
     Example: invoke lock --archive ~/pibed-sources
     """
-    from pibed import locking
+    from pibed.commands import lock as lock_command
 
-    locking.write(machine, refresh, archive)
+    lock_command.write(machine, refresh, archive)
 
 
 @task(
@@ -167,10 +169,11 @@ def sweep(
     Example: invoke sweep --sizes 64,128,256,512
     Example: invoke sweep --sizes 64,128 --builder buildroot
     """
-    from pibed import measuring
+    from pibed.commands import sweep
+    from pibed.commands.sweep import SweepOptions
 
-    measuring.sweep(
-        measuring.SweepOptions(
+    sweep.sweep(
+        SweepOptions(
             machine=machine,
             kernel=kernel,
             experiment=experiment,
@@ -218,10 +221,10 @@ def rerun(
     """
     from pathlib import Path
 
-    from pibed import arguments, measuring
+    from pibed.commands import arguments, sweep
 
     policy = arguments.policy(locked, False, mirror)
-    measuring.rerun(Path(manifest), jobs, name, results, policy)
+    sweep.rerun(Path(manifest), jobs, name, results, policy)
 
 
 @task(help={"results": "folder for the results (default results/ in the checkout)"})
@@ -231,9 +234,9 @@ def results(context: Context, results: str | None = None) -> None:
 
     Example: invoke results
     """
-    from pibed import listing
+    from pibed.commands import results as results_command
 
-    listing.show(results)
+    results_command.show(results)
 
 
 @task(
@@ -248,7 +251,7 @@ def report(context: Context, run: str, results: str | None = None) -> None:
 
     Example: invoke report latest
     """
-    from pibed import report
+    from pibed.commands import report
 
     report.report(run, results)
 
@@ -273,9 +276,9 @@ def compare(
 
     Example: invoke compare latest pi
     """
-    from pibed import comparing
+    from pibed.commands import compare
 
-    comparing.compare(first, second, results, fail_on_regression)
+    compare.compare(first, second, results, fail_on_regression)
 
 
 @task(
@@ -290,7 +293,7 @@ def pack(context: Context, run: str, output: str | None = None) -> None:
 
     Example: invoke pack latest
     """
-    from pibed import pack
+    from pibed.commands import pack
 
     pack.pack(run, output)
 
@@ -317,10 +320,11 @@ def verify(
     Example: invoke verify --results latest
     Example: invoke verify --build --builder buildroot
     """
-    from pibed import verifying
+    from pibed.commands import verify
+    from pibed.commands.verify import VerifyOptions
 
-    verifying.verify(
-        verifying.VerifyOptions(
+    verify.verify(
+        VerifyOptions(
             results=results,
             build=build,
             builder=builder,
@@ -365,10 +369,11 @@ def boot(
     Example: invoke boot --demand-paging 0 --cmd 'dense_mm 64'
     Example: invoke boot --builder buildroot
     """
-    from pibed import actions
+    from pibed.commands import boot
+    from pibed.commands.boot import BootOptions
 
-    status = actions.boot(
-        actions.BootOptions(
+    status = boot.boot(
+        BootOptions(
             machine=machine,
             kernel=kernel,
             experiment=experiment,
@@ -421,10 +426,11 @@ def ktest(
     Example: invoke ktest --kernel 6.12 --debug
     Example: invoke ktest --tests fork,mmap --builder buildroot
     """
-    from pibed import testing
+    from pibed.commands import ktest
+    from pibed.commands.ktest import KtestOptions
 
-    testing.ktest(
-        testing.KtestOptions(
+    ktest.ktest(
+        KtestOptions(
             machine=machine,
             suite=suite,
             kernel=kernel,
@@ -466,7 +472,8 @@ def legal(
     Example: invoke legal --output ~/pibed-legal
     Example: invoke legal --builder buildroot --output ~/pibed-legal
     """
-    from pibed import builders, legal
+    from pibed.build import builders
+    from pibed.commands import legal
 
     chosen = builders.choose(builder, toolchain, buildroot_dir)
     legal.legal(machine, experiment, kernel, output, chosen)
@@ -479,9 +486,9 @@ def clean(context: Context, everything: bool = False) -> None:
 
     Example: invoke clean
     """
-    from pibed import actions
+    from pibed.commands import clean
 
-    actions.clean(everything)
+    clean.clean(everything)
 
 
 @task(help={"live": "run the live tests too, which boot the guest (the default)"})
@@ -491,6 +498,6 @@ def test(context: Context, live: bool = True) -> None:
 
     Example: invoke test --no-live
     """
-    from pibed import testing
+    from pibed.commands import test
 
-    testing.test(live)
+    test.test(live)

@@ -22,12 +22,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pibed import actions, config, guest, manifest, plan, plots, qemu, results
-from pibed.observations import observe
-from pibed.samples import Number, Sample
-from pibed.store import cache_folder
+from pibed import plots
+from pibed.base import places
+from pibed.commands import build
+from pibed.guest import guest, qemu
+from pibed.guest.guest import Guest, Launch
+from pibed.guest.qemu import Logs
+from pibed.measure import record
+from pibed.model import plan
+from pibed.model.experiment import load_experiment
+from pibed.model.machine import load_machine
+from pibed.model.plan import Round
+from pibed.model.samples import Number, Sample
+from pibed.plots.all import FORMATS
+from pibed.runs.folder import RunFolder
+from pibed.stats.observations import observe
 
-ROOT = config.checkout()
+ROOT = places.checkout()
 CORES = len(os.sched_getaffinity(0))
 
 
@@ -68,7 +79,7 @@ def bench_list() -> None:
 
 def bench_build() -> None:
     """From nothing but the downloads; then with nothing to do; then after an edit of the module."""
-    downloads = cache_folder() / "downloads"
+    downloads = places.cache() / "downloads"
     with tempfile.TemporaryDirectory(prefix="pibed-bench-", dir="/var/tmp") as name:
         bare, ours = Path(name) / "bare", Path(name) / "ours"
         script = [ROOT / "bench" / "bare-build.sh", downloads, ROOT, bare]
@@ -96,15 +107,13 @@ def bench_build() -> None:
         print(f"after an edit of the module: median {statistics.median(edits):.2f} s")
 
 
-def prepared() -> guest.Launch:
-    machine = config.load_machine("pi2")
-    images = actions.make_images(machine, config.load_experiment("paging"))
-    return guest.Launch(machine, images, "virtual", seed=1)
+def prepared() -> Launch:
+    machine = load_machine("pi2")
+    images = build.make_images(machine, load_experiment("paging"))
+    return Launch(machine, images, "virtual", seed=1)
 
 
-def bare_boot(
-    launch: guest.Launch, text: str, folder: Path
-) -> tuple[subprocess.Popen[bytes], Path]:
+def bare_boot(launch: Launch, text: str, folder: Path) -> tuple[subprocess.Popen[bytes], Path]:
     argv = qemu.arguments(
         launch.machine,
         launch.clock,
@@ -133,7 +142,7 @@ def bench_boot() -> None:
             process.communicate()
         with tempfile.TemporaryDirectory() as name:
             start = time.monotonic()
-            with guest.Guest(launch, qemu.Logs.below(Path(name)), []) as booted:
+            with Guest(launch, Logs.below(Path(name)), []) as booted:
                 ours.append(time.monotonic() - start)
                 booted.finish()
     print(f"bare QEMU to the first marker: median {statistics.median(bare):.3f} s")
@@ -145,14 +154,14 @@ def bench_boot() -> None:
 def bench_sweep() -> None:
     """The default sweep, and the same boots by bare QEMU from the same plans, as many at once."""
     launch = prepared()
-    rounds = plan.rounds(config.load_experiment("paging"))
+    rounds = plan.rounds(load_experiment("paging"))
     with tempfile.TemporaryDirectory(prefix="pibed-bench-") as name:
         wall, cpu = measured(lambda: inv("sweep", "--results", name))
         plans = [path.read_text() for path in sorted(Path(name).glob("2*/boots/*/plan"))]
 
-    def run(job: tuple[str, plan.Round]) -> None:
+    def run(job: tuple[str, Round]) -> None:
         text, each = job
-        seeded = guest.Launch(launch.machine, launch.images, launch.clock, each.seed)
+        seeded = Launch(launch.machine, launch.images, launch.clock, each.seed)
         with tempfile.TemporaryDirectory() as folder:
             bare_boot(seeded, text, Path(folder))[0].communicate()
 
@@ -193,7 +202,7 @@ def bench_memory() -> None:
 
 def bench_report() -> None:
     """`./inv report` of 10,000 made-up samples beside matplotlib's drawing of its figures alone."""
-    study = config.load_experiment("paging", {"rounds": 10_000 // 8})
+    study = load_experiment("paging", {"rounds": 10_000 // 8})
     rng = random.Random(1)
     samples = []
     for round_, (order, cell) in itertools.product(
@@ -203,16 +212,16 @@ def bench_report() -> None:
         metrics |= {"mmap_us": 60 + rng.randrange(10), "multiply_us": order * 1000 + round_ % 97}
         samples.append(Sample(study.name, round_, order, "ok", cell.as_dict(), metrics))
     with tempfile.TemporaryDirectory(prefix="pibed-bench-") as name:
-        machine = config.load_machine("pi2")
-        images = actions.make_images(machine, study)
-        run = results.Run(Path(name), study)
+        machine = load_machine("pi2")
+        images = build.make_images(machine, study)
+        run = RunFolder(Path(name), study)
         run.write_samples(samples)
-        begun = manifest.begun(machine, study, 1, images, "QEMU")
-        run.write_manifest(manifest.ended(begun, run.folder / "samples.csv", samples, (), (), True))
+        begun = record.begun(machine, study, 1, images, "QEMU")
+        run.write_manifest(record.ended(begun, run.folder / "samples.csv", samples, (), (), True))
         whole = measured(lambda: inv("report", name))[0]
         drawn = plots.draw(observe(study, samples))
         began = time.monotonic()
-        for plot, form in itertools.product(drawn, plots.FORMATS):
+        for plot, form in itertools.product(drawn, FORMATS):
             plot.render(form)
         bare = time.monotonic() - began
     print(f"report of 10,000 samples: {whole:.1f} s; rendering its plots alone {bare:.1f} s")

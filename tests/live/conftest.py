@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pibed import actions, config
-from pibed.build import Images
-from pibed.config import Experiment, Machine
+from pibed.base import places
+from pibed.build.images import Images
+from pibed.commands import build
+from pibed.model.experiment import Experiment, load_experiment
+from pibed.model.machine import Machine, load_machine
 
 from .reliability import Table
 
@@ -32,24 +34,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def reliability(pytestconfig: pytest.Config) -> Iterator[Table]:
     """The documented table of faults, to be checked, or written if it was asked for."""
     given = pytestconfig.getoption("--reliability", None)
-    table = Table(given or config.checkout() / "docs" / "reliability.md", given is not None)
+    table = Table(given or places.checkout() / "docs" / "reliability.md", given is not None)
     yield table
     table.close()
 
 
 @pytest.fixture(scope="session")
 def machine() -> Machine:
-    return config.load_machine("pi2")
+    return load_machine("pi2")
 
 
 @pytest.fixture(scope="session")
 def experiment() -> Experiment:
-    return config.load_experiment("paging")
+    return load_experiment("paging")
 
 
 @pytest.fixture(scope="session")
 def images(machine: Machine, experiment: Experiment) -> Images:
-    return actions.make_images(machine, experiment)
+    return build.make_images(machine, experiment)
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def invoke(images: Images) -> Run:
 
     def run(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [config.checkout() / "inv", *arguments],
+            [places.checkout() / "inv", *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -8,12 +8,16 @@ import subprocess
 import time
 from pathlib import Path
 
-from pibed import actions, config, sweep
-from pibed.config import Experiment, Machine
-from pibed.errors import GuestError
-from pibed.plan import Visit
-from pibed.results import Run as RunFolder
-from pibed.samples import Sample
+from pibed.base import places
+from pibed.base.errors import GuestError
+from pibed.commands import build
+from pibed.measure import rounds
+from pibed.measure.rounds import Testbed
+from pibed.model.experiment import Experiment
+from pibed.model.machine import Machine
+from pibed.model.plan import Visit
+from pibed.model.samples import Sample
+from pibed.runs.folder import RunFolder
 
 
 class Silent:
@@ -29,13 +33,13 @@ def measure(
     machine: Machine, experiment: Experiment, results: Path, observer: Silent | None = None
 ) -> tuple[list[Sample], list[str]]:
     """Samples and problems of an experiment, with the virtual clock and one boot at a time."""
-    images = actions.make_images(machine, experiment)
+    images = build.make_images(machine, experiment)
     now = datetime.datetime.now(datetime.UTC)
     run = RunFolder.create(results, experiment, experiment.name, now)
     samples: list[Sample] = []
     problems: list[str] = []
-    setup = sweep.Setup(machine, images, experiment, "virtual")
-    sweep.sweep(setup, run, 1, observer or Silent(), samples, problems)
+    setup = Testbed(machine, images, experiment, "virtual")
+    rounds.measure_rounds(setup, run, 1, observer or Silent(), samples, problems)
     return samples, problems
 
 
@@ -48,13 +52,13 @@ def only_run(results: Path) -> Path:
 def copy_of_checkout(folder: Path) -> Path:
     """Without what was made in it."""
     ignored = shutil.ignore_patterns(".*", "__pycache__", "results", "legal")
-    shutil.copytree(config.checkout(), folder, ignore=ignored)
+    shutil.copytree(places.checkout(), folder, ignore=ignored)
     return folder
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [config.checkout() / "inv", *arguments],
+        [places.checkout() / "inv", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from pibed import config
+from pibed.base import places
 
 from .conftest import Run
 from .helpers import start
@@ -112,7 +112,7 @@ def test_no_terminal_no_shell(invoke: Run) -> None:
 @pytest.mark.parametrize("leave", ["exit", "poweroff -f", "\x1d"])
 def test_shell_on_a_terminal(images: object, leave: str) -> None:
     child = pexpect.spawn(
-        str(config.checkout() / "inv"), ["boot", "--demand-paging", "0"],
+        str(places.checkout() / "inv"), ["boot", "--demand-paging", "0"],
         timeout=60, dimensions=(31, 97), encoding="utf-8",
     )  # fmt: skip
     try:

@@ -21,10 +21,19 @@ from typing import Any
 
 import pytest
 
-from pibed import config, kconfig, lock, manifest, payload, recipe, ui, upstream
-from pibed.build import Workbench
-from pibed.store import Store, cache_folder, digest_file
-from pibed.upstream import Tree
+from pibed.base import places, terminal
+from pibed.base.files import digest_file
+from pibed.build import kconfig, payload
+from pibed.build.buildroot import recipe
+from pibed.build.buildroot import tree as upstream
+from pibed.build.buildroot.tree import Tree
+from pibed.build.making import Workbench
+from pibed.build.progress import BuildProgress
+from pibed.build.sources import lock
+from pibed.build.store import Store
+from pibed.model.experiment import load_experiment
+from pibed.model.machine import load_machine
+from pibed.runs import manifest
 from tests import disk
 
 from .helpers import copy_of_checkout, only_run
@@ -77,7 +86,7 @@ def tree() -> Tree:
     known = lock.load()
     assert known is not None
     assert known.buildroot is not None
-    bench = Workbench(Store(cache_folder() / "steps"), ui.BuildProgress(ui.stderr(), False), 1)
+    bench = Workbench(Store(places.cache() / "steps"), BuildProgress(terminal.stderr(), False), 1)
     return upstream.fetch(bench, known.buildroot, os.environ["PIBED_BUILDROOT"])
 
 
@@ -85,14 +94,14 @@ def tree() -> Tree:
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A cache folder with the downloads, on a file system that a build does not fit into."""
     with disk.small(tmp_path / "small", "900m") as folder:
-        shutil.copytree(cache_folder() / "downloads", folder / "downloads", ignore=_other_kernels)
+        shutil.copytree(places.cache() / "downloads", folder / "downloads", ignore=_other_kernels)
         yield folder
 
 
 def _other_kernels(folder: str, names: list[str]) -> list[str]:
-    if Path(folder) != cache_folder() / "downloads":
+    if Path(folder) != places.cache() / "downloads":
         return []
-    ours = f"linux-source-{config.load_machine('pi2').kernel.version}"
+    ours = f"linux-source-{load_machine('pi2').kernel.version}"
     return [name for name in names if name.startswith("linux-source-") and name != ours]
 
 
@@ -226,7 +235,7 @@ def test_repository_that_cannot_be_reached(in_copy: Invoke, small_disk: Path) ->
 
 def test_source_that_cannot_be_downloaded(in_copy: Invoke, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    shutil.copytree(cache_folder() / "downloads", cache / "downloads", ignore=_other_kernels)
+    shutil.copytree(places.cache() / "downloads", cache / "downloads", ignore=_other_kernels)
     nowhere = "http://localhost:1"
     done = in_copy(
         *("build", "--builder", "buildroot", "--toolchain", "bootlin"),
@@ -278,10 +287,10 @@ class Configured:
 
 
 def configured(toolchain: str, tree: Tree, folder: Path) -> Configured:
-    machine = config.load_machine("pi2")
-    root = config.checkout()
+    machine = load_machine("pi2")
+    root = places.checkout()
     chosen = recipe.internal(root, machine) if toolchain == "internal" else {}
-    paging = payload.of_experiment(config.load_experiment("paging"))
+    paging = payload.of_experiment(load_experiment("paging"))
     place = {"BR2_LINUX_KERNEL_CUSTOM_TARBALL_LOCATION": '"file:///sources/linux.tar.xz"'}
     wanted = folder / "wanted.config"
     wanted.write_text(recipe.text(recipe.requests(root, machine, paging, chosen) | place))
@@ -308,7 +317,7 @@ def test_configuration_with_a_toolchain_from_the_network(
 def test_all_sources_would_be_fetched_with_bootlins_toolchain(tree: Tree, tmp_path: Path) -> None:
     made = configured("bootlin", tree, tmp_path)
     dry = made.run("--dry-run", "source")
-    ours = {path.name for path in (config.checkout() / "buildroot" / "package").iterdir()}
+    ours = {path.name for path in (places.checkout() / "buildroot" / "package").iterdir()}
     sources = {
         each["source"]
         for name, known in made.packages().items()
@@ -324,7 +333,7 @@ def test_external_tree_is_as_buildroot_wants_it(tree: Tree) -> None:
     python = "/usr/bin/python3"
     if subprocess.run([python, "-c", "import magic"], capture_output=True, check=False).returncode:
         pytest.skip("Buildroot's check-package needs python3-magic")
-    folder = config.checkout() / "buildroot"
+    folder = places.checkout() / "buildroot"
     files = [str(path) for path in folder.rglob("*") if path.is_file()]
     done = subprocess.run(
         [python, str(tree.path / "utils" / "check-package"), "--br2-external", *files],

@@ -6,27 +6,31 @@ from pathlib import Path
 
 import pytest
 
-from pibed import actions, arguments, payload, testing, trace
-from pibed.agent import Command
-from pibed.build import Images
-from pibed.config import Machine, checkout
-from pibed.console import trace_in
-from pibed.errors import GuestError
-from pibed.guest import Guest, KernelHang, KernelOops, KernelWarning, Launch
-from pibed.payload import Payload
-from pibed.qemu import Logs
-from pibed.suite import load_suite
+from pibed.base import places
+from pibed.base.errors import GuestError
+from pibed.build import payload
+from pibed.build.images import Images
+from pibed.build.payload import Payload
+from pibed.commands import arguments, build
+from pibed.commands.test import DEBUG_SERIES
+from pibed.guest import trace
+from pibed.guest.console import trace_in
+from pibed.guest.guest import Guest, KernelHang, KernelOops, KernelWarning, Launch
+from pibed.guest.qemu import Logs
+from pibed.model.machine import Machine
+from pibed.model.protocol import Command
+from pibed.model.suite import load_suite
 
 NAME = "debug_errors"
 
 
 @pytest.fixture(scope="module")
 def debug() -> tuple[Machine, Images]:
-    machine = arguments.machine("pi2", testing.DEBUG_SERIES).with_debug_kernel()
+    machine = arguments.machine("pi2", DEBUG_SERIES).with_debug_kernel()
     programs = payload.of_suite(load_suite("paging"))
-    folder = checkout() / "tests" / "fixtures" / "modules" / NAME
+    folder = places.checkout() / "tests" / "fixtures" / "modules" / NAME
     with_errors = Payload(folder, NAME, programs.programs[:1], programs.cflags, "usr/bin", "", "")
-    return machine, actions.make_payload_images(machine, with_errors)
+    return machine, build.make_payload_images(machine, with_errors)
 
 
 @pytest.mark.parametrize(

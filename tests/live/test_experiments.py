@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pibed import config
-from pibed.balance import balances
-from pibed.config import Machine
-from pibed.growth import changes
-from pibed.observations import observe
+from pibed.model.experiment import load_experiment
+from pibed.model.machine import Machine
+from pibed.stats.balance import balances
+from pibed.stats.growth import changes
+from pibed.stats.observations import observe
 
 from .helpers import measure, only_run
 
 
 def test_touched_pages_and_the_balance_of_the_modes(machine: Machine, tmp_path: Path) -> None:
-    study = config.load_experiment(
+    study = load_experiment(
         "balance",
         {
             "rounds": 2,
@@ -39,7 +39,7 @@ def test_touched_pages_and_the_balance_of_the_modes(machine: Machine, tmp_path: 
 
 
 def test_what_the_log_line_costs(machine: Machine, tmp_path: Path) -> None:
-    study = config.load_experiment("logging", {"rounds": 2, "parameters.size.values": [128]})
+    study = load_experiment("logging", {"rounds": 2, "parameters.size.values": [128]})
     found, problems = measure(machine, study, tmp_path)
     assert problems == []
     assert {sample.status for sample in found} == {"ok"}

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from pibed import config
-from pibed.config import Experiment, Machine
-from pibed.plan import Visit
-from pibed.samples import Sample, Status
+from pibed.model.experiment import Experiment, load_experiment
+from pibed.model.machine import Machine
+from pibed.model.plan import Visit
+from pibed.model.samples import Sample, Status
 from tests import disk
 
 from .conftest import qemus
@@ -57,7 +57,7 @@ def in_workload(name: str, command: str, status: Status, **more: object) -> Faul
 
 
 def host_s(guest_s: float) -> float:
-    """The host's deadline for a command, see pibed/guest.py."""
+    """The host's deadline for a command, see pibed/guest/guest.py."""
     return guest_s * 5 + 30
 
 
@@ -198,7 +198,7 @@ def experiment(fault: Fault, middle: int) -> Experiment:
                 "loaded": {"title": "loaded with", "unit": "", "pattern": r"\n(\d+)"},
             },
         }
-    return config.load_experiment("paging", overrides)
+    return load_experiment("paging", overrides)
 
 
 class Watch(Silent):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pibed.build import Images
-from pibed.initramfs import CharDevice, Entry, File, Link, write_archive
+from pibed.build.images import Images
+from pibed.build.initramfs import CharDevice, Entry, File, Link, write_archive
 
 
 def test_bytes_do_not_depend_on_when_the_sources_were_written(

@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from pibed import actions, arguments, config, ktest, payload, vermagic
-from pibed.build import Images
-from pibed.config import Machine
-from pibed.errors import BuildError
-from pibed.ktest import Outcome
-from pibed.suite import load_suite
-from pibed.testing import DEBUG_SERIES
+from pibed.base.errors import BuildError
+from pibed.build import payload, vermagic
+from pibed.build.images import Images
+from pibed.commands import arguments, build
+from pibed.commands.test import DEBUG_SERIES
+from pibed.ktest import runner
+from pibed.ktest.runner import CaseOutcome, TestRun
+from pibed.model.experiment import load_experiment
+from pibed.model.machine import Machine
+from pibed.model.suite import load_suite
 from tests.live.conftest import Run
 from tests.live.helpers import start
 
@@ -49,7 +52,7 @@ class Quiet:
     def began(self, mode: str, case: str) -> None:
         pass
 
-    def ended(self, outcome: Outcome) -> None:
+    def ended(self, outcome: CaseOutcome) -> None:
         pass
 
 
@@ -237,18 +240,18 @@ def wrong_images(machine: Machine, wrong: Wrong, folder: Path) -> Images:
         assert text.count(old) == 1, f"{wrong.name}: {text.count(old)} times in the source: {old}"
         text = text.replace(old, new)
     source.write_text(text, encoding="utf-8")
-    return actions.make_payload_images(machine, replace(suite, module_folder=copy))
+    return build.make_payload_images(machine, replace(suite, module_folder=copy))
 
 
 def run_tests(
     machine: Machine, images: Images, mode: str, patterns: tuple[str, ...], folder: Path
-) -> dict[str, Outcome]:
+) -> dict[str, CaseOutcome]:
     """What became of the cases that match, in one mode."""
     suite = load_suite("paging")
     suite = suite.model_copy(update={"modes": {mode: suite.modes[mode]}})
-    outcomes: list[Outcome] = []
-    setup = ktest.Setup(machine, images, suite, patterns, seed=1, stress_s=5, folder=folder)
-    ktest.ktest(setup, 1, Quiet(), outcomes)
+    outcomes: list[CaseOutcome] = []
+    setup = TestRun(machine, images, suite, patterns, seed=1, stress_s=5, folder=folder)
+    runner.run_suite(setup, 1, Quiet(), outcomes)
     return {outcome.case: outcome for outcome in outcomes}
 
 
@@ -266,7 +269,7 @@ def test_wrong_module_is_caught(tmp_path: Path, wrong: Wrong) -> None:
 
 def test_module_of_another_kernel_is_refused_before_boot(images: Images) -> None:
     other = arguments.machine("pi2", "6.12")
-    newer = actions.make_images(other, config.load_experiment("paging"))
+    newer = build.make_images(other, load_experiment("paging"))
     boot = images.kernel.parent
     release = (images.kernel_build / "include" / "config" / "kernel.release").read_text().strip()
     vermagic.check(images.module, boot / "Image", release)

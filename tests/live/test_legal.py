@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pibed import lock
-from pibed.build import Images
-from pibed.store import digest_file
+from pibed.base.files import digest_file
+from pibed.build.images import Images
+from pibed.build.sources import lock
 from tests import disk
 
 from .conftest import Run

@@ -19,8 +19,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from pibed.build import Images
-from pibed.verifying import compare_runs
+from pibed.build.images import Images
+from pibed.commands.verify import compare_runs
 
 from .conftest import Run, qemus
 from .helpers import copy_of_checkout, only_run, start, wait_for_samples

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pibed import config, lock
-from pibed.config import Experiment, Machine
-from pibed.store import digest_file
+from pibed.base.files import digest_file
+from pibed.build.sources import lock
+from pibed.model.experiment import Experiment, load_experiment
+from pibed.model.machine import Machine
 
 from .conftest import Run
 from .helpers import measure, only_run, start, wait_for_samples
@@ -267,7 +268,7 @@ def test_module_that_kills_the_kernel_at_unload(machine: Machine, tmp_path: Path
 
 def test_no_cell_is_measured_in_another_ones_mode(machine: Machine, tmp_path: Path) -> None:
     """A module that cannot be unloaded, since something holds its device, ends the boot."""
-    experiment = config.load_experiment(
+    experiment = load_experiment(
         "paging",
         {
             "rounds": 1,

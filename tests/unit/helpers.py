@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pibed import config, manifest
-from pibed.build import Images
-from pibed.config import Experiment
-from pibed.lock import Comparison
-from pibed.results import Run
-from pibed.samples import Number, Sample
+from pibed.build.images import Images
+from pibed.build.sources.lock import Standing
+from pibed.measure import record
+from pibed.model.experiment import Experiment
+from pibed.model.machine import Clock, load_machine
+from pibed.model.samples import Number, Sample
+from pibed.runs.folder import RunFolder
 
 BUILDROOT: dict[str, Any] = {
     "name": "buildroot",
@@ -104,7 +105,7 @@ def images_of(image: Path, differs: tuple[str, ...] = ()) -> Images:
         kernel_build=image,
         variables=(),
         sources={"busybox": {"version": "1.35", "files": {}}},
-        lock=Comparison("0" * 64, differs),
+        lock=Standing("0" * 64, differs),
         tools={"gcc": "gcc 12"},
         steps=(),
         builder={"name": "debian"},
@@ -117,7 +118,7 @@ def archived(
     study: Experiment,
     samples: Sequence[Sample],
     *,
-    clock: config.Clock = "virtual",
+    clock: Clock = "virtual",
     finished: bool = True,
     differs: tuple[str, ...] = (),
     problems: Sequence[str] = (),
@@ -131,13 +132,13 @@ def archived(
     image = folder.parent / "image"
     image.write_text("none")
     images = images_of(image, differs)
-    machine = config.load_machine("pi2").model_copy(update={"clock": clock})
-    run = Run(folder, study)
-    before = manifest.begun(machine, study, 2, images, "QEMU 7.2")
+    machine = load_machine("pi2").model_copy(update={"clock": clock})
+    run = RunFolder(folder, study)
+    before = record.begun(machine, study, 2, images, "QEMU 7.2")
     before["git"] = {"commit": "c" * 40, "modified": False}
     before["host"] |= {"system": "Linux", "processor": "P", "load_average": {"begin": 1.0}}
     run.write_samples(list(samples))
-    content = manifest.ended(before, folder / "samples.csv", samples, problems, (), finished)
+    content = record.ended(before, folder / "samples.csv", samples, problems, (), finished)
     content["host"]["load_average"]["end"] = None
     run.write_manifest(content | dict(made or {}))
     return folder

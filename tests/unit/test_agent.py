@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from pibed.agent import Agent, Command, LineClosed, LineTimeout, ProtocolError, Result, Stuck
-from pibed.errors import GuestError
+from pibed.base.errors import GuestError
+from pibed.guest.line import Agent, LineClosed, LineTimeout, ProtocolError, Stuck
+from pibed.model.protocol import Command, Result
 from tests.unit.helpers import ROOT
 
 RUN = Command("1.run", 5, "work 64")

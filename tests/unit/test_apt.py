@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pibed import apt
-from pibed.apt import Archive, Downloads, Kind, NotLockedError
-from pibed.errors import BuildError, HostError
-from pibed.lock import Policy, Source
-from pibed.store import digest_file
+from pibed.base.errors import BuildError, HostError
+from pibed.base.files import digest_file
+from pibed.build.sources import apt
+from pibed.build.sources.apt import Downloads, Kind, NotLockedError, SourcePackage
+from pibed.build.sources.lock import Policy, Source
 
 NAMES: dict[Kind, str] = {"binary": "linux-source-9.9", "source": "busybox"}
 KINDS = pytest.mark.parametrize("kind", NAMES)
@@ -108,7 +108,7 @@ def root(tmp_path: Path) -> Path:
 
 def fetch(
     root: Path, kind: Kind, wanted: Source | None = None, policy: Policy | None = None
-) -> Archive:
+) -> SourcePackage:
     locked = {} if wanted is None else {NAMES[kind]: wanted}
     return Downloads(root, locked, policy or Policy()).fetch(NAMES[kind], kind)
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pibed.balance import Balance, balances, crossings
-from pibed.config import Experiment
-from pibed.observations import observe
-from pibed.samples import Number
+from pibed.model.experiment import Experiment
+from pibed.model.samples import Number
+from pibed.stats.balance import Balance, balances, crossings
+from pibed.stats.observations import observe
 from tests.unit.helpers import experiment, measured
 
 SHARES = [0, 250, 500, 750, 1000]

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from pibed import __version__, bom, components
-from pibed.apt import Archive
-from pibed.components import Component
-from pibed.lock import Source
-from pibed.store import digest_file
+from pibed import __version__
+from pibed.base.files import digest_file
+from pibed.build import materials
+from pibed.build.materials import Component
+from pibed.build.sources.apt import SourcePackage
+from pibed.build.sources.lock import Source
 
 COMPONENTS = [
     Component("gcc", "12", "GPL-3.0-or-later", "host"),
@@ -33,7 +34,7 @@ def images(tmp_path: Path) -> dict[str, Path]:
 def test_components_of_the_images_come_first_and_the_images_depend_on_them(
     images: dict[str, Path],
 ) -> None:
-    made = bom.document("pi2", COMPONENTS, images)
+    made = materials.document("pi2", COMPONENTS, images)
     assert [each["bom-ref"] for each in made["components"]] == [
         "target:busybox",
         "target:libc",
@@ -94,16 +95,16 @@ def test_components_of_the_images_come_first_and_the_images_depend_on_them(
     ],
 )
 def test_licences_are_in_the_words_of_spdx(stated: str, expected: list[dict[str, Any]]) -> None:
-    assert bom.licences(stated) == expected
+    assert materials.licences(stated) == expected
 
 
 def test_the_same_images_have_the_same_document_and_others_another(
     images: dict[str, Path],
 ) -> None:
-    first = bom.document("pi2", COMPONENTS, images)
-    assert json.dumps(first) == json.dumps(bom.document("pi2", COMPONENTS[::-1], images))
+    first = materials.document("pi2", COMPONENTS, images)
+    assert json.dumps(first) == json.dumps(materials.document("pi2", COMPONENTS[::-1], images))
     images["kernel"].write_text("other")
-    assert bom.document("pi2", COMPONENTS, images)["serialNumber"] != first["serialNumber"]
+    assert materials.document("pi2", COMPONENTS, images)["serialNumber"] != first["serialNumber"]
 
 
 def test_sources_and_licences_are_laid_out_with_a_table(tmp_path: Path) -> None:
@@ -111,10 +112,12 @@ def test_sources_and_licences_are_laid_out_with_a_table(tmp_path: Path) -> None:
     downloads.mkdir()
     folder.mkdir()
     (downloads / "linux.tar").write_text("sources")
-    archive = Archive("linux", Source(version="6.1.1", files={"linux.tar": "ab" * 32}), downloads)
+    archive = SourcePackage(
+        "linux", Source(version="6.1.1", files={"linux.tar": "ab" * 32}), downloads
+    )
     licence = tmp_path / "COPYING"
     licence.write_text("GPL")
-    bom.collect([archive], COMPONENTS, {"linux": licence}, folder)
+    materials.collect([archive], COMPONENTS, {"linux": licence}, folder)
     assert (folder / "sources" / "linux" / "linux.tar").read_text() == "sources"
     assert (folder / "licenses" / "linux" / "COPYING").read_text() == "GPL"
     tables = {}
@@ -160,11 +163,11 @@ def of_buildroot(libc: str) -> dict[str, Component]:
         for name, (kind, version, licence) in PACKAGES.items()
     }
     archives = [
-        Archive(name, Source(version=version, files={f"{name}.tar": "ab" * 32}), Path())
+        SourcePackage(name, Source(version=version, files={f"{name}.tar": "ab" * 32}), Path())
         for name, version in (("linux-source-6.1", "6.1.192-2"), ("busybox", "1.35.0-4"))
     ]
     tools = TOOLS | {"libc.a": f"{libc}SHA-256 {'cd' * 32}"}
-    found = components.of_buildroot("2025.02.16", packages, OVERRIDES, archives, tools)
+    found = materials.of_buildroot("2025.02.16", packages, OVERRIDES, archives, tools)
     return {each.name: each for each in found}
 
 
@@ -189,8 +192,8 @@ def test_buildroot_its_packages_and_what_stands_in_for_them(images: dict[str, Pa
     assert found["linux"].files == {"linux-source-6.1.tar": "ab" * 32}
     assert found["host-tar"].note == OVERRIDES["host-tar"]
     assert (found["libc"].note, found["libc"].digest) == (GLIBC, "cd" * 32)
-    assert bom.licences(found["kmod-paging"].licence) == bom.licences("GPL-2.0-only")
-    whole = bom.document("pi2", list(found.values()), images)
+    assert materials.licences(found["kmod-paging"].licence) == materials.licences("GPL-2.0-only")
+    whole = materials.document("pi2", list(found.values()), images)
     references = [each["bom-ref"] for each in whole["components"]]
     assert len(references) == len(set(references)) == len(found)
     assert set(whole["dependencies"][0]["dependsOn"]) <= set(references)

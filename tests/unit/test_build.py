@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pibed import build, config, payload, ui
-from pibed.store import Output, Step, Store
-from pibed.toolchain import Toolchain
+from pibed.base import terminal
+from pibed.build import debian, payload
+from pibed.build.progress import BuildProgress
+from pibed.build.store import Output, Step, Store
+from pibed.build.toolchain import Toolchain
+from pibed.model.experiment import load_experiment
+from pibed.model.machine import load_machine
 
 
 class Recorder(Store):
@@ -31,20 +35,20 @@ TOOLS = Toolchain({"gcc": "12.2.0", "cross-gcc": "12.2.0"}, "libc 2.36", "QEMU 7
 @pytest.fixture
 def steps(tmp_path: Path) -> Callable[[Toolchain], dict[str, Step]]:
     """The steps that run tools, by name, as they are with a toolchain."""
-    machine = config.load_machine("pi2")
+    machine = load_machine("pi2")
     dts = tmp_path / "arch" / "arm" / "boot" / "dts"
     dts.mkdir(parents=True)
     (dts / f"{machine.kernel.device_tree}.dts").touch()
     source = Output(Step("source", {}, expected_s=1), tmp_path, cached=True, seconds=0.0)
-    paging = payload.of_experiment(config.load_experiment("paging"))
+    paging = payload.of_experiment(load_experiment("paging"))
 
     def with_tools(tools: Toolchain) -> dict[str, Step]:
-        progress = ui.BuildProgress(ui.stderr(), show_cached=False)
-        builder = build._Builder(Recorder(tmp_path), progress, 1, machine, tools)
+        progress = BuildProgress(terminal.stderr(), show_cached=False)
+        builder = debian._Builder(Recorder(tmp_path), progress, 1, machine, tools)
         outputs = (
-            build._kernel(builder, source),
-            build._busybox(builder, source),
-            build._programs(builder, paging),
+            debian._kernel(builder, source),
+            debian._busybox(builder, source),
+            debian._programs(builder, paging),
         )
         return {output.step.name: output.step for output in outputs}
 

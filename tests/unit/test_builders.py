@@ -9,10 +9,16 @@ from typing import Any
 
 import pytest
 
-from pibed import builders, config, lock, measuring, verifying
-from pibed.builders import Buildroot, Debian, Made
-from pibed.errors import UsageError
-from pibed.lock import DEFAULT_POLICY, Lock, Pin
+from pibed.base.errors import UsageError
+from pibed.build import builders
+from pibed.build.builders import Buildroot, Debian
+from pibed.build.sources import lock
+from pibed.build.sources.lock import DEFAULT_POLICY, Lock, Pin
+from pibed.commands import sweep, verify
+from pibed.commands.sweep import SweepOptions
+from pibed.commands.verify import VerifyOptions
+from pibed.model.builder import BEFORE_BUILDROOT, Made
+from pibed.model.machine import load_machine
 from tests.unit.helpers import BUILDROOT, archived, experiment, measured
 
 
@@ -77,7 +83,7 @@ def pin() -> Pin:
 
 
 def test_builder_of_a_manifest(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert builders.recorded(builders.BEFORE_BUILDROOT) == Debian()
+    assert builders.recorded(BEFORE_BUILDROOT) == Debian()
     made = of_buildroot()
     # Where it is fetched from is this host's affair, what is built is the run's.
     monkeypatch.setenv("PIBED_BUILDROOT", "/elsewhere")
@@ -145,11 +151,11 @@ def test_folder_of_the_locked_commit_is_needed_no_more(
 
 
 REPEATED: dict[str, Callable[[Path], None]] = {
-    "rerun": lambda run: measuring.rerun(
+    "rerun": lambda run: sweep.rerun(
         run / "manifest.json", None, None, str(run.parent / "again"), DEFAULT_POLICY
     ),
-    "resume": lambda run: measuring.sweep(measuring.SweepOptions(resume=str(run))),
-    "verify": lambda run: verifying.verify(verifying.VerifyOptions(results=str(run))),
+    "resume": lambda run: sweep.sweep(SweepOptions(resume=str(run))),
+    "verify": lambda run: verify.verify(VerifyOptions(results=str(run))),
 }
 
 
@@ -169,7 +175,7 @@ def test_run_of_a_folder_that_is_gone_cannot_be_repeated(
 
 
 def test_cross_compiler_is_needed_for_the_toolchain_distro_alone() -> None:
-    machine = config.load_machine("pi2")
+    machine = load_machine("pi2")
     names = {}
     for toolchain in ("bootlin", "distro"):
         needed = builders.choose("buildroot", toolchain, None).prerequisites(machine)

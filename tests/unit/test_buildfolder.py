@@ -16,13 +16,19 @@ from pathlib import Path
 
 import pytest
 
-from pibed import buildfolder, config, payload, recipe, snapshot, ui
-from pibed.build import Workbench
-from pibed.buildfolder import BuildFolder, Compiler
-from pibed.errors import HostError
-from pibed.process import clean_environment
-from pibed.store import Output, Step, Store
-from pibed.upstream import Tree
+from pibed.base import places, terminal
+from pibed.base.errors import HostError
+from pibed.base.process import clean_environment
+from pibed.build import payload
+from pibed.build.buildroot import folder, recipe, snapshot
+from pibed.build.buildroot.folder import BuildFolder, Compiler
+from pibed.build.buildroot.tree import Tree
+from pibed.build.making import Workbench
+from pibed.build.progress import BuildProgress
+from pibed.build.store import Output, Step, Store
+from pibed.model.builder import load_settings
+from pibed.model.experiment import load_experiment
+from pibed.model.machine import load_machine
 from tests.unit.helpers import ROOT
 
 Make = Callable[..., BuildFolder]
@@ -34,9 +40,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "checkout"
     for name in ("buildroot", "kernel", "module", "configs"):
         shutil.copytree(ROOT / name, folder / name)
-    monkeypatch.setattr(config, "checkout", lambda: folder)
-    monkeypatch.setattr(snapshot, "checkout", lambda: folder)
-    monkeypatch.setattr(payload, "checkout", lambda: folder)
+    monkeypatch.setattr(places, "checkout", lambda: folder)
     return folder
 
 
@@ -79,15 +83,15 @@ def make_folder(
     experiment: str = "paging",
     host_compiler: str = "gcc 1",
 ) -> BuildFolder:
-    machine = config.load_machine("pi2", {"kernel.version": kernel})
-    known = payload.of_experiment(config.load_experiment(experiment))
+    machine = load_machine("pi2", {"kernel.version": kernel})
+    known = payload.of_experiment(load_experiment(experiment))
     if experiment == "paging":
         known = replace(known, cflags=cflags)
-    settings = recipe.load({}).model_copy(update={"ccache": ccache})
+    settings = load_settings({}).model_copy(update={"ccache": ccache})
     compiler = Compiler({}, {}, toolchain, busybox=output("busybox", busybox, tmp_path))
     (tmp_path / "Makefile").write_text(MAKEFILE)
     return BuildFolder(
-        Workbench(Store(tmp_path / "steps"), ui.BuildProgress(ui.stderr(), False), 2),
+        Workbench(Store(tmp_path / "steps"), BuildProgress(terminal.stderr(), False), 2),
         machine,
         known,
         settings,
@@ -248,7 +252,7 @@ def test_checkout_in_a_folder_called_board(
 ) -> None:
     place = tmp_path / "board" / "checkout"
     shutil.copytree(checkout, place)
-    monkeypatch.setattr(snapshot, "checkout", lambda: place)
+    monkeypatch.setattr(places, "checkout", lambda: place)
     with snapshot.taken(tmp_path / "board") as before:
         (place / "buildroot" / "external.mk").write_text("# changed\n")
         with snapshot.taken(tmp_path / "board") as after:
@@ -376,9 +380,9 @@ def test_programs_in_the_folder_hold_it(made: Make, tmp_path: Path) -> None:
 def test_environment_has_nothing_that_buildroot_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/usr/bin:.:/a b:bin::/bin")
     monkeypatch.setenv("BR2_DL_DIR", "/elsewhere")
-    given = clean_environment(buildfolder._environment())
+    given = clean_environment(folder._environment())
     assert given["PATH"] == "/usr/bin:/bin"
     assert "BR2_DL_DIR" not in given
     assert given["SOURCE_DATE_EPOCH"] == "0"
     monkeypatch.delenv("PATH")
-    assert "/bin" in clean_environment(buildfolder._environment())["PATH"].split(":")
+    assert "/bin" in clean_environment(folder._environment())["PATH"].split(":")

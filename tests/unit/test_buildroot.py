@@ -9,19 +9,25 @@ from types import SimpleNamespace
 
 import pytest
 
-from pibed import buildroot, config, contents, kconfig, payload, recipe, snapshot, ui
-from pibed.build import Order
-from pibed.errors import BuildError, HostError
-from pibed.recipe import Settings
-from pibed.store import Output, Step
+from pibed.base import terminal
+from pibed.base.errors import BuildError, HostError
+from pibed.build import kconfig, payload
+from pibed.build.buildroot import contents, recipe, snapshot
+from pibed.build.buildroot import images as buildroot
+from pibed.build.making import Order
+from pibed.build.progress import BuildProgress
+from pibed.build.store import Output, Step
+from pibed.model.builder import Settings, load_settings
+from pibed.model.experiment import load_experiment
+from pibed.model.machine import load_machine
 from tests.unit.helpers import ROOT, images_of, packed
 
 
 @pytest.fixture
 def order(tmp_path: Path) -> Order:
-    known = payload.of_experiment(config.load_experiment("paging"))
-    progress = ui.BuildProgress(ui.stderr(), False)
-    return Order(config.load_machine("pi2"), known, tmp_path / "cache", progress)
+    known = payload.of_experiment(load_experiment("paging"))
+    progress = BuildProgress(terminal.stderr(), False)
+    return Order(load_machine("pi2"), known, tmp_path / "cache", progress)
 
 
 @pytest.fixture
@@ -41,13 +47,13 @@ def toolchain(tmp_path: Path) -> Path:
 
 
 def settings_of(toolchain: Path) -> Settings:
-    return recipe.load({"toolchain": "path", "path": str(toolchain), "prefix": "arm-x"})
+    return load_settings({"toolchain": "path", "path": str(toolchain), "prefix": "arm-x"})
 
 
 def test_cache_folder_that_buildroot_cannot_work_in(order: Order, tmp_path: Path) -> None:
     elsewhere = replace(order, root=tmp_path / "a@b")
     with pytest.raises(HostError, match="has a @ in its path"):
-        buildroot.build(elsewhere, recipe.load({}), None)
+        buildroot.build(elsewhere, load_settings({}), None)
     assert not elsewhere.root.exists()
 
 
@@ -111,4 +117,4 @@ def test_licences_of_images_that_are_made_of_something_else(
     monkeypatch.setattr(buildroot, "_prepared", lambda *_: nullcontext(prepared))
     monkeypatch.setattr(buildroot, "_step", lambda _: replace(step, inputs={"folder": "this"}))
     with pytest.raises(BuildError, match="has changed since the images were made"):
-        buildroot.legal_info(order, recipe.load({}), None, images, tmp_path / "legal")
+        buildroot.legal_info(order, load_settings({}), None, images, tmp_path / "legal")

@@ -18,8 +18,8 @@ TASKS = '''
 import sys, time
 from pathlib import Path
 from invoke.tasks import task
-from pibed import errors
-from pibed.cli import command
+from pibed.base import errors
+from pibed.commands.frame import command
 
 @task
 @command

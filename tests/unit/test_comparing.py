@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from pibed import comparing
-from pibed.archive import Archived, read
-from pibed.comparing import Changes, changes, conclusions
-from pibed.errors import ChecksFailed, UsageError
-from pibed.samples import Sample
+from pibed.base.errors import ChecksFailed, UsageError
+from pibed.commands import compare
+from pibed.model.samples import Sample
+from pibed.report.changes import Changes, changes, conclusions
+from pibed.runs.reading import Run, read
 from tests.unit.helpers import BUILDROOT, archived, experiment, measured
 
 CALM = [100, 101, 102, 103, 104, 105, 106, 107]
@@ -19,7 +19,7 @@ OTHER = [101, 100, 103, 102, 105, 104, 107, 106]
 PLACES = {"lazy64": (0, 64), "eager64": (1, 64), "lazy128": (0, 128), "eager128": (1, 128)}
 
 
-def run(folder: Path, name: str, study: Any = None, **options: Any) -> Archived:
+def run(folder: Path, name: str, study: Any = None, **options: Any) -> Run:
     """A run with values of work_us for the cells that are named; `bad` samples come on top."""
     study = study or experiment(rounds=8)
     bad = options.pop("bad", [])
@@ -249,13 +249,13 @@ def test_a_regression_fails_if_asked(tmp_path: Path, capsys: pytest.CaptureFixtu
     a = run(tmp_path, "a", lazy64=CALM).name
     b = run(tmp_path, "b", lazy64=times(2, CALM)).name
     root = str(tmp_path)
-    comparing.compare(a, b, root, fail_on_regression=False)
+    compare.compare(a, b, root, fail_on_regression=False)
     assert "worse: mode lazy, size 64" in capsys.readouterr().out
     with pytest.raises(ChecksFailed, match="1 got worse") as caught:
-        comparing.compare(a, b, root, fail_on_regression=True)
+        compare.compare(a, b, root, fail_on_regression=True)
     assert caught.value.status == 1
-    comparing.compare(b, a, root, fail_on_regression=True)
-    comparing.compare(a, a, root, fail_on_regression=True)
+    compare.compare(b, a, root, fail_on_regression=True)
+    compare.compare(a, a, root, fail_on_regression=True)
 
 
 @pytest.mark.parametrize(
@@ -274,4 +274,4 @@ def test_what_cannot_be_meant(
     run(tmp_path, "a", lazy64=CALM)
     run(tmp_path, "host", lazy64=CALM, clock="host")
     with pytest.raises(UsageError, match=words):
-        comparing.compare(first, second, str(tmp_path), fail)
+        compare.compare(first, second, str(tmp_path), fail)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pibed.comparison import Comparison, compare, holm, judge, mann_whitney, resampled_ratio
-from pibed.observations import Mode, Series, observe
-from pibed.plan import Cell
-from pibed.samples import Number
+from pibed.model.plan import Cell
+from pibed.model.samples import Number
+from pibed.stats.modes import Comparison, compare, holm, judge, mann_whitney, resampled_ratio
+from pibed.stats.observations import Mode, Series, observe
 from tests.unit.helpers import experiment, measured
 
 

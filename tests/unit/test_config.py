@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from pibed import config
-from pibed.config import Experiment, Machine
-from pibed.errors import HostError, UsageError
-from pibed.lock import Lock
-from pibed.recipe import Settings
-from pibed.suite import Suite, load_suite
+from pibed.base import places
+from pibed.base.errors import HostError, UsageError
+from pibed.build.sources.lock import Lock
+from pibed.commands import arguments
+from pibed.model.builder import Settings
+from pibed.model.experiment import Analysis, Experiment, load_experiment
+from pibed.model.loading import Record, json_schema
+from pibed.model.machine import Machine, load_machine
+from pibed.model.suite import Suite, load_suite
 from tests.unit.helpers import ROOT, experiment
 
 Edit = Callable[[str, str], Path]
@@ -27,7 +30,7 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
         folder.mkdir(parents=True)
         for path in (ROOT / "configs" / kind).glob("*.yaml"):
             (folder / path.name).write_bytes(path.read_bytes())
-    monkeypatch.setattr(config, "checkout", lambda: tmp_path)
+    monkeypatch.setattr(places, "checkout", lambda: tmp_path)
 
     def replace(old: str, new: str) -> Path:
         path = tmp_path / "configs" / "experiments" / "paging.yaml"
@@ -41,7 +44,7 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
 
 def refusal(name: str = "paging") -> str:
     with pytest.raises(UsageError) as caught:
-        config.load_experiment(name)
+        load_experiment(name)
     return caught.value.message
 
 
@@ -49,18 +52,18 @@ def test_every_shipped_machine_loads_under_its_name() -> None:
     names = [path.stem for path in (ROOT / "configs" / "machines").glob("*.yaml")]
     assert "pi2" in names
     for name in names:
-        assert config.load_machine(name).name == name
+        assert load_machine(name).name == name
 
 
 def test_every_shipped_experiment_loads_under_its_name() -> None:
     names = [path.stem for path in (ROOT / "configs" / "experiments").glob("*.yaml")]
     assert "paging" in names
     for name in names:
-        assert config.load_experiment(name).name == name
+        assert load_experiment(name).name == name
 
 
 def test_paging_is_the_study() -> None:
-    paging = config.load_experiment("paging")
+    paging = load_experiment("paging")
     assert list(paging.parameters) == ["demand_paging", "size"]
     assert paging.parameters["size"].values == [64, 128, 256, 512]
     assert list(paging.metrics) == [
@@ -75,7 +78,7 @@ def test_paging_is_the_study() -> None:
 
 def test_configuration_cannot_be_changed_once_loaded() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        config.load_experiment("paging").rounds = 3  # type: ignore[misc]
+        load_experiment("paging").rounds = 3  # type: ignore[misc]
 
 
 def test_unknown_key(edit: Edit) -> None:
@@ -151,7 +154,7 @@ def test_missing_key(edit: Edit) -> None:
 
 def test_missing_file_names_those_that_are_there() -> None:
     with pytest.raises(UsageError) as caught:
-        config.load_experiment("pagng")
+        load_experiment("pagng")
     assert caught.value.message == "there is no experiment 'pagng'"
     assert caught.value.fix is not None
     assert "paging" in caught.value.fix
@@ -159,7 +162,7 @@ def test_missing_file_names_those_that_are_there() -> None:
 
 def test_name_is_no_path() -> None:
     with pytest.raises(UsageError):
-        config.load_experiment("../experiments/paging")
+        load_experiment("../experiments/paging")
 
 
 def test_unreadable_file_is_the_hosts(edit: Edit) -> None:
@@ -167,7 +170,7 @@ def test_unreadable_file_is_the_hosts(edit: Edit) -> None:
     path.unlink()
     path.mkdir()
     with pytest.raises(HostError, match=str(path)):
-        config.load_experiment("paging")
+        load_experiment("paging")
 
 
 def test_file_and_name_agree(edit: Edit) -> None:
@@ -233,7 +236,7 @@ def test_a_parameter_is_not_named_by_its_type(edit: Edit) -> None:
 
 def test_clock_must_be_described() -> None:
     with pytest.raises(UsageError, match="clock: host is not described in clocks"):
-        config.load_machine("pi2", {"clock": "host", "clocks": {}})
+        load_machine("pi2", {"clock": "host", "clocks": {}})
 
 
 @pytest.mark.parametrize(
@@ -274,7 +277,7 @@ def test_refused_analysis(edit: Edit, old: str, new: str, words: str) -> None:
 
 
 def test_analysis_of_the_study() -> None:
-    paging = config.load_experiment("paging")
+    paging = load_experiment("paging")
     analysis = paging.analysis
     assert analysis is not None
     assert paging.analysed is analysis
@@ -284,21 +287,21 @@ def test_analysis_of_the_study() -> None:
 
 
 def test_what_is_asked_of_the_log_line() -> None:
-    cost = config.load_experiment("logging").analysed.cost
+    cost = load_experiment("logging").analysed.cost
     assert cost is not None
     assert (cost.metric, cost.events, cost.by) == ("multiply_us", "faults", "log_faults")
-    paging = config.load_experiment("paging").analysed.cost
+    paging = load_experiment("paging").analysed.cost
     assert paging is not None
     assert paging.by is None
 
 
 def test_experiment_of_a_manifest_that_was_written_before_there_was_an_analysis() -> None:
-    paging = config.load_experiment("paging")
+    paging = load_experiment("paging")
     text = paging.model_dump_json(exclude={"analysis"})
     assert "analysis" not in text
     old = Experiment.model_validate_json(text)
     assert old.analysis is None
-    assert old.analysed == config.Analysis(
+    assert old.analysed == Analysis(
         mode="demand_paging", total=["mmap_us", "multiply_us"], relevant_percent=1
     )
 
@@ -315,16 +318,16 @@ def test_total_without_an_analysis_is_of_one_unit() -> None:
     }
     assert experiment(metrics=metrics).analysed.total == ["first", "second"]
     hidden = {"hidden": metric("µs", False)}
-    assert experiment(metrics=hidden).analysed == config.Analysis(mode="eager")
+    assert experiment(metrics=hidden).analysed == Analysis(mode="eager")
 
 
 def test_one_mode_alone_can_be_measured() -> None:
-    paging = config.load_experiment("paging", {"parameters.demand_paging.values": [1]})
+    paging = load_experiment("paging", {"parameters.demand_paging.values": [1]})
     assert paging.analysed.mode == "demand_paging"
 
 
 def test_override_replaces_one_key() -> None:
-    paging = config.load_experiment("paging", {"rounds": 2, "parameters.size.values": [32]})
+    paging = load_experiment("paging", {"rounds": 2, "parameters.size.values": [32]})
     assert paging.rounds == 2
     assert paging.parameters["size"].values == [32]
     assert paging.parameters["size"].maximum == 1024
@@ -342,7 +345,7 @@ def test_override_replaces_one_key() -> None:
 )
 def test_refused_override_is_the_command_lines(key: str, value: object, words: str) -> None:
     with pytest.raises(UsageError) as caught:
-        config.load_experiment("paging", {key: value})
+        load_experiment("paging", {key: value})
     assert caught.value.message.startswith("command line: ")
     assert words in caught.value.message
     assert ".yaml" not in caught.value.message
@@ -351,13 +354,13 @@ def test_refused_override_is_the_command_lines(key: str, value: object, words: s
 def test_file_is_blamed_for_its_own_mistake_beside_an_override(edit: Edit) -> None:
     path = edit("seed: 1", "seed: -1")
     with pytest.raises(UsageError) as caught:
-        config.load_experiment("paging", {"rounds": 2})
+        load_experiment("paging", {"rounds": 2})
     assert caught.value.message.startswith(f"{path}: seed: ")
 
 
 def test_override_below_a_plain_value() -> None:
     with pytest.raises(UsageError, match=r"rounds\.x: rounds is not a mapping"):
-        config.load_experiment("paging", {"rounds.x": 1})
+        load_experiment("paging", {"rounds.x": 1})
 
 
 @pytest.mark.parametrize(
@@ -373,7 +376,7 @@ def test_override_below_a_plain_value() -> None:
     ],
 )
 def test_parse_numbers(text: str, numbers: list[int]) -> None:
-    assert config.parse_numbers("--sizes", text) == numbers
+    assert arguments.parse_numbers("--sizes", text) == numbers
 
 
 @pytest.mark.parametrize(
@@ -394,7 +397,7 @@ def test_parse_numbers(text: str, numbers: list[int]) -> None:
 )
 def test_parse_numbers_refuses(text: str, words: str) -> None:
     with pytest.raises(UsageError) as caught:
-        config.parse_numbers("--sizes", text)
+        arguments.parse_numbers("--sizes", text)
     assert caught.value.message.startswith(f"--sizes {text}: ")
     assert words in caught.value.message
     assert caught.value.fix is not None
@@ -411,28 +414,28 @@ def test_parse_numbers_refuses(text: str, words: str) -> None:
         (Settings, "buildroot"),
     ],
 )
-def test_published_schema_is_the_models(kind: type[config.Record], file: str) -> None:
+def test_published_schema_is_the_models(kind: type[Record], file: str) -> None:
     path = ROOT / "configs" / f"{file}.schema.json"
-    assert json.loads(path.read_text(encoding="utf-8")) == config.json_schema(kind)
+    assert json.loads(path.read_text(encoding="utf-8")) == json_schema(kind)
 
 
 def test_schema_refuses_unknown_keys_and_explains_known_ones() -> None:
-    schema = config.json_schema(Experiment)
+    schema = json_schema(Experiment)
     assert schema["additionalProperties"] is False
     assert "boot" in schema["properties"]["rounds"]["description"]
 
 
 def test_every_series_of_the_kernel_can_be_chosen() -> None:
-    machine = config.load_machine("pi2")
+    machine = load_machine("pi2")
     assert machine.kernel.versions == ["6.1", "6.12"]
     for version in machine.kernel.versions:
-        assert config.load_machine("pi2", {"kernel.version": version}).kernel.version == version
+        assert load_machine("pi2", {"kernel.version": version}).kernel.version == version
     with pytest.raises(UsageError, match=r"kernel: version: expected one of 6\.1, 6\.12"):
-        config.load_machine("pi2", {"kernel.version": "6.6"})
+        load_machine("pi2", {"kernel.version": "6.6"})
 
 
 def test_debug_kernel_comes_on_top_and_leaves_the_machine_as_it_is() -> None:
-    machine = config.load_machine("pi2")
+    machine = load_machine("pi2")
     debug = machine.with_debug_kernel()
     assert debug.kernel.fragments == [*machine.kernel.fragments, "debug"]
     assert debug.kernel_args == [*machine.kernel_args, *machine.kernel.debug.kernel_args]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pibed.console import Console, Death, diagnose, trace_in
+from pibed.guest.console import Console, Death, diagnose, trace_in
 from tests.unit.helpers import FIXTURES
 
 LOGS = FIXTURES / "console"

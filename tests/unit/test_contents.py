@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pibed import contents
-from pibed.errors import BuildError
+from pibed.base.errors import BuildError
+from pibed.build.buildroot import contents
 from tests.unit.helpers import packed
 
 

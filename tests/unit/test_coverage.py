@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pibed import summary
-from pibed.balance import balances, crossings
-from pibed.comparison import compare, resampled_ratio
-from pibed.config import Growth
-from pibed.growth import changes, costs, fit, fits
-from pibed.observations import Series, draw, interval, medians, observe
-from pibed.plan import Cell
-from pibed.summary import median_coverage, median_interval
+from pibed.model.experiment import Growth
+from pibed.model.plan import Cell
+from pibed.stats import summary
+from pibed.stats.balance import balances, crossings
+from pibed.stats.growth import changes, costs, fit, fits
+from pibed.stats.modes import compare, resampled_ratio
+from pibed.stats.observations import Series, draw, interval, medians, observe
+from pibed.stats.summary import median_coverage, median_interval
 from tests.unit.helpers import experiment, measured
 
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pibed.difference import Difference, first_difference
+from pibed.base.difference import Difference, first_difference
 
 
 def differ(folder: Path, first: bytes, second: bytes) -> Difference | None:

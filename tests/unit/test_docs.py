@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pibed.config import Analysis, Cost, Growth
+from pibed.model.experiment import Analysis, Cost, Growth
 from tests.live.reliability import Table
 from tests.live.test_faults import FAULTS, FULL_DISK
 from tests.unit.helpers import ROOT

@@ -7,21 +7,20 @@ from typing import Any
 
 import pytest
 
-from pibed import config, findings, reference
-from pibed.archive import Archived
-from pibed.archive import read as read_run
-from pibed.config import Experiment
-from pibed.errors import HostError, UsageError
-from pibed.findings import Finding
-from pibed.plan import cells
-from pibed.samples import Sample
+from pibed.base.errors import HostError, UsageError
+from pibed.model.experiment import Experiment, load_experiment
+from pibed.model.plan import cells
+from pibed.model.samples import Sample
+from pibed.runs.reading import Run, read
+from pibed.studies.pi import findings, reference
+from pibed.studies.pi.findings import Finding
 from tests.unit.helpers import ROOT, archived
 
 PUBLISHED = reference.read(ROOT / "results" / "reference")
 
 
 def paging(**overrides: Any) -> Experiment:
-    return config.load_experiment("paging", {"rounds": 8} | overrides)
+    return load_experiment("paging", {"rounds": 8} | overrides)
 
 
 def made(study: Experiment, times: Any, rounds: int = 8) -> list[Sample]:
@@ -46,7 +45,7 @@ def like_the_pi(mode: int, size: int) -> tuple[float, float]:
 
 
 def judged(study: Experiment, samples: list[Sample], tmp_path: Path) -> list[Finding]:
-    run = read_run(archived(tmp_path / "20260203T040506Z-x", study, samples))
+    run = read(archived(tmp_path / "20260203T040506Z-x", study, samples))
     return findings.findings(reference.require_study(run), PUBLISHED)
 
 
@@ -131,7 +130,7 @@ def test_one_mode_has_its_part_of_a_finding(tmp_path: Path) -> None:
 
 
 def test_with_the_log_line_as_on_the_board(tmp_path: Path) -> None:
-    study = config.load_experiment("logging", {"rounds": 8})
+    study = load_experiment("logging", {"rounds": 8})
     samples = [
         each
         if each.parameters["log_faults"] == 1
@@ -147,7 +146,7 @@ def test_with_the_log_line_as_on_the_board(tmp_path: Path) -> None:
     ("cost", "last"), [(0.5, "reproduced"), (9.0, "reproduced"), (0.0, "not reproduced")]
 )
 def test_little_touched(tmp_path: Path, cost: float, last: str) -> None:
-    study = config.load_experiment(
+    study = load_experiment(
         "balance", {"rounds": 8, "parameters.access.values": [0], "parameters.pages.values": [256]}
     )
 
@@ -161,7 +160,7 @@ def test_little_touched(tmp_path: Path, cost: float, last: str) -> None:
     assert wins.verdict == third.verdict == last
 
 
-def show(run: Archived, capsys: pytest.CaptureFixture[str]) -> str:
+def show(run: Run, capsys: pytest.CaptureFixture[str]) -> str:
     findings.show(run)
     return capsys.readouterr().out
 
@@ -169,20 +168,20 @@ def show(run: Archived, capsys: pytest.CaptureFixture[str]) -> str:
 def test_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = paging()
     samples = made(study, like_the_pi)
-    run = read_run(archived(tmp_path / "20260203T040506Z-x", study, samples))
+    run = read(archived(tmp_path / "20260203T040506Z-x", study, samples))
     text = show(run, capsys)
     assert "1. The mmap time is constant" in text
     assert "pre-paging: reproduced\n" in text
     assert "is not refuted" in text
     assert "this run's did not" in text
     host = archived(tmp_path / "20260203T040506Z-y", study, samples[:1], clock="host")
-    text = show(read_run(host), capsys)
+    text = show(read(host), capsys)
     assert "speaks of QEMU on this host" in text
     assert "note: There are 1 of 64 samples" in text
 
 
 def test_what_has_nothing_to_say(tmp_path: Path) -> None:
-    run = read_run(archived(tmp_path / "20260203T040506Z-x", paging(), [], finished=False))
+    run = read(archived(tmp_path / "20260203T040506Z-x", paging(), [], finished=False))
     with pytest.raises(UsageError, match="there is no sample that is ok"):
         findings.show(run)
 
@@ -204,7 +203,7 @@ def test_constant_is_judged_at_every_size(tmp_path: Path) -> None:
 
 def test_the_log_line_is_never_taken_for_the_mode(tmp_path: Path) -> None:
     # With one mode left, the log line is the only parameter of two values that have labels.
-    study = config.load_experiment("logging", {"rounds": 8, "parameters.demand_paging.values": [1]})
+    study = load_experiment("logging", {"rounds": 8, "parameters.demand_paging.values": [1]})
     samples = made(study, like_the_pi)
     for each in samples:
         each.metrics["multiply_us"] *= 1 + each.parameters["log_faults"]

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pibed.config import Experiment, Growth
-from pibed.growth import CostChange, EventCost, Fit, changes, costs, fit, fits
-from pibed.observations import RESAMPLES, Mode, draw, observe
-from pibed.plan import Cell
-from pibed.samples import Number
+from pibed.model.experiment import Experiment, Growth
+from pibed.model.plan import Cell
+from pibed.model.samples import Number
+from pibed.stats.growth import CostChange, EventCost, Fit, changes, costs, fit, fits
+from pibed.stats.observations import RESAMPLES, Mode, draw, observe
 from tests.unit.helpers import experiment, measured
 
 LINEAR = Growth(metric="work_us", against="pages", law="linear")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pibed import guest
-from pibed.errors import HostError
+from pibed.base.errors import HostError
+from pibed.guest import guest
 
 
 def test_log_with_all_that_was_sent_is_whole(tmp_path: Path) -> None:

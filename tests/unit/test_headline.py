@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from pibed import sentences
-from pibed.balance import balances
-from pibed.comparison import Comparison, compare
-from pibed.config import Experiment
-from pibed.growth import CostChange, changes
-from pibed.headline import headline
-from pibed.observations import Observations, observe
-from pibed.plan import Cell, cells
-from pibed.samples import Number, Sample
+from pibed.model.experiment import Experiment
+from pibed.model.plan import Cell, cells
+from pibed.model.samples import Number, Sample
+from pibed.report import wording
+from pibed.report.answer import headline
+from pibed.stats.balance import balances
+from pibed.stats.growth import CostChange, changes
+from pibed.stats.modes import Comparison, compare
+from pibed.stats.observations import Observations, observe
 from tests.unit.helpers import experiment
 from tests.unit.test_statistics import POOLS
 
@@ -421,9 +421,9 @@ def claimed(line: str, spec: Experiment, blocks: Sequence[Cell]) -> set[Cell] | 
         return set(blocks)
     for size in range(1, len(blocks) + 1 if len(names) == 1 and len(blocks) < 7 else 2):
         for some in itertools.combinations(blocks, size):
-            values = [sentences.label(spec, *each.values[0]) for each in some]
-            several = sentences.with_unit(spec, names[0], sentences.enumeration(values))
-            words = sentences.place(spec, some[0]) if size == 1 else several
+            values = [wording.label(spec, *each.values[0]) for each in some]
+            several = wording.with_unit(spec, names[0], wording.enumeration(values))
+            words = wording.place(spec, some[0]) if size == 1 else several
             if re.search(rf" at {re.escape(words)}(?=[;.]| \()", line):
                 return set(some)
     raise AssertionError(line)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pibed import host
-from pibed.errors import HostError
-from pibed.host import Prerequisite
+from pibed.base.errors import HostError
+from pibed.build import host
+from pibed.build.host import Prerequisite
 
 Script = Callable[[str, str], Path]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pibed.errors import BuildError
-from pibed.initramfs import CharDevice, Entry, File, Folder, Link, listing, write_archive
+from pibed.base.errors import BuildError
+from pibed.build.initramfs import CharDevice, Entry, File, Folder, Link, listing, write_archive
 
 
 def test_sorted_with_parents_before_children() -> None:

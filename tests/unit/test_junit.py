@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from pibed import junit
-from pibed.ktest import Outcome
+from pibed.ktest import junit
+from pibed.ktest.runner import CaseOutcome
 
 OUTCOMES = [
-    Outcome("demand-paging", "fork.shared", "passed", 0.25, details=("seed 1",)),
-    Outcome("demand-paging", "mmap.zeroed", "failed", 1.5, "not zero", ("mmap.c:9: <&>", "more")),
-    Outcome("pre-paging", "inject.all", "skipped", 0.1, "no fault injection"),
+    CaseOutcome("demand-paging", "fork.shared", "passed", 0.25, details=("seed 1",)),
+    CaseOutcome(
+        "demand-paging", "mmap.zeroed", "failed", 1.5, "not zero", ("mmap.c:9: <&>", "more")
+    ),
+    CaseOutcome("pre-paging", "inject.all", "skipped", 0.1, "no fault injection"),
 ]
 
 
@@ -52,7 +54,9 @@ def test_failures_skips_and_notes() -> None:
 
 
 def test_bytes_that_xml_cannot_hold_do_not_break_the_file() -> None:
-    outcome = Outcome("m", "a.b", "failed", 0.0, "esc \x1b[31m", ("nul \0, \ufffe, \ud800, ok \t",))
+    outcome = CaseOutcome(
+        "m", "a.b", "failed", 0.0, "esc \x1b[31m", ("nul \0, \ufffe, \ud800, ok \t",)
+    )
     text = junit.to_xml("t", [outcome])
     failure = ET.fromstring(text.encode("utf-8")).find(".//failure")
     assert failure is not None

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pibed import kconfig
-from pibed.errors import BuildError, UsageError
+from pibed.base.errors import BuildError, UsageError
+from pibed.build import kconfig
 from tests.unit.helpers import ROOT
 
 

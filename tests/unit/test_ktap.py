@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from pibed import ktap
-from pibed.ktap import Result
+from pibed.ktest import ktap
+from pibed.ktest.ktap import KtapResult
 
 
-def parse(text: str) -> list[Result]:
+def parse(text: str) -> list[KtapResult]:
     document = ktap.parse(text.strip("\n").split("\n"))
     assert document.problem is None
     return list(document.results)
@@ -29,15 +29,17 @@ ok 4
 """
     )
     assert results == [
-        Result("zeroed", "passed", "", ("first note",)),
-        Result("child shares pages", "failed", "", ("fork.c:31: expected child == 0", "and more")),
-        Result("inject", "skipped", "the kernel has no fault injection", ()),
-        Result("", "passed", "", ()),
+        KtapResult("zeroed", "passed", "", ("first note",)),
+        KtapResult(
+            "child shares pages", "failed", "", ("fork.c:31: expected child == 0", "and more")
+        ),
+        KtapResult("inject", "skipped", "the kernel has no fault injection", ()),
+        KtapResult("", "passed", "", ()),
     ]
 
 
 def test_tap_13_and_a_dash_before_the_name() -> None:
-    assert parse("TAP version 13\n1..1\nok 1 - name") == [Result("name", "passed", "", ())]
+    assert parse("TAP version 13\n1..1\nok 1 - name") == [KtapResult("name", "passed", "", ())]
 
 
 @pytest.mark.parametrize("directive", ["SKIP", "skip why", "Skip"])

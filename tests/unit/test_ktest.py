@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from pibed import ktest
-from pibed.agent import Result
-from pibed.ktest import Case
+from pibed.ktest import runner
+from pibed.ktest.runner import Case, Verdict
+from pibed.model.protocol import Result
 
 
-def judged(*lines: str, status: int = 0, names: str = "shared") -> list[ktest.Verdict]:
+def judged(*lines: str, status: int = 0, names: str = "shared") -> list[Verdict]:
     result = Result("fork", status, timed_out=False, truncated=False, output=lines)
-    return ktest.judge(result, names.split())
+    return runner.judge(result, names.split())
 
 
 def test_passed_with_its_notes_and_time() -> None:
@@ -94,11 +94,11 @@ unreferenced object 0xc2a3d000 (size 64):
 
 
 def test_leaks_by_the_process_that_allocated_them() -> None:
-    reports = ktest.leaks_by_owner(LEAKS.splitlines())
+    reports = runner.leaks_by_owner(LEAKS.splitlines())
     assert list(reports) == ["fork.3", "split.1"]
     assert [line for line in reports["fork.3"] if line.startswith("unreferenced")] == [
         "unreferenced object 0xc2a3b000 (size 64):",
         "unreferenced object 0xc2a3d000 (size 64):",
     ]
     assert "    [<(ptrval)>] paging_mmap+0x10/0x20 [kmod_paging]" in reports["fork.3"]
-    assert ktest.leaks_by_owner([]) == {}
+    assert runner.leaks_by_owner([]) == {}

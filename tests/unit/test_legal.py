@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from pibed import legal
-from pibed.build import Images, Order
-from pibed.builders import Debian
-from pibed.errors import BuildError, HostError, UsageError
+from pibed.base.errors import BuildError, HostError, UsageError
+from pibed.build.builders import Debian
+from pibed.build.images import Images
+from pibed.build.making import Order
+from pibed.commands import legal
 from tests.unit.helpers import images_of
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pibed import listing
-from pibed.comparison import NO_DIFFERENCE, UNDECIDED
-from pibed.errors import UsageError
-from pibed.samples import Sample
+from pibed.base.errors import UsageError
+from pibed.commands import results as results_command
+from pibed.model.samples import Sample
+from pibed.report import listing
+from pibed.report.listing import Entry
+from pibed.stats.modes import NO_DIFFERENCE, UNDECIDED
 from tests.unit.helpers import archived, experiment, measured
 
 STUDY = experiment(rounds=6)
@@ -32,7 +34,7 @@ def samples(**cells: list[int]) -> list[Sample]:
 
 def test_a_finished_run(tmp_path: Path) -> None:
     folder = archived(tmp_path / "20260203T040506Z-name", STUDY, samples(lazy64=SLOW, lazy128=SLOW))
-    assert listing.entry(folder) == listing.Entry(
+    assert listing.entry(folder) == Entry(
         "20260203T040506Z-name",
         "2026-02-03 04:05",
         "small",
@@ -132,17 +134,17 @@ def test_newest_first_and_nothing_else(tmp_path: Path) -> None:
 def test_the_table_has_a_row_for_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     archived(tmp_path / "20260203T040506Z-good", STUDY, samples())
     (tmp_path / "20260203T040507Z-[red]").mkdir()
-    listing.show(str(tmp_path))
+    results_command.show(str(tmp_path))
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "Z-good" in line and "finished" in line]
     assert [line for line in lines if "Z-[red]" in line and "no manifest" in line]
 
 
 def test_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    listing.show(str(tmp_path))
+    results_command.show(str(tmp_path))
     assert "no runs yet" in capsys.readouterr().out
     with pytest.raises(UsageError, match="there is no such folder"):
-        listing.show(str(tmp_path / "none"))
+        results_command.show(str(tmp_path / "none"))
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from pibed import arguments, config, lock, locking, sources, toolchain
-from pibed.apt import Kind
-from pibed.config import Machine
-from pibed.errors import BuildError, HostError, UsageError
-from pibed.lock import Comparison, Lock, Pin, Policy, Source
-from pibed.store import digest_file, digest_text
-from pibed.toolchain import Toolchain
+from pibed.base import places
+from pibed.base.errors import BuildError, HostError, UsageError
+from pibed.base.files import digest_file, digest_text
+from pibed.build import toolchain
+from pibed.build.sources import lock
+from pibed.build.sources import packages as sources
+from pibed.build.sources.apt import Kind
+from pibed.build.sources.lock import Lock, Pin, Policy, Source, Standing
+from pibed.build.toolchain import Toolchain
+from pibed.commands import arguments
+from pibed.commands import lock as lock_command
+from pibed.model.loading import load_file
+from pibed.model.machine import Machine, load_machine
 from tests.unit.helpers import ROOT
 
 TOOLS = Toolchain({"gcc": "gcc 12.2.0", "cross-gcc": "gcc 12.2.0"}, "GNU 2.36", "QEMU 7.2.22")
@@ -43,14 +49,14 @@ LOCK = Lock(
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the lock is in a checkout that has none yet."""
     (tmp_path / "configs").mkdir()
-    monkeypatch.setattr(config, "checkout", lambda: tmp_path)
+    monkeypatch.setattr(places, "checkout", lambda: tmp_path)
     return tmp_path / "configs" / "lock.yaml"
 
 
 def test_the_shipped_lock_names_what_the_machine_needs() -> None:
     shipped = lock.load()
     assert shipped is not None
-    machine = config.load_machine("pi2")
+    machine = load_machine("pi2")
     packages = {f"linux-source-{series}" for series in machine.kernel.versions} | {"busybox"}
     assert shipped.sources.keys() == packages
     assert shipped.tools.keys() == toolchain.find(machine).all.keys()
@@ -84,7 +90,7 @@ def test_the_same_lock_gives_the_same_bytes(file: Path) -> None:
 
 def test_the_shipped_lock_is_as_it_is_written(file: Path) -> None:
     shipped = ROOT / "configs" / "lock.yaml"
-    lock.write(config.load_file(Lock, shipped, {}))
+    lock.write(load_file(Lock, shipped, {}))
     assert file.read_bytes() == shipped.read_bytes()
 
 
@@ -133,7 +139,7 @@ def test_lock_that_cannot_be_read(file: Path) -> None:
 def test_nothing_differs(file: Path) -> None:
     lock.write(LOCK)
     have = {"busybox": BUSYBOX, "linux-source-6.1": LINUX}
-    assert lock.compare(LOCK, have, TOOLS.all) == Comparison(digest_file(file), ())
+    assert lock.compare(LOCK, have, TOOLS.all) == Standing(digest_file(file), ())
 
 
 def test_each_difference_has_its_line() -> None:
@@ -155,7 +161,7 @@ def test_each_difference_has_its_line() -> None:
 
 def test_without_a_lock_everything_differs(file: Path) -> None:
     assert lock.load() is None
-    assert lock.compare(None, {}, {}) == Comparison(None, ("there is no configs/lock.yaml",))
+    assert lock.compare(None, {}, {}) == Standing(None, ("there is no configs/lock.yaml",))
 
 
 def test_changes() -> None:
@@ -175,7 +181,7 @@ def test_changes() -> None:
 
 @pytest.fixture
 def machine() -> Machine:
-    return config.load_machine("pi2")
+    return load_machine("pi2")
 
 
 @pytest.fixture
@@ -210,7 +216,7 @@ def test_build_goes_on_with_what_differs(machine: Machine, cache: Path) -> None:
 
 def test_locked_passes_what_is_the_same(machine: Machine, cache: Path) -> None:
     _, comparison = sources.fetch(packages(machine), cache, TOOLS.all, Policy(locked=True))
-    assert comparison == Comparison(digest_file(lock.path()), ())
+    assert comparison == Standing(digest_file(lock.path()), ())
 
 
 def test_locked_names_every_source_that_differs(machine: Machine, cache: Path) -> None:
@@ -247,7 +253,7 @@ def test_a_lock_is_needed_to_honour_it(
     with pytest.raises(HostError, match=re.escape(f"there is no {file}")):
         sources.fetch(packages(machine), cache, TOOLS.all, policy)
     _, comparison = sources.fetch(packages(machine), cache, TOOLS.all, Policy())
-    assert comparison == Comparison(None, ("there is no configs/lock.yaml",))
+    assert comparison == Standing(None, ("there is no configs/lock.yaml",))
 
 
 def test_mirror_without_a_file(machine: Machine, cache: Path, tmp_path: Path) -> None:
@@ -327,7 +333,7 @@ def invoke(environment: dict[str, str], *argv: str) -> subprocess.CompletedProce
 @pytest.fixture
 def another_linker(tmp_path: Path) -> dict[str, str]:
     """An environment with another linker, and the shipped lock's sources, by name at least."""
-    shipped = config.load_file(Lock, ROOT / "configs" / "lock.yaml", {})
+    shipped = load_file(Lock, ROOT / "configs" / "lock.yaml", {})
     for package, each in shipped.sources.items():
         put(tmp_path / "cache", package, each)
     environment = tool(tmp_path / "bin", "arm-linux-gnueabihf-ld", "another linker")
@@ -368,8 +374,8 @@ def test_command_line_lock(
     put(cache, "linux-source-6.12", LOCK.sources["linux-source-6.12"])
     put(cache, "busybox", source("1:1.35.0-5", "busybox_1.35.0-5.dsc"))
     monkeypatch.setenv("PIBED_CACHE", str(cache))
-    monkeypatch.setattr(config, "load_machine", lambda name: machine)
-    locking.write("pi2", False, str(tmp_path / "mirror"))
+    monkeypatch.setattr(lock_command, "load_machine", lambda name: machine)
+    lock_command.write("pi2", False, str(tmp_path / "mirror"))
     lines = capsys.readouterr().out.splitlines()
     assert "busybox 1:1.35.0-5 instead of 1:1.35.0-4" in lines
     assert any(line.startswith("qemu: QEMU emulator") for line in lines)
@@ -389,6 +395,6 @@ def test_command_line_lock(
     assert lines[-2].startswith("buildroot: not pinned; write its tag and commit into the file")
     pin = Pin(tag="2025.02.16", commit="a" * 40)
     lock.write(written.model_copy(update={"buildroot": pin}))
-    locking.write("pi2", False, None)
+    lock_command.write("pi2", False, None)
     assert capsys.readouterr().out == f"{lock.path()}: no changes\n"
     assert lock.load() == written.model_copy(update={"buildroot": pin})

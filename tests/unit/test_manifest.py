@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 
-from pibed import config, manifest, plan
-from pibed.build import Images
-from pibed.builders import Made
-from pibed.errors import UsageError
-from pibed.lock import Comparison
-from pibed.samples import Sample
-from pibed.store import digest_file
+from pibed.base.errors import UsageError
+from pibed.base.files import digest_file
+from pibed.build.images import Images
+from pibed.build.sources.lock import Standing
+from pibed.measure import record
+from pibed.model import plan
+from pibed.model.builder import Made
+from pibed.model.experiment import load_experiment
+from pibed.model.machine import load_machine
+from pibed.model.samples import Sample
+from pibed.runs import manifest
 from tests.unit.helpers import BUILDROOT, experiment
 
 
@@ -36,7 +40,7 @@ def images(tmp_path: Path) -> Images:
         kernel_build=none,
         variables=(),
         sources={},
-        lock=Comparison(None, ()),
+        lock=Standing(None, ()),
         tools={},
         steps=(),
         builder={"name": "debian"},
@@ -45,7 +49,7 @@ def images(tmp_path: Path) -> Images:
 
 
 def begun(images: Images) -> dict[str, Any]:
-    return manifest.begun(config.load_machine("pi2"), experiment(), 2, images, "QEMU 7.2")
+    return record.begun(load_machine("pi2"), experiment(), 2, images, "QEMU 7.2")
 
 
 def write(folder: Path, content: Any) -> Path:
@@ -56,17 +60,17 @@ def write(folder: Path, content: Any) -> Path:
 
 def test_what_is_written_is_read_again(tmp_path: Path, images: Images) -> None:
     recorded = manifest.read(write(tmp_path, begun(images)))
-    assert recorded.machine == config.load_machine("pi2")
+    assert recorded.machine == load_machine("pi2")
     assert recorded.experiment == experiment()
     assert recorded.finished is False
     assert recorded.samples_digest is None
-    assert manifest.differences(recorded, images, "QEMU 7.2") == []
+    assert record.differences(recorded, images, "QEMU 7.2") == []
 
 
 def test_a_real_experiment_is_read_again(tmp_path: Path, images: Images) -> None:
-    paging = config.load_experiment("paging", {"parameters.size.values": [3, 5]})
-    machine = config.load_machine("pi2").model_copy(update={"clock": "host"})
-    content = manifest.begun(machine, paging, 1, images, "QEMU 7.2")
+    paging = load_experiment("paging", {"parameters.size.values": [3, 5]})
+    machine = load_machine("pi2").model_copy(update={"clock": "host"})
+    content = record.begun(machine, paging, 1, images, "QEMU 7.2")
     recorded = manifest.read(write(tmp_path, content))
     assert (recorded.machine, recorded.experiment) == (machine, paging)
 
@@ -76,7 +80,7 @@ def test_the_end_is_added(tmp_path: Path, images: Images) -> None:
     csv.write_text("x\n")
     samples = [Sample("small", 1, 1, status, {}, {}) for status in ("ok", "ok", "lost")]
     before = begun(images)
-    content = manifest.ended(before, csv, samples, ["b", "a"], ["w"], True)
+    content = record.ended(before, csv, samples, ["b", "a"], ["w"], True)
     recorded = manifest.read(write(tmp_path, content))
     assert recorded.finished is True
     assert recorded.samples_digest == digest_file(csv)
@@ -93,7 +97,7 @@ def test_differences_are_named(tmp_path: Path, images: Images) -> None:
     content["plan"] = "0"
     content["qemu"]["command"].append("-other")
     recorded = manifest.read(write(tmp_path, content))
-    kernel, plan_line, qemu, options = manifest.differences(recorded, images, "QEMU 10")
+    kernel, plan_line, qemu, options = record.differences(recorded, images, "QEMU 10")
     assert kernel.startswith(f"kernel: its SHA-256 is {digest_file(images.kernel)} instead of ")
     assert "other commands" in plan_line
     assert qemu == "QEMU: it is QEMU 10 instead of QEMU 7.2"
@@ -106,15 +110,15 @@ def test_folders_of_another_host_are_no_difference(tmp_path: Path, images: Image
     content["qemu"]["command"] = [part.replace(str(tmp_path), "/elsewhere") for part in command]
     assert content["qemu"]["command"] != command
     recorded = manifest.read(write(tmp_path, content))
-    assert manifest.differences(recorded, images, "QEMU 7.2") == []
+    assert record.differences(recorded, images, "QEMU 7.2") == []
 
 
 def test_real_time_on_another_host_is_a_difference(tmp_path: Path, images: Images) -> None:
-    machine = config.load_machine("pi2").model_copy(update={"clock": "host"})
-    content = manifest.begun(machine, experiment(), 1, images, "QEMU 7.2")
+    machine = load_machine("pi2").model_copy(update={"clock": "host"})
+    content = record.begun(machine, experiment(), 1, images, "QEMU 7.2")
     content["host"]["processor"] = "Another One"
     recorded = manifest.read(write(tmp_path, content))
-    (line,) = manifest.differences(recorded, images, "QEMU 7.2")
+    (line,) = record.differences(recorded, images, "QEMU 7.2")
     assert line.endswith("instead of Another One")
 
 

@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from pibed import config, measuring
-from pibed.config import Clock
-from pibed.errors import UsageError
-from pibed.measuring import Outcome, SweepOptions
-from pibed.results import Run
-from pibed.samples import Sample
+from pibed.base.errors import UsageError
+from pibed.commands import sweep
+from pibed.commands.sweep import SweepOptions
+from pibed.measure.run import Measurement
+from pibed.model.machine import Clock, load_machine
+from pibed.model.samples import Sample
+from pibed.runs.folder import RunFolder
 from tests.unit.helpers import archived, experiment, measured
 
 
-def outcome(clock: Clock, *values: int) -> Outcome:
-    machine = config.load_machine("pi2").model_copy(update={"clock": clock})
+def outcome(clock: Clock, *values: int) -> Measurement:
+    machine = load_machine("pi2").model_copy(update={"clock": clock})
     samples = [
         Sample(
             "small",
@@ -29,7 +30,9 @@ def outcome(clock: Clock, *values: int) -> Outcome:
         )
         for number, value in enumerate(values, start=1)
     ]
-    return Outcome(machine, experiment(), Run(Path("nowhere"), experiment()), samples, [], [])
+    return Measurement(
+        machine, experiment(), RunFolder(Path("nowhere"), experiment()), samples, [], []
+    )
 
 
 def test_cell_that_varies_much_in_real_time_is_pointed_out() -> None:
@@ -61,10 +64,10 @@ def test_what_the_manifest_says_cannot_be_given_with_resume(option: str, tmp_pat
     given = SweepOptions(resume="latest", results=str(tmp_path))
     options = dataclasses.replace(given, **{option: "1"})  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=f"--{option} cannot be given with --resume"):
-        measuring.sweep(options)
+        sweep.sweep(options)
 
 
-def ended(folder: Path, clock: Clock, slow: int, finished: bool = True) -> Outcome:
+def ended(folder: Path, clock: Clock, slow: int, finished: bool = True) -> Measurement:
     study = experiment(rounds=6, parameters=_one_size())
     samples = measured(
         study,
@@ -74,8 +77,8 @@ def ended(folder: Path, clock: Clock, slow: int, finished: bool = True) -> Outco
         },
     )
     archived(folder, study, samples, clock=clock, finished=finished)
-    machine = config.load_machine("pi2").model_copy(update={"clock": clock})
-    return Outcome(machine, study, Run(folder, study), samples, [], [])
+    machine = load_machine("pi2").model_copy(update={"clock": clock})
+    return Measurement(machine, study, RunFolder(folder, study), samples, [], [])
 
 
 def _one_size() -> dict[str, object]:
@@ -87,7 +90,7 @@ def test_a_sweep_ends_with_its_answer_and_where_its_files_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "20260203T040506Z-small"
-    measuring._show([ended(folder, "virtual", 130, finished=False)])
+    sweep._show([ended(folder, "virtual", 130, finished=False)])
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
     assert lines[0].startswith("A small study: 6 runs a cell, virtual clock")
@@ -107,7 +110,7 @@ def test_a_sweep_with_both_clocks_says_which_answer_is_whose(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folders = [tmp_path / f"20260203T040506Z-{clock}" for clock in ("virtual", "host")]
-    measuring._show([ended(folders[0], "virtual", 130), ended(folders[1], "host", 70)])
+    sweep._show([ended(folders[0], "virtual", 130), ended(folders[1], "host", 70)])
     lines = capsys.readouterr().out.splitlines()
     assert "virtual and host clock" in lines[0]
     assert lines[-6:] == [

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pibed.observations import Mode, Series, draw, interval, medians, observe, too_few
-from pibed.plan import Cell
-from pibed.samples import Number, Sample, Status
+from pibed.model.plan import Cell
+from pibed.model.samples import Number, Sample, Status
+from pibed.stats.observations import Mode, Series, draw, interval, medians, observe, too_few
 from tests.unit.helpers import experiment, measured
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pibed.errors import BuildError
-from pibed.packagelog import PackageLog
+from pibed.base.errors import BuildError
+from pibed.build.buildroot.packagelog import PackageLog
 
 PACKAGES = {
     "host-tar-custom": "host-tar",

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from pibed import config, findings, penalty, reference
-from pibed.archive import read as read_run
-from pibed.config import Experiment
-from pibed.errors import HostError
-from pibed.plan import cells
-from pibed.samples import Number, Sample
+from pibed.base import places
+from pibed.base.errors import HostError
+from pibed.model.experiment import Experiment, load_experiment
+from pibed.model.plan import cells
+from pibed.model.samples import Number, Sample
+from pibed.runs.reading import read
+from pibed.studies.pi import findings, penalty, reference
 from tests.unit.helpers import ROOT, archived, experiment
 
 PUBLISHED = reference.read(ROOT / "results" / "reference")
@@ -24,7 +25,7 @@ Cost = Callable[[int, int, int], float]
 
 
 def logging(**overrides: Any) -> Experiment:
-    return config.load_experiment("logging", {"rounds": 8} | overrides)
+    return load_experiment("logging", {"rounds": 8} | overrides)
 
 
 def made(study: Experiment, cost: Cost, rounds: int = 8) -> list[Sample]:
@@ -42,7 +43,7 @@ def made(study: Experiment, cost: Cost, rounds: int = 8) -> list[Sample]:
 
 
 def told(study: Experiment, samples: list[Sample], folder: Path) -> list[str]:
-    run = read_run(archived(folder / "20260203T040506Z-x", study, samples))
+    run = read(archived(folder / "20260203T040506Z-x", study, samples))
     return penalty.explained(reference.require_study(run), PUBLISHED)
 
 
@@ -172,7 +173,7 @@ def test_what_says_nothing_of_the_line(tmp_path: Path, overrides: dict[str, Any]
 
 
 def test_a_run_without_the_line(tmp_path: Path) -> None:
-    study = config.load_experiment("paging", {"rounds": 8})
+    study = load_experiment("paging", {"rounds": 8})
     assert told(study, made(study, lambda size, line, _: 7), tmp_path) == []
 
 
@@ -182,7 +183,7 @@ def test_a_run_without_the_line(tmp_path: Path) -> None:
 def test_in_brief(tmp_path: Path) -> None:
     study = logging()
     samples = made(study, lambda size, line, _: 7 + 43 * line)
-    run = read_run(archived(tmp_path / "20260203T040506Z-x", study, samples))
+    run = read(archived(tmp_path / "20260203T040506Z-x", study, samples))
     lines = findings.brief(run)
     judged = findings.findings(reference.require_study(run), PUBLISHED)
     assert [line.partition(": ")[0].lower() for line in lines[:3]] == [
@@ -200,7 +201,7 @@ def test_in_brief(tmp_path: Path) -> None:
 def test_nothing_in_brief_of_another_study_or_an_empty_run(tmp_path: Path) -> None:
     for name, study in (("x", experiment()), ("y", logging())):
         folder = archived(tmp_path / f"20260203T040506Z-{name}", study, [])
-        assert findings.brief(read_run(folder)) == []
+        assert findings.brief(read(folder)) == []
 
 
 def test_where_the_pi_s_numbers_are_not_there_and_whole_it_is_said(
@@ -208,9 +209,9 @@ def test_where_the_pi_s_numbers_are_not_there_and_whole_it_is_said(
 ) -> None:
     study = logging(**{"parameters.size.values": [64]})
     samples = made(study, lambda size, line, _: 7)
-    run = read_run(archived(tmp_path / "20260203T040506Z-x", study, samples))
+    run = read(archived(tmp_path / "20260203T040506Z-x", study, samples))
     folder = tmp_path / "results" / "reference"
-    monkeypatch.setattr(findings, "checkout", lambda: tmp_path)
+    monkeypatch.setattr(places, "checkout", lambda: tmp_path)
     (line,) = findings.brief(run)
     assert line.startswith("Not compared with a real Pi: ")
     assert "pi-prepaging-runs.csv" in line

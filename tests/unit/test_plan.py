@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pibed import plan
-from pibed.agent import Command
-from pibed.plan import Cell, Visit
+from pibed.model import plan
+from pibed.model.plan import Cell, Visit
+from pibed.model.protocol import Command
 from tests.unit.helpers import experiment
 
 

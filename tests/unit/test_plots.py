@@ -24,13 +24,19 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from pibed import balance, canvas, charts, growth, plan, plots
-from pibed.canvas import Plot
-from pibed.config import Experiment, load_experiment
-from pibed.errors import HostError
-from pibed.observations import Observations, observe
-from pibed.samples import Number, Sample
-from pibed.summary import median_interval
+from pibed import plots
+from pibed.base.errors import HostError
+from pibed.model import plan
+from pibed.model.experiment import Experiment, load_experiment
+from pibed.model.plan import Cell
+from pibed.model.samples import Number, Sample
+from pibed.plots import canvas, charts
+from pibed.plots.all import FORMATS
+from pibed.plots.canvas import Plot
+from pibed.plots.charts import INTERVAL
+from pibed.stats import balance, growth
+from pibed.stats.observations import Observations, observe
+from pibed.stats.summary import median_interval
 from tests.unit.helpers import ROOT, experiment, measured, python
 
 TWENTY = [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 32, 64, 128, 256, 384, 512, 640, 768, 1000, 1024]
@@ -209,9 +215,7 @@ def digests() -> list[str]:
         for size in range(1, 10)
     }
     drawn = plots.draw(observe(*sized(values, analysis=analysis)))
-    return [
-        hashlib.sha256(plot.render(form)).hexdigest() for plot in drawn for form in plots.FORMATS
-    ]
+    return [hashlib.sha256(plot.render(form)).hexdigest() for plot in drawn for form in FORMATS]
 
 
 # The same bytes
@@ -266,7 +270,7 @@ import sys
 from pibed import plots
 assert "matplotlib" not in sys.modules
 from tests.unit.helpers import experiment, measured
-from pibed.observations import observe
+from pibed.stats.observations import observe
 spec = experiment()
 drawn = plots.draw(observe(spec, measured(spec, {(0, 64): {"work_us": [1], "pages": [1]}})))
 assert drawn and "matplotlib" in sys.modules and "matplotlib.pyplot" not in sys.modules
@@ -431,7 +435,7 @@ def test_below_six_samples_there_are_no_intervals() -> None:
         enough = len(values) == 6
         assert len(middle.figure.axes[0].containers) == enough
         for plot in (middle, each):
-            assert (charts.INTERVAL in legend_of(plot)) == enough
+            assert (INTERVAL in legend_of(plot)) == enough
 
 
 def test_means_and_deviations_side_by_side(study: tuple[Observations, dict[str, Plot]]) -> None:
@@ -505,9 +509,9 @@ def test_panels_share_a_logarithmic_axis_and_no_linear_one() -> None:
 
 
 def test_panels_of_a_row_differ_in_one_parameter() -> None:
-    def blocks(**values: Sequence[int]) -> list[plan.Cell]:
+    def blocks(**values: Sequence[int]) -> list[Cell]:
         return [
-            plan.Cell(tuple(zip(values, each, strict=True)))
+            Cell(tuple(zip(values, each, strict=True)))
             for each in itertools.product(*values.values())
         ]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pibed.errors import BuildError, HostError
-from pibed.process import capture, clean_environment, run_logged
+from pibed.base.errors import BuildError, HostError
+from pibed.base.process import capture, clean_environment, run_logged
 from tests.unit.helpers import python
 
 
@@ -165,7 +165,7 @@ def test_what_a_program_left_running_ends_with_it(log: Path) -> None:
 PARENT = """
 import sys
 from pathlib import Path
-from pibed.process import run_logged
+from pibed.base.process import run_logged
 run_logged(sys.argv[2:], Path(sys.argv[1]), on_line=lambda line: print(line, end="", flush=True))
 """
 

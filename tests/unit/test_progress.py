@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pibed.errors import GuestError
-from pibed.plan import Visit, cells
-from pibed.progress import Durations, SweepProgress
-from pibed.samples import Sample, Status
-from pibed.store import Output, Step
-from pibed.ui import BuildProgress, duration
+from pibed.base.errors import GuestError
+from pibed.base.terminal import duration
+from pibed.build.progress import BuildProgress
+from pibed.build.store import Output, Step
+from pibed.measure.progress import Durations, SweepProgress
+from pibed.model.plan import Visit, cells
+from pibed.model.samples import Sample, Status
 from tests.unit.helpers import experiment
 
 

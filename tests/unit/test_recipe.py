@@ -7,16 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from pibed import config, kconfig, payload, recipe
-from pibed.errors import BuildError, HostError, UsageError
-from pibed.payload import Payload
-from pibed.suite import load_suite
+from pibed.base.errors import BuildError, HostError, UsageError
+from pibed.build import kconfig, payload
+from pibed.build.buildroot import recipe
+from pibed.build.payload import Payload
+from pibed.model.builder import load_settings
+from pibed.model.experiment import load_experiment
+from pibed.model.machine import load_machine
+from pibed.model.suite import load_suite
 from tests.unit.helpers import ROOT
 
 
 @pytest.fixture
 def paging() -> Payload:
-    return payload.of_experiment(config.load_experiment("paging"))
+    return payload.of_experiment(load_experiment("paging"))
 
 
 def compiler(folder: Path, answers: str, openmp: bool = False, version: str = "12") -> Path:
@@ -36,12 +40,12 @@ def compiler(folder: Path, answers: str, openmp: bool = False, version: str = "1
 
 def test_shipped_settings_are_bootlins_from_upstream(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PIBED_BUILDROOT", raising=False)
-    settings = recipe.load({})
+    settings = load_settings({})
     assert settings.toolchain == "bootlin"
     assert settings.repository.startswith("https://")
     monkeypatch.setenv("PIBED_BUILDROOT", "/a/clone")
-    assert recipe.load({}).repository == "/a/clone"
-    assert recipe.load({"toolchain": "distro"}).toolchain == "distro"
+    assert load_settings({}).repository == "/a/clone"
+    assert load_settings({"toolchain": "distro"}).toolchain == "distro"
 
 
 def test_repository_that_is_a_folder_is_found_from_anywhere(
@@ -52,12 +56,12 @@ def test_repository_that_is_a_folder_is_found_from_anywhere(
     monkeypatch.setenv("HOME", str(tmp_path))
     for given in ("clone", "./clone", "~/clone", str(tmp_path / "clone")):
         monkeypatch.setenv("PIBED_BUILDROOT", given)
-        assert recipe.load({}).repository == str(tmp_path / "clone")
+        assert load_settings({}).repository == str(tmp_path / "clone")
 
 
 def test_default_options_are_those_of_the_experiments() -> None:
     for experiment in ("paging", "balance"):
-        known = payload.of_experiment(config.load_experiment(experiment))
+        known = payload.of_experiment(load_experiment(experiment))
         quoted = recipe.quoted(" ".join(known.cflags))
         assert recipe.default_cflags(ROOT, known.package) == quoted
     assert recipe.default_cflags(ROOT, "kmod-paging") == ""
@@ -66,17 +70,17 @@ def test_default_options_are_those_of_the_experiments() -> None:
 @pytest.mark.parametrize("name", ["gnu", ""])
 def test_unknown_toolchain(name: str) -> None:
     with pytest.raises(UsageError, match=r"toolchain: Input should be 'bootlin', .* or 'distro'"):
-        recipe.load({"toolchain": name})
+        load_settings({"toolchain": name})
 
 
 def test_path_needs_a_path_and_a_prefix() -> None:
     with pytest.raises(UsageError, match="'path' needs path and prefix"):
-        recipe.load({"toolchain": "path"})
-    recipe.load({"toolchain": "path", "path": "/opt/x", "prefix": "arm-x"})
+        load_settings({"toolchain": "path"})
+    load_settings({"toolchain": "path", "path": "/opt/x", "prefix": "arm-x"})
 
 
 def test_requests_are_the_machines_and_the_payloads(paging: Payload) -> None:
-    machine = config.load_machine("pi2", {"kernel.version": "6.12"}).with_debug_kernel()
+    machine = load_machine("pi2", {"kernel.version": "6.12"}).with_debug_kernel()
     asked = recipe.requests(ROOT, machine, paging, {"BR2_TOOLCHAIN_EXTERNAL_BOOTLIN": "n"})
     tree = "$(BR2_EXTERNAL_PIBED_PATH)/.."
     assert asked["BR2_LINUX_KERNEL_CUSTOM_CONFIG_FILE"] == (
@@ -96,7 +100,7 @@ def test_defaults_of_the_packages_are_what_is_asked_for(name: str) -> None:
     each = (
         payload.of_suite(load_suite("paging"))
         if name == "suite"
-        else payload.of_experiment(config.load_experiment(name))
+        else payload.of_experiment(load_experiment(name))
     )
     recipe.require_packages(each)
     text = (ROOT / "buildroot" / "package" / each.package / "Config.in").read_text()
@@ -108,8 +112,8 @@ def test_fragments_and_overlays_of_the_defconfig_are_the_machines() -> None:
     asked = {name: each.value for name, each in kconfig.read_fragments([path]).items()}
     ours = recipe.requests(
         ROOT,
-        config.load_machine("pi2"),
-        payload.of_experiment(config.load_experiment("paging")),
+        load_machine("pi2"),
+        payload.of_experiment(load_experiment("paging")),
         {},
     )
     for name in asked.keys() & ours.keys() - {"BR2_LINUX_KERNEL_LATEST_VERSION"}:
@@ -140,7 +144,7 @@ def test_every_package_says_what_it_is_made_of() -> None:
 
 
 def test_machine_that_the_external_tree_does_not_know(paging: Payload) -> None:
-    machine = config.load_machine("pi2").model_copy(update={"name": "pi9"})
+    machine = load_machine("pi2").model_copy(update={"name": "pi9"})
     with pytest.raises(UsageError, match="pibed_pi9_defconfig"):
         recipe.requests(ROOT, machine, paging, {})
 
@@ -172,7 +176,7 @@ def test_external_compiler_that_is_missing_or_has_no_headers(tmp_path: Path) -> 
 
 def test_internal_toolchain_takes_the_headers_of_the_kernel() -> None:
     for series in ("6.1", "6.12"):
-        machine = config.load_machine("pi2", {"kernel.version": series})
+        machine = load_machine("pi2", {"kernel.version": series})
         asked = recipe.internal(ROOT, machine)
         name = f"BR2_PACKAGE_HOST_LINUX_HEADERS_CUSTOM_{series.replace('.', '_')}"
         assert asked[name] == "y"

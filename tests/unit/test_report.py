@@ -9,11 +9,17 @@ from typing import Any
 
 import pytest
 
-from pibed import archive, config, findings, plan, report
-from pibed.errors import UsageError
-from pibed.report import Figure
-from pibed.results import Run, SampleLog
-from pibed.samples import Sample
+from pibed.base.errors import UsageError
+from pibed.commands import report
+from pibed.model import plan
+from pibed.model.experiment import load_experiment
+from pibed.model.samples import Sample
+from pibed.report import page as report_page
+from pibed.report.page import Figure
+from pibed.runs import reading
+from pibed.runs.folder import RunFolder, SampleLog
+from pibed.runs.reading import Run
+from pibed.studies.pi import findings
 from tests.unit.helpers import BUILDROOT, archived, experiment, measured
 from tests.unit.test_penalty import made as made_logging
 
@@ -67,7 +73,7 @@ class Page(html.parser.HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def run(folder: Path, *cells: list[int], study: Any = None, **options: Any) -> archive.Archived:
+def run(folder: Path, *cells: list[int], study: Any = None, **options: Any) -> Run:
     """A run of as many cells as there are values for: lazy 64, eager 64, lazy 128, eager 128."""
     study = study or experiment(rounds=6)
     places = [(0, 64), (1, 64), (0, 128), (1, 128)]
@@ -79,10 +85,10 @@ def run(folder: Path, *cells: list[int], study: Any = None, **options: Any) -> a
         },
     )
     samples += options.pop("bad", [])
-    return archive.read(archived(folder / "20260203T040506Z-small", study, samples, **options))
+    return reading.read(archived(folder / "20260203T040506Z-small", study, samples, **options))
 
 
-def sized(folder: Path, count: int) -> archive.Archived:
+def sized(folder: Path, count: int) -> Run:
     """A run with so many sizes, in each of which eager is faster."""
     parameters = experiment().model_dump()["parameters"]
     parameters["size"]["values"] = list(range(1, count + 1))
@@ -95,14 +101,14 @@ def sized(folder: Path, count: int) -> archive.Archived:
             for size in range(1, count + 1)
         },
     )
-    return archive.read(archived(folder / "20260203T040506Z-small", study, samples))
+    return reading.read(archived(folder / "20260203T040506Z-small", study, samples))
 
 
-def texts(found: archive.Archived, *figures: Figure) -> tuple[Page, str]:
-    made = report.make(found, figures, [findings.beside_a_pi(found)])
-    page = Page(report.render(made, "report.html"))
+def texts(found: Run, *figures: Figure) -> tuple[Page, str]:
+    made = report_page.make(found, figures, [findings.beside_a_pi(found)])
+    page = Page(report_page.render(made, "report.html"))
     assert page.stack == []
-    return page, report.render(made, "report.md")
+    return page, report_page.render(made, "report.md")
 
 
 def test_the_answer_comes_first_then_numbers_plots_and_how(tmp_path: Path) -> None:
@@ -174,8 +180,8 @@ def test_what_is_asked_for_comes_before_which_mode_is_faster(tmp_path: Path) -> 
             for line in (0, 1)
         },
     )
-    found = archive.read(archived(tmp_path / "20260203T040506Z-small", study, samples))
-    made = report.make(found, [], [findings.beside_a_pi(found)])
+    found = reading.read(archived(tmp_path / "20260203T040506Z-small", study, samples))
+    made = report_page.make(found, [], [findings.beside_a_pi(found)])
     assert [title for title, _ in made.findings] == [
         "Where the balance lies",
         "Which mode is faster",
@@ -243,9 +249,9 @@ def test_more_than_forty_comparisons_are_shown_on_demand(tmp_path: Path) -> None
 def test_only_the_study_is_put_beside_a_real_pi(tmp_path: Path) -> None:
     page, _ = texts(run(tmp_path, SLOW, FAST, SLOW, FAST))
     assert "real Pi" not in page.text
-    study = config.load_experiment("logging", {"rounds": 6, "parameters.size.values": [512]})
+    study = load_experiment("logging", {"rounds": 6, "parameters.size.values": [512]})
     samples = made_logging(study, lambda size, line, _: 7 + 43 * line, 6)
-    found = archive.read(archived(tmp_path / "20260203T040506Z-logging", study, samples))
+    found = reading.read(archived(tmp_path / "20260203T040506Z-logging", study, samples))
     page, text = texts(found)
     assert "### Beside a real Pi\n\n- " in text
     beside = page.text.partition("Beside a real Pi")[2]
@@ -268,7 +274,7 @@ def test_a_page_needs_nothing_else(tmp_path: Path) -> None:
 def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     folders = [run(tmp_path / each, SLOW, FAST, SLOW, FAST).folder for each in ("a", "b")]
     for folder in folders:
-        report.publish(folder, [findings.beside_a_pi])
+        report_page.publish(folder, [findings.beside_a_pi])
     first, second = (
         {
             path.relative_to(folder): path.read_bytes()
@@ -289,7 +295,7 @@ def test_a_plot_that_there_is_no_more_is_removed(tmp_path: Path) -> None:
     (folder / "plots").mkdir()
     (folder / "plots" / "balance.svg").touch()
     (folder / "plots" / "notes.txt").touch()
-    made = report.publish(folder, [findings.beside_a_pi])
+    made = report_page.publish(folder, [findings.beside_a_pi])
     names = [figure.name for figure in made.figures]
     assert names
     expected = {f"{name}.{form}" for name in names for form in ("svg", "png")} | {"notes.txt"}
@@ -408,13 +414,13 @@ def test_why_a_sample_is_not_ok_comes_from_its_boot(tmp_path: Path) -> None:
         for visit in round_.visits
     ]
     folder = archived(tmp_path / "20260203T040506Z-small", study, samples)
-    kept = Run(folder, study)
+    kept = RunFolder(folder, study)
     log = SampleLog(kept.boot_folder(1, 1) / "samples.jsonl")
     for each in samples:
         log.append(each)
     log.close()
     kept.finish_round(1, 1, [])
-    page, _ = texts(archive.read(folder))
+    page, _ = texts(reading.read(folder))
     assert "failed: said ?[31m no" in page.text
 
 
@@ -423,13 +429,13 @@ def test_a_run_that_was_killed_has_the_samples_of_its_rounds(tmp_path: Path) -> 
     first = plan.rounds(study)[0]
     folder = archived(tmp_path / "20260203T040506Z-small", study, [], finished=False)
     (folder / "samples.csv").unlink()
-    kept = Run(folder, study)
+    kept = RunFolder(folder, study)
     log = SampleLog(kept.boot_folder(1, 1) / "samples.jsonl")
     for visit in first.visits:
         metrics: dict[str, int | float] = {"work_us": 7, "pages": 8}
         log.append(Sample("small", 1, visit.order, "ok", visit.cell.as_dict(), metrics))
     log.close()
     kept.finish_round(1, 1, [])
-    page, _ = texts(archive.read(folder))
+    page, _ = texts(reading.read(folder))
     assert "The run has not come to its end: 4 of 8 samples" in page.text
     assert "SHA-256" in page.text

@@ -12,18 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from pibed import plan, results
-from pibed.errors import HostError, UsageError
-from pibed.plan import Round
-from pibed.results import Run, SampleLog
-from pibed.samples import Sample
+from pibed.base.errors import HostError, UsageError
+from pibed.base.files import write_file
+from pibed.model import plan
+from pibed.model.plan import Round
+from pibed.model.samples import Sample
+from pibed.runs import locate
+from pibed.runs.folder import RunFolder, SampleLog
 from tests.unit.helpers import experiment, python
 
 NOW = datetime.datetime(2026, 2, 3, 4, 5, 6, 999_999, tzinfo=datetime.UTC)
 
 
-def create(root: Path, name: str = "small", now: datetime.datetime = NOW) -> Run:
-    return Run.create(root, experiment(), name, now)
+def create(root: Path, name: str = "small", now: datetime.datetime = NOW) -> RunFolder:
+    return RunFolder.create(root, experiment(), name, now)
 
 
 def sample(order: int, **changes: object) -> Sample:
@@ -113,12 +115,12 @@ def test_files_are_written_whole(tmp_path: Path) -> None:
 
 def test_file_with_these_bytes_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "report.md"
-    results.write_file(path, "µ\n")
+    write_file(path, "µ\n")
     before = path.stat()
-    results.write_file(path, "µ\n")
+    write_file(path, "µ\n")
     after = path.stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    results.write_file(path, b"other\n")
+    write_file(path, b"other\n")
     assert path.read_text() == "other\n"
 
 
@@ -221,11 +223,11 @@ def test_read_only_folder_names_the_option(read_only: Path) -> None:
     code = """
 import datetime, sys
 from pathlib import Path
-from pibed.config import load_experiment
-from pibed.errors import HostError
-from pibed.results import Run
+from pibed.model.experiment import load_experiment
+from pibed.base.errors import HostError
+from pibed.runs.folder import RunFolder
 try:
-    Run.create(Path(sys.argv[1]), load_experiment("paging"), "x", datetime.datetime.now())
+    RunFolder.create(Path(sys.argv[1]), load_experiment("paging"), "x", datetime.datetime.now())
 except HostError as error:
     print(error.message, error.fix, sep="\\n")
 """
@@ -245,7 +247,7 @@ def rounds() -> list[Round]:
     return plan.rounds(experiment())
 
 
-def measure(run: Run, round_: Round, boots: tuple[int, ...]) -> list[Sample]:
+def measure(run: RunFolder, round_: Round, boots: tuple[int, ...]) -> list[Sample]:
     """Puts a round's samples into boots of so many visits each, all but the record of its end."""
     samples = [
         Sample(
@@ -269,7 +271,7 @@ def test_a_measured_round_is_read_again(tmp_path: Path, boots: tuple[int, ...]) 
     samples = measure(run, first, boots)
     assert run.measured(first) is None
     run.finish_round(1, len(boots), ["round 1: µ"])
-    found = Run(run.folder, experiment()).measured(first)
+    found = RunFolder(run.folder, experiment()).measured(first)
     assert found is not None
     assert found.samples == samples
     assert found.problems == ["round 1: µ"]
@@ -367,7 +369,7 @@ def test_round_100_is_not_taken_for_round_10(tmp_path: Path) -> None:
 def test_a_run_is_measured_by_one_process_at_a_time(tmp_path: Path) -> None:
     run = create(tmp_path)
     with run.held():
-        other = Run(run.folder, experiment())
+        other = RunFolder(run.folder, experiment())
         with pytest.raises(HostError, match="another process is measuring"), other.held():
             raise AssertionError("held twice")
     with run.held():
@@ -379,20 +381,20 @@ def test_runs_are_found_by_path_and_name(tmp_path: Path, monkeypatch: pytest.Mon
     run.write_manifest({})
     monkeypatch.chdir(tmp_path)
     for text in (str(run.folder), f"results/{run.folder.name}", run.folder.name, "latest"):
-        assert results.find(tmp_path / "results", text) == run.folder.resolve()
+        assert locate.find(tmp_path / "results", text) == run.folder.resolve()
 
 
 def test_what_is_no_run_is_explained(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no run 'nothing'") as caught:
-        results.find(tmp_path, "nothing")
+        locate.find(tmp_path, "nothing")
     assert caught.value.fix == f"{tmp_path} has none"
     run = create(tmp_path)
     with pytest.raises(UsageError, match=r"no manifest\.json in it"):
-        results.find(tmp_path, "latest")
+        locate.find(tmp_path, "latest")
     run.write_manifest({})
     for text in ("nothing", ""):
         with pytest.raises(UsageError, match=f"no run {text!r}") as caught:
-            results.find(tmp_path / "", text)
+            locate.find(tmp_path / "", text)
         assert caught.value.fix is not None
         assert run.folder.name in caught.value.fix
 

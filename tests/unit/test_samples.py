@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pibed import samples
-from pibed.agent import Result
-from pibed.samples import Sample, from_csv, take_metrics, to_csv
+from pibed.model import samples as samples_module
+from pibed.model.protocol import Result
+from pibed.model.samples import Sample, Status, from_csv, take_metrics, to_csv
 from tests.unit.helpers import experiment
 
 
@@ -88,7 +88,7 @@ def test_counters_do_not_mix_up() -> None:
     assert taken == {"z": 2, "a": 30}
 
 
-def sample(round_: int, order: int, status: samples.Status = "ok", **more: object) -> Sample:
+def sample(round_: int, order: int, status: Status = "ok", **more: object) -> Sample:
     return Sample(
         experiment="small",
         round=round_,
@@ -101,7 +101,7 @@ def sample(round_: int, order: int, status: samples.Status = "ok", **more: objec
 
 
 def test_csv_is_literally_this() -> None:
-    text = samples.to_csv(
+    text = samples_module.to_csv(
         experiment(), [sample(2, 1), sample(1, 2, "panic"), sample(10, 1), sample(1, 1)]
     )
     assert text == (
@@ -114,13 +114,13 @@ def test_csv_is_literally_this() -> None:
 
 
 def test_csv_of_nothing_has_its_header() -> None:
-    assert samples.to_csv(experiment(), []) == (
+    assert samples_module.to_csv(experiment(), []) == (
         "experiment,round,order,status,eager,size,work_us,pages\n"
     )
 
 
 @pytest.mark.parametrize("status", ["ok", "timeout"])
-def test_json_and_back(status: samples.Status) -> None:
+def test_json_and_back(status: Status) -> None:
     before = sample(1, 2, status)
     line = before.to_json()
     assert "\n" not in line

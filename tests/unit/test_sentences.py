@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from pibed import sentences
-from pibed.balance import balances
-from pibed.comparison import compare
-from pibed.growth import CostChange, changes, costs, fits
-from pibed.headline import headline
-from pibed.observations import observe
-from pibed.plan import Cell
-from pibed.samples import Number, Sample
+from pibed.model.plan import Cell
+from pibed.model.samples import Number, Sample
+from pibed.report import wording
+from pibed.report.answer import headline
+from pibed.stats.balance import balances
+from pibed.stats.growth import CostChange, changes, costs, fits
+from pibed.stats.modes import compare
+from pibed.stats.observations import observe
 from tests.unit.helpers import experiment, measured
 from tests.unit.test_statistics import POOLS, STUDY, numbers, odd_run
 
@@ -30,7 +30,7 @@ def words(lazy: list[Number], eager: list[Number], unit: str = "µs", **analysis
     )
     cells = {(0, 64): {"work_us": lazy}, (1, 64): {"work_us": eager}}
     (found,) = compare(observe(study, measured(study, cells)))
-    return sentences.compared(study, found)
+    return wording.compared(study, found)
 
 
 def test_a_mode_that_is_faster() -> None:
@@ -156,7 +156,7 @@ def grown(values: dict[int, list[int]], law: str = "linear") -> str:
         {(size,): {"work_us": row, "pages": [1] * len(row)} for size, row in values.items()},
     )
     (found,) = fits(observe(study, samples))
-    return sentences.fitted(study, found)
+    return wording.fitted(study, found)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def costed(work: tuple[list[int], list[int]], pages: tuple[int, int]) -> str:
         for mode in (0, 1)
     }
     (found,) = costs(observe(study, measured(study, cells)))
-    return sentences.costed(study, found)
+    return wording.costed(study, found)
 
 
 def test_costs() -> None:
@@ -258,23 +258,23 @@ def test_changes(
     study = experiment(parameters=experiment().model_dump()["parameters"] | {"line": LINE})
     at = Cell((("size", 64),))
     found = CostChange(at, "work_us", "pages", "line", (0, 1), change, low, high, reason)
-    assert sentences.changed(study, found) == f"A{text[1:]}"
+    assert wording.changed(study, found) == f"A{text[1:]}"
     nowhere = CostChange(Cell(()), "work_us", "pages", "line", (0, 1), change, low, high, reason)
     words = text.removeprefix("at size 64, ")
-    assert sentences.changed(study, nowhere) == f"{words[0].upper()}{words[1:]}"
+    assert wording.changed(study, nowhere) == f"{words[0].upper()}{words[1:]}"
 
 
 def test_a_parameter_whose_title_has_a_unit() -> None:
     touched = {"title": "touched [%]", "values": [0, 20], "minimum": 0, "maximum": 100}
     study = experiment(parameters=experiment().model_dump()["parameters"] | {"touched": touched})
-    assert sentences.title(study, "touched") == "touched"
-    assert sentences.with_unit(study, "touched", "20 to 30") == "20 to 30 % touched"
-    assert sentences.with_unit(study, "size", "64") == "size 64"
+    assert wording.title(study, "touched") == "touched"
+    assert wording.with_unit(study, "touched", "20 to 30") == "20 to 30 % touched"
+    assert wording.with_unit(study, "size", "64") == "size 64"
     at = Cell((("eager", 1), ("size", 64), ("touched", 20)))
-    assert sentences.place(study, at) == "mode eager, size 64, 20 % touched"
-    assert sentences.place(study, Cell(())) == ""
+    assert wording.place(study, at) == "mode eager, size 64, 20 % touched"
+    assert wording.place(study, Cell(())) == ""
     found = CostChange(Cell(()), "work_us", "pages", "touched", (0, 20), 2.0, 1.0, 3.0, "")
-    assert sentences.changed(study, found) == (
+    assert wording.changed(study, found) == (
         "20 instead of 0 % touched adds 2 µs to work for each of the pages (95 % interval 1 to 3)."
     )
 
@@ -289,7 +289,7 @@ def balanced(lazy: dict[int, list[int]], eager: dict[int, list[int]]) -> str:
         for size, values in column.items()
     }
     (found,) = balances(observe(study, measured(study, cells)))
-    return sentences.balanced(study, found)
+    return wording.balanced(study, found)
 
 
 def test_balance() -> None:
@@ -318,11 +318,11 @@ def test_sentences_of_odd_runs(pool: list[Number]) -> None:
             observations = observe(STUDY, samples)
             comparisons = compare(observations)
         lines = headline(observations, comparisons)
-        lines += [sentences.compared(STUDY, each) for each in comparisons]
-        lines += [sentences.fitted(STUDY, each) for each in fits(observations)]
-        lines += [sentences.costed(STUDY, each) for each in costs(observations)]
-        lines += [sentences.changed(STUDY, each) for each in changes(observations)]
-        lines += [sentences.balanced(STUDY, each) for each in balances(observations)]
+        lines += [wording.compared(STUDY, each) for each in comparisons]
+        lines += [wording.fitted(STUDY, each) for each in fits(observations)]
+        lines += [wording.costed(STUDY, each) for each in costs(observations)]
+        lines += [wording.changed(STUDY, each) for each in changes(observations)]
+        lines += [wording.balanced(STUDY, each) for each in balances(observations)]
         assert len(numbers(comparisons)) or "compared" in lines[0]
         for line in lines:
             assert line.endswith(".")
@@ -343,7 +343,7 @@ def test_sentences_of_odd_runs(pool: list[Number]) -> None:
     ],
 )
 def test_numbers(value: float, text: str) -> None:
-    assert sentences.number(value) == text
+    assert wording.number(value) == text
 
 
 @pytest.mark.parametrize(
@@ -357,4 +357,4 @@ def test_numbers(value: float, text: str) -> None:
     ],
 )
 def test_beginning_and_end_of_a_sentence(text: str, expected: str) -> None:
-    assert sentences.sentence(text) == expected
+    assert wording.sentence(text) == expected

@@ -9,12 +9,12 @@ import warnings
 
 import pytest
 
-from pibed import summary
-from pibed.balance import balances
-from pibed.comparison import UNDECIDED, compare
-from pibed.growth import changes, costs, fits
-from pibed.observations import observe
-from pibed.samples import Number, Sample
+from pibed.model.samples import Number, Sample
+from pibed.stats import summary
+from pibed.stats.balance import balances
+from pibed.stats.growth import changes, costs, fits
+from pibed.stats.modes import UNDECIDED, compare
+from pibed.stats.observations import observe
 from tests.unit.helpers import experiment
 
 STUDY = experiment(

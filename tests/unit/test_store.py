@@ -10,16 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pibed.errors import BuildError, HostError
-from pibed.store import (
-    Step,
-    Store,
-    cache_folder,
-    clean,
-    digest_file,
-    digest_files,
-    digest_text,
-)
+from pibed.base import places
+from pibed.base.errors import BuildError, HostError
+from pibed.base.files import digest_file, digest_files, digest_text
+from pibed.build.store import Step, Store, clean
 from tests.unit.helpers import python
 
 STEP = Step("kernel", {"source": "abc", "config": "def"}, expected_s=1)
@@ -105,7 +99,7 @@ def test_killed_producer_leaves_nothing_that_looks_finished(tmp_path: Path) -> N
     code = """
 import os, signal, sys
 from pathlib import Path
-from pibed.store import Step, Store
+from pibed.build.store import Step, Store
 def make(folder, log):
     (folder / "half").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -122,7 +116,7 @@ Store(Path(sys.argv[1])).produce(Step("kernel", {"source": "abc", "config": "def
 SLOW = """
 import sys, time
 from pathlib import Path
-from pibed.store import Step, Store
+from pibed.build.store import Step, Store
 root = Path(sys.argv[1])
 def make(folder, log):
     print("making", flush=True)
@@ -273,19 +267,19 @@ def test_clean_removes_everything_and_counts(tmp_path: Path) -> None:
 
 def test_cache_folder_by_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIBED_CACHE", str(tmp_path))
-    assert cache_folder() == tmp_path
+    assert places.cache() == tmp_path
     monkeypatch.delenv("PIBED_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "pibed"
+    assert places.cache() == tmp_path / "pibed"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / ".cache" / "pibed"
+    assert places.cache() == tmp_path / ".cache" / "pibed"
 
 
 def test_cache_folder_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PIBED_CACHE", "here")
-    assert cache_folder() == tmp_path / "here"
+    assert places.cache() == tmp_path / "here"
 
 
 @pytest.mark.parametrize("name", ["two words", "a:b", "a\tb"])
@@ -294,7 +288,7 @@ def test_cache_folder_that_cannot_be_built_in(
 ) -> None:
     monkeypatch.setenv("PIBED_CACHE", str(tmp_path / name))
     with pytest.raises(HostError) as caught:
-        cache_folder()
+        places.cache()
     assert repr(str(tmp_path / name)) in caught.value.message
     assert caught.value.fix is not None
     assert "PIBED_CACHE" in caught.value.fix

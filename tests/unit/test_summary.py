@@ -8,10 +8,10 @@ from math import comb
 
 import pytest
 
-from pibed import summary
-from pibed.plan import Cell
-from pibed.samples import Number, Sample, Status
-from pibed.summary import describe, median_coverage, median_interval, outlying
+from pibed.model.plan import Cell
+from pibed.model.samples import Number, Sample, Status
+from pibed.stats import summary
+from pibed.stats.summary import describe, median_coverage, median_interval, outlying
 from tests.unit.helpers import experiment
 
 CELL = Cell((("eager", 1), ("size", 64)))

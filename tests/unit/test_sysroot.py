@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from pibed import config, recipe, sysroot
-from pibed.errors import HostError
+from pibed.base.errors import HostError
+from pibed.build.buildroot import recipe, sysroot
+from pibed.build.buildroot.sysroot import Installed
+from pibed.model.machine import load_machine
 from tests.unit.helpers import ROOT
 
 PROGRAM = '#include <stdio.h>\nint main(void) { return printf("%d\\n", __GLIBC__) < 0; }\n'
 
 
 def test_relocated_compiler_finds_its_own_files_alone_wherever_it_lies(tmp_path: Path) -> None:
-    installed = sysroot.find(config.load_machine("pi2").cross_compile)
+    installed = sysroot.find(load_machine("pi2").cross_compile)
     sysroot.write(installed, tmp_path / "made")
     folder = tmp_path / "moved"
     (tmp_path / "made").rename(folder)
@@ -41,11 +43,11 @@ def test_relocated_compiler_finds_its_own_files_alone_wherever_it_lies(tmp_path:
 
 def test_program_that_is_a_link_to_nothing_is_none(tmp_path: Path) -> None:
     (tmp_path / "arm-x-gcc").write_text("1")
-    installed = sysroot.Installed("arm-x", tmp_path, tmp_path / "none", tmp_path / "none")
+    installed = Installed("arm-x", tmp_path, tmp_path / "none", tmp_path / "none")
     before = installed.digest
     (tmp_path / "arm-x-ld").symlink_to("/none")
     assert installed.digest == before
-    known = sysroot.find(config.load_machine("pi2").cross_compile)
+    known = sysroot.find(load_machine("pi2").cross_compile)
     programs = tmp_path / "programs"
     programs.mkdir()
     for path in known.programs.glob(f"{known.triplet}-*"):
@@ -61,7 +63,7 @@ def test_program_that_is_a_link_to_nothing_is_none(tmp_path: Path) -> None:
 
 
 def test_it_does_not_state_the_sysroot_that_buildroot_refuses(tmp_path: Path) -> None:
-    installed = sysroot.find(config.load_machine("pi2").cross_compile)
+    installed = sysroot.find(load_machine("pi2").cross_compile)
     sysroot.write(installed, tmp_path)
     compiler = tmp_path / "bin" / f"{installed.triplet}-gcc"
     stated = subprocess.run([compiler, "-v"], capture_output=True, text=True, check=True).stderr

@@ -8,11 +8,11 @@ from typing import Any
 
 from rich.console import Console
 
-from pibed import table
-from pibed.config import Clock
-from pibed.plan import Cell
-from pibed.samples import Number
-from pibed.summary import Summary, describe
+from pibed.model.machine import Clock
+from pibed.model.plan import Cell
+from pibed.model.samples import Number
+from pibed.report import table
+from pibed.stats.summary import Summary, describe
 from tests.unit.helpers import experiment
 
 

@@ -14,8 +14,10 @@ import pytest
 from invoke.collection import Collection
 
 import tasks
-from pibed import actions, measuring, testing
-from pibed.errors import UsageError
+from pibed.base.errors import UsageError
+from pibed.commands import build, ktest, sweep
+from pibed.commands.ktest import KtestOptions
+from pibed.commands.sweep import SweepOptions
 from tests.unit.helpers import ROOT
 
 COLLECTION = Collection.from_module(tasks)
@@ -79,7 +81,7 @@ def test_tasks_with_builders_have_an_example_with_one(name: str) -> None:
 
 def test_options_of_several_words_are_named_as_they_are_given() -> None:
     with pytest.raises(UsageError, match=r"^--buildroot-dir cannot be given with --resume"):
-        measuring.sweep(dataclasses.replace(SWEEP, resume="latest", buildroot_dir="/x"))
+        sweep.sweep(dataclasses.replace(SWEEP, resume="latest", buildroot_dir="/x"))
 
 
 def test_help_is_printed() -> None:
@@ -101,7 +103,7 @@ def no_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PIBED_CACHE", str(tmp_path / "two words"))
 
 
-SWEEP = measuring.SweepOptions()
+SWEEP = SweepOptions()
 
 
 @pytest.mark.usefixtures("no_build")
@@ -127,11 +129,11 @@ def test_mistakes_of_the_user_are_told_before_anything_is_built(
     given: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        measuring.sweep(dataclasses.replace(SWEEP, **given))
+        sweep.sweep(dataclasses.replace(SWEEP, **given))
     assert words in caught.value.message
 
 
-KTEST = testing.KtestOptions("pi2", "paging", None, False, *[None] * 5)
+KTEST = KtestOptions("pi2", "paging", None, False, *[None] * 5)
 
 
 @pytest.mark.usefixtures("no_build")
@@ -152,7 +154,7 @@ def test_mistakes_in_ktest_are_told_before_anything_is_built(
     given: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        testing.ktest(dataclasses.replace(KTEST, **given))
+        ktest.ktest(dataclasses.replace(KTEST, **given))
     assert words in caught.value.message
 
 
@@ -160,16 +162,16 @@ def test_mistakes_in_ktest_are_told_before_anything_is_built(
 def test_kernel_of_sweep_and_build_is_checked_before_anything_is_built() -> None:
     words = "--kernel 5.10: expected one of: 6.1, 6.12"
     with pytest.raises(UsageError, match=words):
-        measuring.sweep(dataclasses.replace(SWEEP, kernel="5.10"))
+        sweep.sweep(dataclasses.replace(SWEEP, kernel="5.10"))
     with pytest.raises(UsageError, match=words):
-        actions.build("pi2", "paging", "5.10", refresh=False)
+        build.build("pi2", "paging", "5.10", refresh=False)
 
 
 @pytest.mark.usefixtures("no_build")
 @pytest.mark.parametrize("name", ["two words", "a/b", "ä"])
 def test_name_of_the_results_folder_before_anything_is_built(name: str) -> None:
     with pytest.raises(UsageError, match="--name"):
-        measuring.sweep(dataclasses.replace(SWEEP, name=name))
+        sweep.sweep(dataclasses.replace(SWEEP, name=name))
 
 
 def test_boot_tells_its_own_mistakes_from_the_commands_status() -> None:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pibed import testreport
-from pibed.ktest import Outcome
-from pibed.testreport import KtestProgress
+from pibed.ktest import show
+from pibed.ktest.runner import CaseOutcome
+from pibed.ktest.show import KtestProgress
 
 OUTCOMES = [
-    Outcome("demand-paging", "fork.shared", "passed", 0.25),
-    Outcome("demand-paging", "inject.all", "skipped", 0.1, "no [fault] injection"),
-    Outcome(
+    CaseOutcome("demand-paging", "fork.shared", "passed", 0.25),
+    CaseOutcome("demand-paging", "inject.all", "skipped", 0.1, "no [fault] injection"),
+    CaseOutcome(
         "demand-paging",
         "mmap.zeroed",
         "failed",
@@ -22,7 +22,7 @@ OUTCOMES = [
         tuple(f"line {number}" for number in range(30)),
         Path("/results/boots/demand-paging"),
     ),
-    Outcome("pre-paging", "fork.shared", "passed", 0.25),
+    CaseOutcome("pre-paging", "fork.shared", "passed", 0.25),
 ]
 
 
@@ -33,7 +33,7 @@ def rendered(*, terminal: bool = False) -> tuple[Console, KtestProgress]:
 
 def test_table_has_a_row_a_case_and_a_column_a_mode() -> None:
     console = Console(width=100, record=True)
-    console.print(testreport.table("Title [x]", OUTCOMES))
+    console.print(show.table("Title [x]", OUTCOMES))
     lines = [line.rstrip() for line in console.export_text().splitlines() if line.strip()]
     assert lines[0] == "Title [x]"
     assert lines[1].split() == ["test", "demand-paging", "pre-paging"]
@@ -43,15 +43,18 @@ def test_table_has_a_row_a_case_and_a_column_a_mode() -> None:
 
 
 def test_reasons_of_skips_are_said_once() -> None:
-    more = [*OUTCOMES, Outcome("demand-paging", "inject.b", "skipped", 0.1, "no [fault] injection")]
-    assert testreport.skips(more) == [
+    more = [
+        *OUTCOMES,
+        CaseOutcome("demand-paging", "inject.b", "skipped", 0.1, "no [fault] injection"),
+    ]
+    assert show.skips(more) == [
         "skipped in demand-paging: no [fault] injection: inject.all, inject.b"
     ]
-    assert testreport.skips(OUTCOMES[:1]) == []
+    assert show.skips(OUTCOMES[:1]) == []
 
 
 def test_failures_with_details_and_logs() -> None:
-    lines = testreport.failures(OUTCOMES)
+    lines = show.failures(OUTCOMES)
     assert lines[0] == "demand-paging mmap.zeroed: mmap.c:9: page 3 is not zero"
     assert lines[1] == "  | line 0"
     assert lines[-2] == "  | … and 6 more lines"
@@ -59,8 +62,8 @@ def test_failures_with_details_and_logs() -> None:
 
 
 def test_skipped_is_not_counted_as_passed() -> None:
-    assert testreport.counts(OUTCOMES) == "2 passed, 1 failed, 1 skipped"
-    assert testreport.counts([]) == "0 passed"
+    assert show.counts(OUTCOMES) == "2 passed, 1 failed, 1 skipped"
+    assert show.counts([]) == "0 passed"
 
 
 def test_a_line_a_case_in_a_log() -> None:

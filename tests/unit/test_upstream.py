@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from pibed import ui, upstream
-from pibed.build import Workbench
-from pibed.errors import BuildError, UsageError
-from pibed.lock import Pin
-from pibed.store import Store
+from pibed.base import terminal
+from pibed.base.errors import BuildError, UsageError
+from pibed.build.buildroot import tree as upstream
+from pibed.build.making import Workbench
+from pibed.build.progress import BuildProgress
+from pibed.build.sources.lock import Pin
+from pibed.build.store import Store
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Workbench:
-    return Workbench(Store(tmp_path / "steps"), ui.BuildProgress(ui.stderr(), False), 1)
+    return Workbench(Store(tmp_path / "steps"), BuildProgress(terminal.stderr(), False), 1)
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from pibed import config, measuring, verifying
-from pibed.builders import Buildroot, Debian
-from pibed.errors import UsageError
-from pibed.verifying import VerifyOptions
+from pibed.base import places
+from pibed.base.errors import UsageError
+from pibed.build.builders import Buildroot, Debian
+from pibed.commands import sweep, verify
+from pibed.commands.sweep import SweepOptions
+from pibed.commands.verify import VerifyOptions
 from tests.unit.helpers import ROOT, archived, experiment, measured
 
 CELLS = {(0, 64): {"work_us": [1, 2], "pages": [3, 3]}}
@@ -22,17 +24,17 @@ def done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     """What would be built and measured, in a checkout without runs."""
     calls: list[Any] = []
 
-    def sweep(options: measuring.SweepOptions) -> None:
+    def sweep_first(options: SweepOptions) -> None:
         calls.append(options)
         first(tmp_path)
 
     def verify_results(recorded: Any) -> None:
         calls.append(recorded.path.parent.name)
 
-    monkeypatch.setattr(config, "checkout", lambda: tmp_path)
-    monkeypatch.setattr(measuring, "sweep", sweep)
-    monkeypatch.setattr(verifying, "verify_build", calls.append)
-    monkeypatch.setattr(verifying, "verify_results", verify_results)
+    monkeypatch.setattr(places, "checkout", lambda: tmp_path)
+    monkeypatch.setattr(sweep, "sweep", sweep_first)
+    monkeypatch.setattr(verify, "verify_build", calls.append)
+    monkeypatch.setattr(verify, "verify_results", verify_results)
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     return calls
 
@@ -44,30 +46,30 @@ def first(checkout: Path) -> None:
 
 
 def test_first_run_is_measured_with_the_builder_that_is_asked_for(done: list[Any]) -> None:
-    verifying.verify(VerifyOptions(builder="buildroot", toolchain="distro"))
+    verify.verify(VerifyOptions(builder="buildroot", toolchain="distro"))
     built, swept, again = done
     assert isinstance(built, Buildroot)
     assert built.settings.toolchain == "distro"
-    assert swept == measuring.SweepOptions(builder="buildroot", toolchain="distro")
+    assert swept == SweepOptions(builder="buildroot", toolchain="distro")
     assert again == "20260101T000000Z-small"
 
 
 def test_run_that_is_there_is_measured_again(done: list[Any], tmp_path: Path) -> None:
     first(tmp_path)
-    verifying.verify(VerifyOptions())
+    verify.verify(VerifyOptions())
     assert done == [Debian(), "20260101T000000Z-small"]
 
 
 @pytest.mark.parametrize("results", [True, "latest"])
 def test_one_of_the_two(done: list[Any], tmp_path: Path, results: str | bool) -> None:
     first(tmp_path)
-    verifying.verify(VerifyOptions(results=results))
+    verify.verify(VerifyOptions(results=results))
     assert done == ["20260101T000000Z-small"]
     done.clear()
-    verifying.verify(VerifyOptions(build=True))
+    verify.verify(VerifyOptions(build=True))
     assert done == [Debian()]
     done.clear()
-    verifying.verify(VerifyOptions(build=True, results=results))
+    verify.verify(VerifyOptions(build=True, results=results))
     assert done == [Debian(), "20260101T000000Z-small"]
 
 
@@ -86,5 +88,5 @@ def test_builder_of_a_run_is_in_its_manifest(
 ) -> None:
     first(tmp_path)
     with pytest.raises(UsageError, match=f"^{option} cannot be given with --results alone"):
-        verifying.verify(VerifyOptions(results=results, **given))  # type: ignore[arg-type]
+        verify.verify(VerifyOptions(results=results, **given))  # type: ignore[arg-type]
     assert done == []

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pibed import vermagic
-from pibed.errors import BuildError
+from pibed.base.errors import BuildError
+from pibed.build import vermagic
 
 MAGIC = "6.12.117 SMP mod_unload ARMv7 p2v8 "
 

@@ -1,0 +1,1 @@
+"""The builder `buildroot`: the same images, made by Buildroot."""

@@ -1,0 +1,202 @@
+"""What Buildroot is asked for: its configuration, from a machine, a payload and the settings."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from pibed.base import places
+from pibed.base.errors import BuildError, HostError, UsageError
+from pibed.base.process import capture
+from pibed.build import kconfig
+from pibed.build.payload import Payload
+from pibed.model.machine import Machine
+
+# The newest kernel headers and compiler that Buildroot 2025.02 has names for.
+_NEWEST_HEADERS = (6, 12)
+
+_EXTERNAL = "$(BR2_EXTERNAL_PIBED_PATH)"
+
+_TOOLCHAINS = Path("buildroot") / "toolchains"
+
+_DEFAULT = re.compile(r"^config \w+_CFLAGS\n(?:\t.*\n)*?\tdefault (\".*\")$", re.MULTILINE)
+
+_SITE = re.compile(rf"^\w+_SITE = {re.escape(_EXTERNAL)}/\.\./(\S+)$", re.MULTILINE)
+
+
+def symbol(package: str, option: str = "") -> str:
+    """The option of a package of the external tree, such as BR2_PACKAGE_DENSE_MM_CFLAGS."""
+    return f"BR2_PACKAGE_{package.upper().replace('-', '_')}{option}"
+
+
+def require_packages(payload: Payload) -> None:
+    """Raises UsageError unless the external tree has the payload's packages, of its sources."""
+    folder = places.checkout() / "buildroot" / "package"
+    module, programs = packages(payload)
+    wanted = [(module, payload.module_folder)]
+    wanted += [(programs, each.folder) for each in payload.programs]
+    for name, source in wanted:
+        if not (folder / name / f"{name}.mk").is_file():
+            raise UsageError(
+                f"{payload.config_file}: Buildroot has no package {name}",
+                fix=f"add one in {folder}, see docs/builders.md, or use the builder debian",
+            )
+        known = places.checkout() / site(places.checkout(), name)
+        if not source.is_relative_to(known):
+            raise UsageError(
+                f"{payload.config_file}: Buildroot's package {name} is made of {known}, "
+                f"not of {source}",
+                fix=f"correct {folder / name / name}.mk, or use the builder debian",
+            )
+
+
+def site(root: Path, package: str) -> str:
+    """The folder, relative to the checkout `root`, that a package of its external tree is made of.
+
+    Raises UsageError if it does not say so.
+    """
+    path = root / "buildroot" / "package" / package / f"{package}.mk"
+    match = _SITE.search(path.read_text(encoding="utf-8"))
+    if match is None:
+        raise UsageError(f"{path}: expected …_SITE = {_EXTERNAL}/../FOLDER")
+    return match[1]
+
+
+def packages(payload: Payload) -> tuple[str, str]:
+    """The packages of a payload's module and of its programs."""
+    return payload.module_name.replace("_", "-"), payload.package
+
+
+def requests(
+    root: Path, machine: Machine, payload: Payload, toolchain: Mapping[str, str]
+) -> dict[str, str]:
+    """Options and their values; a later one replaces an earlier one.
+
+    `root` is the checkout or a copy, `toolchain` has what the toolchain needs. Raises UsageError
+    for a machine that the external tree does not know.
+    """
+    name = Path("buildroot") / "configs" / f"pibed_{machine.name}_defconfig"
+    defconfig = root / name
+    if not defconfig.is_file():
+        raise UsageError(
+            f"configs/machines/{machine.name}.yaml: the builder buildroot does not know this "
+            f"machine: there is no {name}"
+        )
+    board = f"{_EXTERNAL}/{Path(machine.board_folder).relative_to('buildroot')}"
+    fragments = [f"{_EXTERNAL}/../kernel/fragments/{x}.config" for x in machine.kernel.fragments]
+    ours = {
+        "BR2_LINUX_KERNEL_LATEST_VERSION": "n",
+        "BR2_LINUX_KERNEL_CUSTOM_TARBALL": "y",
+        "BR2_LINUX_KERNEL_CUSTOM_CONFIG_FILE": quoted(fragments[0]),
+        "BR2_LINUX_KERNEL_CONFIG_FRAGMENT_FILES": quoted(" ".join(fragments[1:])),
+        "BR2_ROOTFS_POST_IMAGE_SCRIPT_ARGS": quoted(
+            " ".join([machine.kernel.device_tree, *machine.kernel.overlays])
+        ),
+        "BR2_PACKAGE_BUSYBOX_CONFIG": quoted(f"{board}/busybox.config"),
+        "BR2_ROOTFS_OVERLAY": quoted(f"{board}/overlay"),
+        symbol(packages(payload)[0]): "y",
+        symbol(payload.package): "y",
+        symbol(payload.package, "_CFLAGS"): quoted(" ".join(payload.cflags)),
+    }
+    return _options(defconfig) | dict(toolchain) | ours
+
+
+def default_cflags(root: Path, package: str) -> str:
+    """The value of a package's option for its compiler options where nothing else is asked for."""
+    path = root / "buildroot" / "package" / package / "Config.in"
+    found = _DEFAULT.search(path.read_text(encoding="utf-8"))
+    return "" if found is None else found[1]
+
+
+def internal(root: Path, machine: Machine) -> dict[str, str]:
+    """What makes Buildroot build its toolchain."""
+    series = _capped(tuple(int(part) for part in machine.kernel.version.split(".")))
+    return _options(root / _TOOLCHAINS / "internal.config") | {
+        f"BR2_PACKAGE_HOST_LINUX_HEADERS_CUSTOM_{series}": "y"
+    }
+
+
+def external(root: Path, folder: Path, prefix: str) -> dict[str, str]:
+    """What Buildroot must be told of a toolchain in a folder, as its compiler says it.
+
+    Raises HostError if there is no compiler, BuildError for one that does not compile.
+    """
+    compiler = folder / "bin" / f"{prefix}-gcc"
+    if not compiler.is_file():
+        raise HostError(
+            f"{compiler}: there is no such compiler",
+            fix="correct path and prefix in configs/buildroot.yaml, see docs/builders.md",
+        )
+    answers = _ask(compiler)
+    version = answers["version"]
+    headers = _capped((version >> 16, version >> 8 & 255))
+    libc = "GLIBC" if answers["glibc"] else "UCLIBC" if answers["uclibc"] else "MUSL"
+    series = capture([str(compiler), "-dumpversion"]).strip().partition(".")[0]
+    return _options(root / _TOOLCHAINS / "external.config") | {
+        "BR2_TOOLCHAIN_EXTERNAL_CUSTOM_PREFIX": quoted(prefix),
+        f"BR2_TOOLCHAIN_EXTERNAL_GCC_{series}": "y",
+        f"BR2_TOOLCHAIN_EXTERNAL_HEADERS_{headers}": "y",
+        f"BR2_TOOLCHAIN_EXTERNAL_CUSTOM_{libc}": "y",
+        "BR2_TOOLCHAIN_EXTERNAL_INET_RPC": "y" if answers["rpc"] else "n",
+        "BR2_TOOLCHAIN_EXTERNAL_OPENMP": "y" if _has_openmp(compiler) else "n",
+    }
+
+
+def text(requested: Mapping[str, str]) -> str:
+    """A configuration file with these options."""
+    return "".join(
+        f"# {name} is not set\n" if value == "n" else f"{name}={value}\n"
+        for name, value in sorted(requested.items())
+    )
+
+
+def quoted(value: str) -> str:
+    """A text as the value of an option."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _options(path: Path) -> dict[str, str]:
+    return {name: each.value for name, each in kconfig.read_fragments([path]).items()}
+
+
+def _capped(series: tuple[int, ...]) -> str:
+    """A series of the kernel as Buildroot's options have it."""
+    return "{}_{}".format(*min(series, _NEWEST_HEADERS))
+
+
+_QUESTIONS = """\
+#include <limits.h>
+#include <linux/version.h>
+version=LINUX_VERSION_CODE
+#ifdef __UCLIBC__
+uclibc=1
+#elif defined __GLIBC__
+glibc=1
+#endif
+#if __has_include(<rpc/rpc.h>)
+rpc=1
+#endif
+"""
+
+
+def _ask(compiler: Path) -> dict[str, int]:
+    """The numbers that the headers of a compiler state; 0 where they state none."""
+    output = capture([str(compiler), "-E", "-P", "-x", "c", "-"], stdin=_QUESTIONS)
+    answers = dict.fromkeys(("version", "glibc", "uclibc", "rpc"), 0)
+    answers |= {name: int(value) for name, value in re.findall(r"^(\w+)=(\d+)$", output, re.M)}
+    if not answers["version"]:
+        raise BuildError(f"{compiler}: it has no kernel headers", context=output.splitlines()[-5:])
+    return answers
+
+
+def _has_openmp(compiler: Path) -> bool:
+    """As Buildroot looks for it."""
+    code = "#include <omp.h>\nint main(void) { return omp_get_thread_num(); }\n"
+    with tempfile.TemporaryDirectory(prefix="pibed-") as folder:
+        try:
+            capture([str(compiler), "-fopenmp", "-x", "c", "-o", f"{folder}/a", "-"], stdin=code)
+        except BuildError:
+            return False
+    return True

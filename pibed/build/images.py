@@ -1,0 +1,40 @@
+"""The images: what a guest is booted from, and all that is known of how they came about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pibed.build.materials import Component
+from pibed.build.sources.lock import Standing
+from pibed.build.store import Output
+
+
+@dataclass(frozen=True)
+class Images:
+    """What a guest is booted from, and the tool that packs a plan for it."""
+
+    kernel: Path
+    device_tree: Path
+    initramfs: Path
+    gen_init_cpio: Path
+    module: Path
+    """The `.ko` file as it was built, with debugging information if the kernel has it."""
+    programs: tuple[Path, ...]
+    """BusyBox and the payload's programs."""
+    kernel_source: Path
+    kernel_build: Path
+    variables: tuple[str, ...]
+    """Given to make for anything that is built against the kernel."""
+    sources: dict[str, dict[str, Any]]
+    """Package name to version and files (with their SHA-256) of what was built from."""
+    tools: dict[str, str]
+    """Tool to the line in which it states its version."""
+    steps: tuple[Output, ...]
+    lock: Standing
+    """How what they were made from and with stands to the lock."""
+    builder: dict[str, Any]
+    """What made them and how, as the manifest has it; see `pibed.build.builders`."""
+    components: tuple[Component, ...]
+    """All that they consist of, and what made them."""

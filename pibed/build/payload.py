@@ -1,0 +1,106 @@
+"""What a guest gets on top of its base: a kernel module, and programs.
+
+An experiment brings a module and its workload, a test suite a module and test programs.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pibed.base import places
+from pibed.base.errors import UsageError
+from pibed.model.experiment import Experiment
+from pibed.model.suite import Suite
+
+
+@dataclass(frozen=True)
+class Program:
+    """A C program, linked statically; `sources` in the order in which the compiler gets them."""
+
+    name: str
+    sources: tuple[Path, ...]
+    headers: tuple[Path, ...]
+    """Files that `sources` may include: a change of one makes the program anew."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the compiler runs, so that it meets names that are the same on every host."""
+        return self.sources[0].parent
+
+    def arguments(self) -> list[str]:
+        """The sources as the compiler gets them, relative to `folder`."""
+        return [os.path.relpath(source, self.folder) for source in self.sources]
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A module and programs for a guest; `programs` are put into its folder `place`."""
+
+    module_folder: Path
+    module_name: str
+    programs: tuple[Program, ...]
+    cflags: tuple[str, ...]
+    place: str
+    config_file: str
+    """Where all this was asked for, for messages."""
+    package: str
+    """What the programs are called as a package of Buildroot."""
+
+
+# Where the guest finds the programs of a suite; not in PATH, since `mmap` could be anything.
+TESTS_PLACE = "usr/lib/pibed/tests"
+
+
+def of_experiment(experiment: Experiment) -> Payload:
+    """The module and the workload of an experiment.
+
+    Raises UsageError for files that the configuration names and that are not there.
+    """
+    config_file = f"configs/experiments/{experiment.name}.yaml"
+    module = _module_folder(experiment.module.folder, config_file)
+    source = places.checkout() / experiment.workload.source
+    if not source.is_file():
+        raise UsageError(f"{config_file}: workload.source: there is no file {source}")
+    headers = {*module.glob("*.h"), *source.parent.glob("*.h")}
+    return Payload(
+        module,
+        experiment.module.name,
+        (Program(source.stem, (source,), tuple(sorted(headers))),),
+        tuple(experiment.workload.cflags),
+        "usr/bin",
+        config_file,
+        source.stem.replace("_", "-"),
+    )
+
+
+def of_suite(suite: Suite) -> Payload:
+    """The module and the test programs of a suite; raises UsageError as `of_experiment` does."""
+    config_file = f"configs/suites/{suite.name}.yaml"
+    module = _module_folder(suite.module.folder, config_file)
+    library = places.checkout() / suite.library
+    folder = places.checkout() / suite.programs
+    shared = tuple(sorted(library.glob("*.c")))
+    headers = tuple(sorted({*module.glob("*.h"), *library.glob("*.h"), *folder.glob("*.h")}))
+    programs = tuple(
+        Program(source.stem, (source, *shared), headers) for source in sorted(folder.glob("*.c"))
+    )
+    if not programs:
+        raise UsageError(f"{config_file}: programs: there is no C file in {folder}")
+    return Payload(
+        module,
+        suite.module.name,
+        programs,
+        tuple(suite.cflags),
+        TESTS_PLACE,
+        config_file,
+        f"{suite.name}-tests",
+    )
+
+
+def _module_folder(relative: str, config_file: str) -> Path:
+    folder = places.checkout() / relative
+    if not (folder / "Kbuild").is_file():
+        raise UsageError(f"{config_file}: module.folder: there is no file {folder / 'Kbuild'}")
+    return folder

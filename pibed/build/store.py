@@ -1,0 +1,155 @@
+"""The store of what was built, keyed by content.
+
+A step's key is the digest of all that goes into it. Its output is a folder, made under a
+temporary name and renamed into place when it is whole, so that an interrupted build leaves nothing
+that looks finished. A lock per output lets builds run side by side: the second one waits for the
+first and then finds the output there.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pibed.base.errors import BuildError, HostError
+from pibed.base.files import locked
+
+# What a user can put right: no space, no permission, a file where the folder should be.
+_HOST_ERRORS = (
+    *(errno.ENOSPC, errno.EDQUOT),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST),
+)
+
+_FIX = "give the cache folder space and make it writable, or set PIBED_CACHE to another one"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a build, before it is known whether it has to run.
+
+    `inputs` names all that goes in and maps it to a digest or to the value itself; a change of
+    any of them, or of `version`, gives another output. `expected_s` is how long it takes on two
+    cores, for the person who waits.
+    """
+
+    name: str
+    inputs: Mapping[str, str]
+    expected_s: float
+    version: int = 1
+
+    @property
+    def key(self) -> str:
+        """Hexadecimal SHA-256 of the step's name, version and inputs."""
+        text = json.dumps([self.name, self.version, dict(sorted(self.inputs.items()))])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Output:
+    """The folder a step has made, whether it was there already, and how long it took (seconds)."""
+
+    step: Step
+    path: Path
+    cached: bool
+    seconds: float
+
+
+class Store:
+    """Outputs of steps under `root`, one folder each: `<root>/<step>/<start of the key>`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def place(self, step: Step) -> Path:
+        """Where the output of `step` is or will be."""
+        return self.root / step.name / step.key[:16]
+
+    def log(self, step: Step) -> Path:
+        """The log of the last time `step` ran, kept when it failed as well."""
+        return self.root / "logs" / f"{step.name}-{step.key[:16]}.log"
+
+    def produce(
+        self,
+        step: Step,
+        make: Callable[[Path, Path], None],
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> Output:
+        """Returns the output of `step`, calling `make(folder, log)` if it is not there yet.
+
+        `on_wait` is called when another process is making the same output. Raises HostError when
+        the store cannot be written, and whatever `make` raises.
+        """
+        place = self.place(step)
+        # Unique, since what a killed build had started may still write to its own.
+        unfinished = place.with_name(f"{place.name}.unfinished-{os.getpid()}")
+        if place.is_dir():
+            return Output(step, place, cached=True, seconds=0.0)
+        start = time.monotonic()
+        try:
+            with locked(place.with_name(f"{place.name}.lock"), on_wait):
+                if place.is_dir():
+                    return Output(step, place, cached=True, seconds=time.monotonic() - start)
+                for stale in place.parent.glob(f"{place.name}.unfinished-*"):
+                    shutil.rmtree(stale, ignore_errors=True)
+                unfinished.mkdir(parents=True)
+                log = self.log(step)
+                log.parent.mkdir(parents=True, exist_ok=True)
+                log.unlink(missing_ok=True)
+                make(unfinished, log)
+                unfinished.rename(place)
+        except BuildError as error:
+            if no_space(error, self.root):
+                raise explain(OSError(errno.ENOSPC, ""), self.root) from error
+            raise
+        except shutil.Error as error:
+            raise explain(error, self.root) from error
+        except OSError as error:
+            if error.errno not in _HOST_ERRORS:
+                raise
+            raise explain(error, self.root) from error
+        return Output(step, place, cached=False, seconds=time.monotonic() - start)
+
+
+def clean(root: Path, everything: bool) -> int:
+    """Removes the outputs and logs of all steps, and with `everything` all else that pibed keeps.
+
+    Returns how many bytes were freed. What pibed did not put into `root` stays.
+    """
+    names = ["steps", "buildroot/builds"]
+    if everything:
+        names += ["downloads", "apt", "logs", "boots", "verify", "buildroot"]
+    freed = 0
+    for folder in (root / name for name in names):
+        if folder.is_dir():
+            files = (path for path in folder.rglob("*") if path.is_symlink() or path.is_file())
+            freed += sum(path.lstat().st_blocks * 512 for path in files)
+            shutil.rmtree(folder)
+    if everything:
+        (root / "durations.json").unlink(missing_ok=True)
+    return freed
+
+
+def no_space(error: BuildError, root: Path) -> bool:
+    """Whether a program failed since the disk that holds `root` is full."""
+    said = any("No space left on device" in line for line in error.context)
+    return said or shutil.disk_usage(root).free < 1 << 20
+
+
+def explain(error: OSError, root: Path) -> HostError:
+    """An error of the file system in the cache folder `root`, as the user needs it."""
+    where = error.filename or root
+    # A copied tree's errors have no numbers.
+    full = isinstance(error, shutil.Error) and os.strerror(errno.ENOSPC) in str(error)
+    if full or error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return HostError(
+            f"{where}: no space left on the device",
+            fix=f"free some space (a build needs 3 GB below {root}), or set PIBED_CACHE",
+        )
+    return HostError.from_os(error, root, _FIX)

@@ -1,0 +1,71 @@
+"""The tools that decide what is built and measured, each with a line that tells it from others."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pibed.base.errors import HostError
+from pibed.base.process import capture
+from pibed.model.machine import Machine
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """What the host has for a machine."""
+
+    compilers: dict[str, str]
+    """Compilers and linker, by name: the line in which each states its version."""
+    libc: str
+    """The C library that programs of the guest are linked with: its version and SHA-256."""
+    qemu: str
+    """QEMU's version line."""
+
+    @property
+    def linking(self) -> dict[str, str]:
+        """All that makes programs of the guest: the compilers and the C library."""
+        return self.compilers | {"libc.a": self.libc}
+
+    @property
+    def all(self) -> dict[str, str]:
+        """Everything, as the lock has it."""
+        return self.linking | {"qemu": self.qemu}
+
+
+def find(machine: Machine) -> Toolchain:
+    """Asks each tool; raises HostError for one that is missing, BuildError for a broken one."""
+    return ask(machine.cross_compile, machine)
+
+
+def ask(cross_compile: str, machine: Machine) -> Toolchain:
+    """The same with another cross compiler than the machine's, whose prefix may have a folder."""
+    programs = ("gcc", f"{cross_compile}gcc", f"{cross_compile}ld")
+    return Toolchain(
+        compilers={Path(program).name: version(program) for program in programs},
+        libc=_libc(f"{cross_compile}gcc"),
+        qemu=version(machine.qemu.binary),
+    )
+
+
+def host_only(machine: Machine) -> dict[str, str]:
+    """The tools that are the host's whatever compiles for the guest, as the lock has them."""
+    return {"gcc": version("gcc"), "qemu": version(machine.qemu.binary)}
+
+
+def version(program: str) -> str:
+    """The line in which a program states its version."""
+    return capture([program, "--version"]).partition("\n")[0]
+
+
+def _libc(compiler: str) -> str:
+    """The version that the static C library states, if it is GNU's, and its SHA-256."""
+    path = Path(capture([compiler, "-print-file-name=libc.a"]).strip())
+    # A compiler answers with the bare name when it does not have the file.
+    if not path.is_absolute():
+        raise HostError(f"{compiler} has no libc.a", fix="./inv setup")
+    content = path.read_bytes()
+    stated = re.search(rb"GNU C Library \([ -~]+\) [ -~]*version \d[.\d]*\d", content)
+    version = f"{stated[0].decode()}, " if stated else ""
+    return f"{version}SHA-256 {hashlib.sha256(content).hexdigest()}"

@@ -1,0 +1,90 @@
+"""Options of the command line that are more than text: read, or refused with what was expected."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+from pibed.base.errors import UsageError
+from pibed.build.sources.lock import Policy
+from pibed.model.experiment import Experiment
+from pibed.model.machine import Clock, Machine, load_machine
+
+
+def number(option: str, text: str, low: int, high: int) -> int:
+    """The one whole number of an option; raises UsageError if it is none from low to high."""
+    try:
+        (value,) = parse_numbers(option, text)
+    except (ValueError, UsageError):
+        raise UsageError(
+            f"{option} {text}: expected one whole number from {low} to {high}"
+        ) from None
+    if not low <= value <= high:
+        raise UsageError(f"{option} {text}: expected a number from {low} to {high}")
+    return value
+
+
+def clock(machine: Machine, given: str | None, others: tuple[str, ...] = ()) -> Clock:
+    """The clock of that name, the machine's own unless one was given.
+
+    Raises UsageError, which names the `others` as well, for one that the machine has not.
+    """
+    if given is None:
+        return machine.clock
+    for each in get_args(Clock):
+        if given == each and each in machine.clocks:
+            return each  # type: ignore[no-any-return]
+    expected = ", ".join([*machine.clocks, *others])
+    raise UsageError(f"--clock {given}: expected one of: {expected}")
+
+
+def name(given: str | None, experiment: Experiment) -> str:
+    """The name for a results folder, the experiment's unless another was given."""
+    if given is None:
+        return experiment.name
+    if not given or not all(c.isascii() and (c.isalnum() or c in "-_.") for c in given):
+        raise UsageError(f"--name {given!r}: expected letters, digits, '-', '_' and '.' only")
+    return given
+
+
+def policy(locked: bool, refresh: bool, mirror: str | None) -> Policy:
+    """Where sources come from and what is refused; raises UsageError for what contradicts."""
+    if refresh and (locked or mirror is not None):
+        other = "--locked" if locked else "--mirror"
+        raise UsageError(f"--refresh asks for the newest sources, {other} for those of the lock")
+    folder = None if mirror is None else Path(mirror).absolute()
+    if folder is not None and not folder.is_dir():
+        raise UsageError(f"--mirror {mirror}: there is no such folder", fix="see docs/lock.md")
+    return Policy(locked=locked, refresh=refresh, mirror=folder)
+
+
+def machine(name: str, kernel: str | None) -> Machine:
+    """The machine of that name, with another series of the kernel if `--kernel` gave one."""
+    known = load_machine(name)
+    if kernel is None:
+        return known
+    if kernel not in known.kernel.versions:
+        raise UsageError(
+            f"--kernel {kernel}: expected one of: {', '.join(known.kernel.versions)} "
+            f"(configs/machines/{name}.yaml: kernel.versions)"
+        )
+    return load_machine(name, {"kernel.version": kernel})
+
+
+def parse_numbers(option: str, text: str) -> list[int]:
+    """The numbers of a list such as `64,128,256`.
+
+    Raises UsageError that names the option and the part that is not a number.
+    """
+    numbers = []
+    for part in text.split(","):
+        if not re.fullmatch(r"\s*-?\d{1,18}\s*", part, re.ASCII):
+            what = (
+                f"{part.strip()!r} is not a whole number" if part.strip() else "a number is missing"
+            )
+            raise UsageError(
+                f"{option} {text}: {what}", fix=f"separate numbers by commas: {option} 64,128,256"
+            )
+        numbers.append(int(part))
+    return numbers

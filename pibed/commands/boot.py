@@ -1,0 +1,146 @@
+"""`boot`: a guest for a person, or for one command."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pibed.base import places, terminal
+from pibed.base.errors import GuestError, HostError, Interrupted, PibedError, UsageError
+from pibed.build import builders, host
+from pibed.commands import arguments
+from pibed.commands.build import make_images
+from pibed.model.experiment import load_experiment
+from pibed.model.machine import Clock
+
+if TYPE_CHECKING:
+    from pibed.guest.guest import Launch
+
+
+@dataclass(frozen=True)
+class BootOptions:
+    """The options of `invoke boot` as they were given; None where one was not."""
+
+    machine: str
+    experiment: str
+    kernel: str | None
+    demand_paging: str | None
+    cmd: str | None
+    clock: str | None
+    seed: str | None
+    timeout: str | None
+    builder: str | None = None
+    toolchain: str | None = None
+    buildroot_dir: str | None = None
+
+
+def boot(options: BootOptions) -> int:
+    """Boots to a shell for a person, or runs one command; returns the exit status.
+
+    A command's own status is passed on, 124 if it ran out of time; what pibed could not do gives
+    125 then, so that the two cannot be confused.
+    """
+    if options.cmd is None:
+        _boot_shell(options)
+        return 0
+    try:
+        return _boot_command(options, options.cmd)
+    except Interrupted:
+        raise
+    except PibedError as error:
+        error.status = 125
+        raise
+    except OSError as error:
+        failure = HostError.from_os(error)
+        failure.status = 125
+        raise failure from error
+
+
+# Ctrl-], as telnet and many serial terminals have it.
+_LEAVE = "\x1d"
+
+
+def _boot_shell(options: BootOptions) -> None:
+    from pibed.guest import guest
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            "boot needs a terminal for its shell", fix="run one command with --cmd instead"
+        )
+    launch, load, _ = _launch(options, default_clock="host")
+    folder = _boot_folder()
+    print(f"The kernel's log goes to {folder / 'console.log'}")
+    print("`exit` or `poweroff -f` ends the guest, Ctrl-] kills it at once.", flush=True)
+    guest.interact(launch, load, folder / "console.log", _LEAVE)
+    shutil.rmtree(folder)
+    print("\nThe guest has ended.")
+
+
+def _boot_command(options: BootOptions, text: str) -> int:
+    from pibed.guest.guest import Guest
+    from pibed.guest.qemu import Logs
+    from pibed.model.protocol import Command
+
+    if "\n" in text or not text.strip():
+        raise UsageError("--cmd: expected one line with a command")
+    seconds = arguments.number("--timeout", options.timeout or "600", 1, 10**6)
+    launch, load, load_s = _launch(options, default_clock=None)
+    commands = [Command("load", load_s, line) for line in load]
+    commands.append(Command("cmd", seconds, text))
+    folder = _boot_folder()
+    with Guest(launch, Logs.below(folder), commands) as guest:
+        for command in commands:
+            result = guest.run(command)
+            if command.id == "load" and result.status != 0:
+                raise GuestError(
+                    f"the module could not be loaded: {'; '.join(result.output)}",
+                    log=folder / "console.log",
+                )
+        if result.output:
+            print(result.text, flush=True)
+        guest.finish()
+    shutil.rmtree(folder)
+    console = terminal.stderr()
+    if result.truncated:
+        console.print("pibed: the output was longer than 64 KiB; the rest was dropped")
+    if result.timed_out:
+        console.print(f"pibed: the command was killed after {seconds} s of guest time")
+        return 124
+    return result.status
+
+
+def _launch(options: BootOptions, default_clock: Clock | None) -> tuple[Launch, list[str], float]:
+    """What to boot, the commands that load the module, and the guest seconds for that."""
+    from pibed.guest.guest import Launch
+    from pibed.model import plan
+
+    machine = arguments.machine(options.machine, options.kernel)
+    experiment = load_experiment(options.experiment)
+    clock = arguments.clock(machine, options.clock or default_clock)
+    seed = arguments.number("--seed", options.seed or "1", 0, 2**32 - 1)
+    load = []
+    if options.demand_paging is not None:
+        mode = arguments.number("--demand-paging", options.demand_paging, 0, 1)
+        if "demand_paging" not in experiment.parameters:
+            raise UsageError(
+                f"--demand-paging: the experiment {experiment.name} has no parameter demand_paging"
+            )
+        values = plan.cells(experiment)[0].as_dict() | {"demand_paging": mode}
+        load = [plan.insmod(experiment, values)]
+    host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
+    builder = builders.choose(options.builder, options.toolchain, options.buildroot_dir)
+    images = make_images(machine, experiment, builder=builder)
+    launch = Launch(machine, images, clock, seed)
+    return launch, load, experiment.module.timeout_s
+
+
+def _boot_folder() -> Path:
+    """A new folder for a boot's logs, which stay there if it fails."""
+    parent = places.cache() / "boots"
+    parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f"{time.strftime('%Y%m%dT%H%M%S')}-", dir=parent))

@@ -1,0 +1,70 @@
+"""`build`: the images, for the other commands as well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pibed.base import places, terminal
+from pibed.build import builders, host, payload
+from pibed.build.builders import DEFAULT, Builder
+from pibed.build.images import Images
+from pibed.build.making import Order
+from pibed.build.progress import BuildProgress
+from pibed.build.sources.lock import DEFAULT_POLICY, Policy
+from pibed.commands import arguments
+from pibed.model.experiment import Experiment, load_experiment
+from pibed.model.machine import Machine
+
+if TYPE_CHECKING:
+    from pibed.build.payload import Payload
+
+
+def build(
+    machine_name: str,
+    experiment_name: str,
+    kernel: str | None,
+    refresh: bool,
+    locked: bool = False,
+    mirror: str | None = None,
+    builder: str | None = None,
+    toolchain: str | None = None,
+    buildroot_dir: str | None = None,
+) -> None:
+    """Makes the images and prints where they are."""
+    machine = arguments.machine(machine_name, kernel)
+    experiment = load_experiment(experiment_name)
+    policy = arguments.policy(locked, refresh, mirror)
+    chosen = builders.choose(builder, toolchain, buildroot_dir)
+    images = make_images(machine, experiment, policy, chosen, show_cached=True)
+    print(f"kernel       {images.kernel}")
+    print(f"device tree  {images.device_tree}")
+    print(f"initramfs    {images.initramfs}")
+
+
+def make_images(
+    machine: Machine,
+    experiment: Experiment,
+    policy: Policy = DEFAULT_POLICY,
+    builder: Builder = DEFAULT,
+    *,
+    show_cached: bool = False,
+) -> Images:
+    """Builds the images of an experiment; see `make_payload_images`."""
+    return make_payload_images(
+        machine, payload.of_experiment(experiment), policy, builder, show_cached=show_cached
+    )
+
+
+def make_payload_images(
+    machine: Machine,
+    payload_: Payload,
+    policy: Policy = DEFAULT_POLICY,
+    builder: Builder = DEFAULT,
+    *,
+    show_cached: bool = False,
+) -> Images:
+    """Builds what is not there yet, with progress and what differs from the lock on stderr."""
+    needed = [each for each in builder.prerequisites(machine) if not each.for_tests]
+    host.require(needed, builder.setup)
+    progress = BuildProgress(terminal.stderr(), show_cached)
+    return builder.build(Order(machine, payload_, places.cache(), progress, policy))

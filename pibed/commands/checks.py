@@ -1,0 +1,114 @@
+"""Checks of pibed itself (`invoke test`): style, types, kernel coding style, and the tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from pibed.base import places
+from pibed.build import vermagic
+from pibed.build.debian import module_make
+from pibed.build.images import Images
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check by its name; `run` prints what it finds and returns whether it passed."""
+
+    name: str
+    run: Callable[[], bool]
+
+
+def checks(images: Sequence[Images], live: bool) -> list[Check]:
+    """All checks in the order of their speed; `images` has one element a kernel."""
+    python = sys.executable
+    root = places.checkout()
+    module = root / "module"
+    kernel_sources = [*sorted(module.rglob("*.c")), *sorted(module.rglob("*.h"))]
+    per_kernel = []
+    for each in images:
+        name = vermagic.of_module(each.module).split()[0]
+        per_kernel += [
+            Check(
+                f"checkpatch --strict of Linux {name}", partial(_checkpatch, each, kernel_sources)
+            ),
+            Check(f"sparse and W=1 on Linux {name}", partial(_sparse, each, module)),
+        ]
+    variables = dict(each.split("=", 1) for each in images[0].variables)
+    compiler = [f"{variables['CROSS_COMPILE']}gcc", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
+    programs = [*(module / "user").glob("*.c"), *(module / "tests").rglob("*.c")]
+    tests = ["tests/unit", *(["tests/live"] if live else [])]
+    return [
+        Check("ruff format", _command([python, "-m", "ruff", "format", "--check", "."])),
+        Check("ruff check", _command([python, "-m", "ruff", "check", "."])),
+        Check("mypy --strict", _command([python, "-m", "mypy"])),
+        Check("shellcheck", _command(["shellcheck", *_shell_scripts(root)])),
+        Check("warnings in programs", _command([*compiler, *(str(each) for each in programs)])),
+        *per_kernel,
+        Check("pytest", _command([python, "-m", "pytest", *tests])),
+    ]
+
+
+def _command(argv: Sequence[str]) -> Callable[[], bool]:
+    def run() -> bool:
+        return subprocess.run(argv, cwd=places.checkout(), check=False).returncode == 0
+
+    return run
+
+
+def _shell_scripts(root: Path) -> list[str]:
+    """All files of the project that begin with a shell's name, found through git or the tree."""
+    found = []
+    for folder, names, files in os.walk(root):
+        names[:] = [
+            name for name in names if name not in (".git", ".venv", "results", "__pycache__")
+        ]
+        for name in files:
+            path = Path(folder) / name
+            with path.open("rb") as file:
+                if file.readline(64).startswith(
+                    (b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash")
+                ):
+                    found.append(str(path.relative_to(root)))
+    return sorted(found)
+
+
+def _checkpatch(images: Images, sources: Sequence[Path]) -> bool:
+    """Runs the kernel's own checkpatch.pl: any finding fails."""
+    script = images.kernel_source / "scripts" / "checkpatch.pl"
+    options = ["--strict", "--no-tree", f"--root={images.kernel_source}", "--terse", "--no-summary"]
+    files = ["--file", *(str(path) for path in sources)]
+    # It may leave a file of its own where it runs.
+    with tempfile.TemporaryDirectory(prefix="pibed-") as folder:
+        argv = ["perl", str(script), *options, *files]
+        return subprocess.run(argv, cwd=folder, check=False).returncode == 0
+
+
+def _sparse(images: Images, module: Path) -> bool:
+    """Builds the module with sparse and with the compiler's extra warnings: any output fails."""
+    with tempfile.TemporaryDirectory(prefix="pibed-") as name:
+        folder = Path(name)
+        for path in module.glob("*"):
+            if path.is_file():
+                shutil.copy(path, folder)
+        make = module_make(images.kernel_build, images.variables, folder)
+        argv = [*make, "C=2", "CHECK=sparse", "W=1", "KBUILD_VERBOSE=0", "-s"]
+        result = subprocess.run(
+            argv,
+            cwd=images.kernel_source,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    print(result.stdout, end="")
+    return result.returncode == 0 and not result.stdout.strip()

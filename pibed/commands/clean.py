@@ -1,0 +1,13 @@
+"""`clean`: removes what the build made."""
+
+from __future__ import annotations
+
+from pibed.base import places
+from pibed.build import store
+
+
+def clean(everything: bool) -> None:
+    """Removes what the build made, and with `everything` the downloads and logs as well."""
+    root = places.cache()
+    freed = store.clean(root, everything)
+    print(f"{freed / 1e6:.0f} MB freed in {root}")

@@ -1,0 +1,234 @@
+"""A run as one archive that can be replayed with QEMU alone, by a script inside it."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shlex
+import shutil
+import tarfile
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from pibed.base import places
+from pibed.base.errors import HostError, UsageError
+from pibed.base.files import digest_file
+from pibed.build import builders
+from pibed.build.images import Images
+from pibed.build.initramfs import File, write_archive
+from pibed.commands import build
+from pibed.guest import qemu
+from pibed.measure import record
+from pibed.model import plan
+from pibed.model.protocol import DONE
+from pibed.runs import locate, manifest
+from pibed.runs.folder import RunFolder
+from pibed.runs.hints import rerun_command, resume_command
+from pibed.runs.manifest import Recorded
+
+_IMAGES = Path("images")
+
+_REPLAYED = Path("replayed")
+
+_INITRAMFS = _REPLAYED / "initramfs.cpio"
+
+_SCRIPT = """\
+#!/bin/sh
+# Boots every guest of this run again, with QEMU and nothing else of pibed, and compares all that
+# the guests say with what was recorded: `./replay`, or `QEMU=/path/to/qemu-system-arm ./replay`.
+# Exit status: 0 if everything is the same, 1 if something differs, 2 if it cannot be replayed.
+set -u
+cd "$(dirname "$0")" || exit 2
+QEMU=${{QEMU:-{binary}}}
+if ! version=$("$QEMU" --version); then
+	echo "replay: $QEMU cannot be run; install QEMU (Debian: qemu-system-arm)" >&2
+	exit 2
+fi
+version=$(echo "$version" | head -n 1)
+recorded={version}
+if [ "$version" != "$recorded" ]; then
+	echo "replay: $version instead of $recorded: times may differ" >&2
+fi
+if ! sha256sum --check --quiet SHA256SUMS; then
+	echo "replay: the archive is damaged" >&2
+	exit 2
+fi
+exact={exact}
+result=0
+child=
+trap 'trap - TERM; [ -z "$child" ] || kill "$child" 2>/dev/null; exit 2' HUP INT TERM
+
+# boot NAME ARGUMENT...: QEMU's arguments without the serial lines
+boot() {{
+	name=$1
+	shift
+	mkdir -p "{replayed}/$name" || exit 2
+	cat {images}/initramfs.cpio "plans/$name.cpio" >{initramfs} || exit 2
+	timeout --foreground "${{LIMIT:-3600}}" "$QEMU" "$@" \\
+		-serial "file:{replayed}/$name/console.log" \\
+		-serial "file:{replayed}/$name/agent.log" </dev/null &
+	child=$!
+	wait "$child"
+	status=$?
+	child=
+	if [ $status = 124 ]; then
+		echo "$name: not done after ${{LIMIT:-3600}} s (LIMIT)"
+		result=2
+	elif [ $status != 0 ]; then
+		echo "$name: QEMU ended with status $status"
+		result=2
+	elif [ $exact = no ]; then
+		echo "$name: booted; in real time nothing is the same twice"
+	elif cmp "{replayed}/$name/agent.log" "run/boots/$name/agent.log" &&
+		cmp "{replayed}/$name/console.log" "run/boots/$name/console.log"; then
+		echo "$name: the same, byte for byte"
+	else
+		echo "$name: differs"
+		[ $result = 2 ] || result=1
+	fi
+}}
+
+{boots}
+rm -f {initramfs}
+exit $result
+"""
+
+_FIX = "name a file on a file system with space, in a folder that is there, with --output"
+
+_README = """\
+{title}
+A run of pibed, {name}.
+
+./replay boots its guests again with QEMU alone ({version}
+was used) and compares all that they say with the logs in run/boots/.
+
+run/samples.csv    what was measured
+run/manifest.json  what it was measured with; `invoke rerun run/manifest.json` in a checkout of
+                   pibed builds it from its sources and measures it again
+images/            kernel, device tree and root file system
+plans/             the commands of each boot, as an archive that is put behind the root file system
+"""
+
+
+def pack(given: str, output: str | None) -> None:
+    """Writes the archive of a run, `<run>.tar.gz` in the current folder unless `output` is given.
+
+    Raises UsageError for what is no finished run, HostError when its images cannot be made any
+    more or the archive cannot be written.
+    """
+    folder = locate.find(places.checkout() / "results", given)
+    recorded = manifest.read(folder / "manifest.json")
+    if not recorded.finished:
+        raise UsageError(
+            f"{folder}: it was cut off, and is no whole run",
+            fix=resume_command(folder),
+        )
+    run = RunFolder(folder, recorded.experiment)
+    rounds = plan.rounds(recorded.experiment)
+    missing = [each.number for each in rounds if run.measured(each) is None]
+    if missing or not run.has_samples(recorded.samples_digest):
+        what = f"round {missing[0]} is not whole" if missing else "samples.csv was changed"
+        raise UsageError(f"{folder}: {what}", fix=f"to mend it: {resume_command(folder)}")
+    target = Path(output or f"{folder.name}.tar.gz").absolute()
+    builder = builders.recorded(recorded.builder)
+    images = build.make_images(recorded.machine, recorded.experiment, builder=builder)
+    if other := record.other_images(recorded, images):
+        raise HostError(
+            f"{folder}: the images that it was measured with cannot be made any more: "
+            + "; ".join(other),
+            fix=f"check out the commit that {recorded.path} names, or measure anew: "
+            + rerun_command(folder),
+        )
+    try:
+        with tempfile.TemporaryDirectory(prefix=".pack-", dir=target.parent) as name:
+            staging = Path(name) / folder.name
+            _stage(recorded, folder, images, staging)
+            unfinished = Path(name) / "archive"
+            _write_archive(staging, unfinished)
+            unfinished.rename(target)
+    except shutil.Error as error:  # several errors of a copied tree, as (source, target, text)
+        source, _, text = error.args[0][0]
+        raise HostError(f"{source}: {text}", fix=_FIX) from None
+    except OSError as error:
+        raise HostError.from_os(error, target, _FIX) from None
+    print(f"{target} ({target.stat().st_size / 1e6:.1f} MB)")
+
+
+def _stage(recorded: Recorded, folder: Path, images: Images, staging: Path) -> None:
+    """Puts all that belongs into the archive below `staging`."""
+    (staging / _IMAGES).mkdir(parents=True)
+    packed = replace(images, kernel=_IMAGES / "kernel", device_tree=_IMAGES / "board.dtb")
+    shutil.copyfile(images.kernel, staging / packed.kernel)
+    shutil.copyfile(images.device_tree, staging / packed.device_tree)
+    shutil.copyfile(images.initramfs, staging / _IMAGES / "initramfs.cpio")
+    for name in ("samples.csv", "summary.csv", "manifest.json"):
+        (staging / "run").mkdir(exist_ok=True)
+        shutil.copyfile(folder / name, staging / "run" / name)
+    shutil.copytree(folder / "boots", staging / "run" / "boots")
+    (staging / "plans").mkdir()
+    seeds = {each.number: each.seed for each in plan.rounds(recorded.experiment)}
+    lines = []
+    for boot in sorted((staging / "run" / "boots").glob("*/")):
+        if not (boot / "agent.log").read_bytes().rstrip().endswith(DONE.encode()):
+            words = f"{boot.name}: not replayed: its guest was lost when it was measured"
+            lines.append(shlex.join(["echo", words]))
+            continue
+        write_archive(
+            images.gen_init_cpio,
+            boot,
+            [File("/plan", "plan")],
+            staging / "plans" / f"{boot.name}.cpio",
+        )
+        seed = seeds[int(boot.name.partition("-")[0])]
+        argv = qemu.arguments(
+            recorded.machine,
+            recorded.machine.clock,
+            packed,
+            initramfs=_INITRAMFS,
+            kernel_args=["PIBED_FEED=plan", f"PIBED_SEED={seed}"],
+            seed=seed,
+        )
+        lines.append(shlex.join(["boot", boot.name, *argv[1:]]))
+    version = recorded.content["qemu"]["version"]
+    script = _SCRIPT.format(
+        binary="qemu-system-arm",
+        version=shlex.quote(version),
+        exact="no" if recorded.machine.clock == "host" else "yes",
+        images=_IMAGES,
+        replayed=_REPLAYED,
+        initramfs=_INITRAMFS,
+        boots="\n".join(lines),
+    )
+    (staging / "replay").write_text(script, encoding="utf-8")
+    (staging / "replay").chmod(0o755)
+    readme = _README.format(title=recorded.experiment.title, name=folder.name, version=version)
+    (staging / "README").write_text(readme, encoding="utf-8")
+    sums = [
+        f"{digest_file(path)}  {path.relative_to(staging)}\n"
+        for path in sorted(staging.rglob("*"))
+        if path.is_file()
+    ]
+    (staging / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
+
+
+def _write_archive(staging: Path, target: Path) -> None:
+    """The same files give the same bytes: sorted, without times, users and other permissions."""
+
+    def neutral(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        entry.mtime = 0
+        entry.uid = entry.gid = 0
+        entry.uname = entry.gname = ""
+        entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
+        return entry
+
+    with (
+        target.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for path in sorted([staging, *staging.rglob("*")]):
+            name = str(path.relative_to(staging.parent))
+            archive.add(path, name, recursive=False, filter=neutral)
+    with target.open("rb") as file:
+        os.fsync(file.fileno())

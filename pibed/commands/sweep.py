@@ -1,0 +1,254 @@
+"""`sweep` and `rerun`: measure, and show what was measured."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_args
+
+from pibed.base import terminal
+from pibed.base.errors import HostError, IncompleteError, UsageError
+from pibed.build import builders, host
+from pibed.build.sources.lock import Policy
+from pibed.commands import arguments, build
+from pibed.measure.run import Measurement, measure, measure_rest, tell_differences
+from pibed.model import plan
+from pibed.model.experiment import Experiment, load_experiment
+from pibed.model.machine import Clock, Machine
+from pibed.report import page as report_page
+from pibed.report import table
+from pibed.report.page import NAMES
+from pibed.runs import locate, manifest
+from pibed.runs.folder import RunFolder
+from pibed.runs.hints import rerun_command, verify_command
+from pibed.studies.pi import findings
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """The options of `invoke sweep` as they were given; None where one was not."""
+
+    machine: str | None = None
+    experiment: str | None = None
+    kernel: str | None = None
+    sizes: str | None = None
+    modes: str | None = None
+    runs: str | None = None
+    seed: str | None = None
+    clock: str | None = None
+    jobs: str | None = None
+    name: str | None = None
+    results: str | None = None
+    resume: str | None = None
+    locked: bool = False
+    mirror: str | None = None
+    builder: str | None = None
+    toolchain: str | None = None
+    buildroot_dir: str | None = None
+
+
+def sweep(options: SweepOptions) -> None:
+    """Measures an experiment, prints its table, and says where the files are.
+
+    Raises IncompleteError if a sample is not `ok`, Interrupted if it was cut off; what was measured
+    is on the disk in either case, and `resume` takes it up.
+    """
+    root = locate.root(options.results)
+    if options.resume is not None:
+        outcomes = [_resume(root, options, options.resume)]
+    else:
+        outcomes = _measure_anew(root, options)
+    _show(outcomes)
+    _require_all_well(outcomes)
+
+
+def rerun(
+    path: Path, jobs: str | None, name: str | None, results_folder: str | None, policy: Policy
+) -> None:
+    """Measures once more what a manifest describes, and says whether the samples are the same.
+
+    Raises UsageError for what is no manifest; otherwise as `sweep`.
+    """
+    recorded = manifest.read(path)
+    machine, experiment = recorded.machine, recorded.experiment
+    name = arguments.name(name, experiment)
+    count = _jobs(machine, experiment, jobs)
+    root = locate.root(results_folder)
+    locate.require_writable(root)
+    qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
+    images = build.make_images(machine, experiment, policy, builders.recorded(recorded.builder))
+    tell_differences(recorded, images, qemu_version)
+    outcome = measure(root, machine, experiment, images, count, name, qemu_version)
+    _show([outcome])
+    before = recorded.samples_digest if recorded.finished else None
+    after = manifest.read(outcome.run.folder / "manifest.json").samples_digest
+    if machine.clock == "host":
+        print("samples.csv: measured in real time, which is not the same twice")
+    elif before is None:
+        print(f"samples.csv: {path} is of a run that was cut off, so there is nothing to compare")
+    elif before == after:
+        print(f"samples.csv: byte for byte that of {path}")
+    else:
+        folder = path.resolve().parent
+        print(f"samples.csv: differs from that of {path}; {verify_command(folder)} shows it")
+    _require_all_well([outcome])
+
+
+def _measure_anew(root: Path, options: SweepOptions) -> list[Measurement]:
+    """Measures with one clock, or one after the other with each."""
+    known = arguments.machine(options.machine or "pi2", options.kernel)
+    name_of_experiment = options.experiment or "paging"
+    experiment = load_experiment(name_of_experiment, _overrides(name_of_experiment, options))
+    machines = [known.model_copy(update={"clock": each}) for each in _clocks(known, options.clock)]
+    jobs = [_jobs(machine, experiment, options.jobs) for machine in machines]
+    name = arguments.name(options.name, experiment)
+    policy = arguments.policy(options.locked, False, options.mirror)
+    qemu_version = host.qemu_version(known.qemu.binary, known.qemu.minimum_version)
+    locate.require_writable(root)
+    builder = builders.choose(options.builder, options.toolchain, options.buildroot_dir)
+    images = build.make_images(known, experiment, policy, builder)
+    outcomes = []
+    for machine, count in zip(machines, jobs, strict=True):
+        own = name if len(machines) == 1 else f"{name}-{machine.clock}"
+        outcomes.append(measure(root, machine, experiment, images, count, own, qemu_version))
+    return outcomes
+
+
+def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
+    """Goes on with a run that was cut off; a finished one is only shown."""
+    allowed = {"resume", "results", "jobs", "locked", "mirror"}
+    for field in fields(options):
+        if field.name not in allowed and getattr(options, field.name) is not None:
+            option = f"--{field.name.replace('_', '-')}"
+            raise UsageError(
+                f"{option} cannot be given with --resume: the run's manifest says it",
+                fix="leave it out, or start a new sweep",
+            )
+    folder = locate.find(root, text)
+    # What is read before the run is held is what no other process changes.
+    recorded = manifest.read(folder / "manifest.json")
+    machine, experiment = recorded.machine, recorded.experiment
+    jobs = _jobs(machine, experiment, options.jobs)
+    run = RunFolder(folder, experiment)
+    qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
+    policy = arguments.policy(options.locked, False, options.mirror)
+    images = build.make_images(machine, experiment, policy, builders.recorded(recorded.builder))
+    outcome = Measurement(machine, experiment, run, [], [], recorded.content["lock"]["differs"])
+    console = terminal.stderr()
+    with run.held():
+        recorded = manifest.read(folder / "manifest.json")
+        left = []
+        for round_ in plan.rounds(experiment):
+            if (measured := run.measured(round_)) is None:
+                left.append(round_)
+            else:
+                outcome.samples.extend(measured.samples)
+                outcome.problems.extend(measured.problems)
+        if recorded.finished and not left and run.has_samples(recorded.samples_digest):
+            console.print("sweep: this run has come to its end already", markup=False)
+            return outcome
+        if tell_differences(recorded, images, qemu_version):
+            raise HostError(
+                f"{folder}: what is left of this run cannot be measured as its beginning was",
+                fix=f"measure all of it anew: {rerun_command(folder)}",
+            )
+        for round_ in left:
+            if (words := run.set_aside(round_)) is not None:
+                console.print(words, markup=False)
+        resumed = recorded.content["resumed"] + 1
+        before = recorded.content | {"finished": False, "resumed": resumed, "jobs": jobs}
+        run.write_manifest(before)
+        measure_rest(outcome, images, jobs, before)
+    return outcome
+
+
+def _show(outcomes: Sequence[Measurement]) -> None:
+    """Prints the table of one run, or of one for each clock, with what it says; writes reports."""
+    from rich.console import Console
+
+    experiment = outcomes[0].experiment
+    clocks = " and ".join(each.machine.clock for each in outcomes)
+    title = f"{experiment.title}: {experiment.rounds} runs a cell, {clocks} clock"
+    summaries = {each.machine.clock: each.summaries for each in outcomes}
+    width = None if sys.stdout.isatty() else 110
+    differs = dict.fromkeys(line for outcome in outcomes for line in outcome.differs)
+    caption = f"differs from lock: {'; '.join(differs)}" if differs else ""
+    Console(width=width).print(table.table(experiment, summaries, title, caption))
+    console = terminal.stderr()
+    for outcome in outcomes:
+        for warning in outcome.warnings:
+            console.print(warning, markup=False)
+        print(f"results: {outcome.run.folder}", flush=True)
+    console.print("report: the plots are being drawn, which takes some seconds", markup=False)
+    for outcome in outcomes:
+        made = report_page.publish(outcome.run.folder, [findings.beside_a_pi])
+        clock = f"{outcome.machine.clock} clock: " if len(outcomes) > 1 else ""
+        for line in (*made.headline, *made.notes):
+            print(f"{clock}{line}")
+        print(f"report: {outcome.run.folder / NAMES[0]}")
+
+
+def _require_all_well(outcomes: Sequence[Measurement]) -> None:
+    """Raises IncompleteError if a sample is not `ok`, or something else went wrong."""
+    for outcome in outcomes:
+        folder = outcome.run.folder
+        bad = [sample for sample in outcome.samples if sample.status != "ok"]
+        if bad:
+            raise IncompleteError(
+                f"{len(bad)} of {len(outcome.samples)} samples are not ok",
+                fix=f"see {folder}/samples.csv for which, and boots/ there for why",
+            )
+        if outcome.problems:
+            raise IncompleteError(
+                "all samples were taken, but: " + "; ".join(outcome.problems),
+                fix=f"see the logs in {folder}/boots/",
+            )
+
+
+def _jobs(machine: Machine, experiment: Experiment, given: str | None) -> int:
+    """How many rounds run side by side."""
+    jobs = len(os.sched_getaffinity(0)) if machine.clocks[machine.clock].jobs == "cores" else 1
+    if given is not None:
+        jobs = arguments.number("--jobs", given, 1, 1024)
+    return min(jobs, experiment.rounds)
+
+
+def _clocks(machine: Machine, given: str | None) -> list[Clock]:
+    """The clocks to measure with; raises UsageError for one that the machine has not."""
+    if given == "both":
+        both: list[Clock] = [clock for clock in get_args(Clock) if clock in machine.clocks]
+        if len(both) == len(get_args(Clock)):
+            return both
+    return [arguments.clock(machine, given, ("both",))]
+
+
+def _overrides(name: str, options: SweepOptions) -> dict[str, Any]:
+    """The keys of the experiment that options replace."""
+    known = load_experiment(name)
+    overrides: dict[str, Any] = {}
+    for option, text, parameter in (
+        ("--sizes", options.sizes, "size"),
+        ("--modes", options.modes, "demand_paging"),
+    ):
+        if text is None:
+            continue
+        if parameter not in known.parameters:
+            raise UsageError(f"{option}: the experiment {known.name} has no parameter {parameter}")
+        limits = known.parameters[parameter]
+        values = arguments.parse_numbers(option, text)
+        for value in values:
+            if not limits.minimum <= value <= limits.maximum:
+                raise UsageError(
+                    f"{option} {text}: {value} is not from {limits.minimum} to {limits.maximum}"
+                )
+            if values.count(value) > 1:
+                raise UsageError(f"{option} {text}: {value} is there more than once")
+        overrides[f"parameters.{parameter}.values"] = values
+    if options.runs is not None:
+        overrides["rounds"] = arguments.number("--runs", options.runs, 1, 10_000)
+    if options.seed is not None:
+        overrides["seed"] = arguments.number("--seed", options.seed, 0, 2**63 - 1)
+    return overrides

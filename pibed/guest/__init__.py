@@ -1,0 +1,1 @@
+"""A booted guest: QEMU, the two serial lines, and what they say."""

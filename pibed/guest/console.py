@@ -1,0 +1,123 @@
+"""The kernel's console: read to its end, and watched for the words of a dying kernel."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pibed.base.errors import printable
+
+Kind = Literal["panic", "oops", "warning", "hang"]
+
+# The first line that matches names the kind: an oops ends in a panic, and is still an oops.
+# See arch/arm/kernel/traps.c, kernel/panic.c, kernel/watchdog.c, kernel/hung_task.c of Linux.
+_PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
+    (
+        "hang",
+        re.compile(r"BUG: soft lockup|INFO: task .* blocked for more than|rcu.*INFO: .*stall"),
+    ),
+    (
+        "oops",
+        re.compile(
+            r"Internal error: |Unable to handle kernel |kernel BUG at |\bBUG: "
+            # A freed page was written to (mm/page_poison.c); undefined behaviour (lib/ubsan.c).
+            r"|pagealloc: (memory corruption|single bit error)|\bUBSAN: "
+            # SLUB (mm/slub.c); a lock without initialisation (kernel/locking/lockdep.c).
+            r"|\bBUG \S+ \(|INFO: trying to register non-static key"
+        ),
+    ),
+    ("warning", re.compile(r"\bWARNING: |panic_on_warn set")),
+    ("panic", re.compile(r"Kernel panic - not syncing")),
+)
+
+# A line of the kernel's log has a time stamp; what else is on the line cannot kill.
+_STAMP = re.compile(r"^\[ *\d+\.\d+\] ")
+
+_LONGEST_LINE = 4096
+
+_LINES_BEFORE = 15
+
+_LINES_OF_TRACE = 30
+
+
+@dataclass(frozen=True)
+class Death:
+    """Why the kernel cannot be trusted any more, and the line that said so."""
+
+    kind: Kind
+    line: str
+
+
+def diagnose(line: str) -> Death | None:
+    """What one line of the console says about the kernel's end, if anything."""
+    if not _STAMP.match(line):
+        return None
+    for kind, pattern in _PATTERNS:
+        if pattern.search(line):
+            return Death(kind, _STAMP.sub("", line))
+    return None
+
+
+def trace_in(lines: Sequence[str]) -> list[str]:
+    """The lines of a console's log from the one that tells of the kernel's end; none without."""
+    for number, line in enumerate(lines):
+        if diagnose(line) is not None:
+            return list(lines[number:])
+    return []
+
+
+class Console:
+    """Follows the console in a thread of its own until QEMU closes the line.
+
+    `death` is set as soon as a line tells of it; reading goes on, so that the whole trace is
+    there. Memory is bounded however much is printed: QEMU keeps the log.
+    """
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._last: deque[str] = deque(maxlen=_LINES_BEFORE)
+        self._trace: list[str] = []
+        self.death: Death | None = None
+        self.received = 0
+        """How many bytes QEMU has sent."""
+        self._thread = threading.Thread(target=self._follow, name="console", daemon=True)
+        self._thread.start()
+
+    def last_lines(self) -> list[str]:
+        """The console's last lines; with a death, the trace from the line that told of it."""
+        return list(self._trace or self._last)
+
+    def join(self, timeout_s: float) -> None:
+        """Waits until all that was printed has been read."""
+        self._thread.join(timeout_s)
+
+    def _follow(self) -> None:
+        rest = b""
+        while chunk := self._receive():
+            self.received += len(chunk)
+            *lines, rest = (rest + chunk).split(b"\n")
+            rest = rest[-_LONGEST_LINE:]
+            for line in lines:
+                self._take(line)
+        self._take(rest)
+
+    def _receive(self) -> bytes:
+        try:
+            return self._line.recv(65536)
+        except OSError:  # closed by us
+            return b""
+
+    def _take(self, raw: bytes) -> None:
+        line = printable(raw[:_LONGEST_LINE].decode(errors="replace").rstrip("\r"))
+        if not line:
+            return
+        self._last.append(line)
+        if self.death is None:
+            self.death = diagnose(line)
+        if self.death is not None and len(self._trace) < _LINES_OF_TRACE:
+            self._trace.append(line)

@@ -1,0 +1,363 @@
+"""A booted guest: QEMU, the kernel's console and the agent's line, watched together.
+
+Whatever is waited for, the wait ends at once when the kernel panics, oopses or warns, when QEMU
+ends or is stopped, and at the deadline, each with an error of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import termios
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, NoReturn, Self, TypeVar
+
+from pibed.base.errors import GuestError, HostError
+from pibed.base.process import DIE_WITH_PARENT
+from pibed.build.images import Images
+from pibed.build.initramfs import File, write_archive
+from pibed.guest import qemu
+from pibed.guest.console import Console, Death, diagnose
+from pibed.guest.line import Agent, LineClosed, LineTimeout, Stuck
+from pibed.guest.qemu import Logs, Qemu
+from pibed.model.machine import Clock, Machine
+from pibed.model.protocol import Command, Result
+
+# A kernel that has said its last word resets the board, which ends QEMU; it gets this long.
+_LAST_WORDS_S = 5.0
+
+# A QEMU that is stopped for longer than this will not come back by itself.
+_STOPPED_S = 5.0
+
+# These signals say that the host wants an end; what the guest was doing is no sample then.
+_ENDED_BY_HOST = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
+
+# Host seconds per guest second that a loaded host may need, and what a slow start may add.
+_SLOWNESS: dict[Clock, float] = {"virtual": 5.0, "host": 1.5}
+
+_SLACK_S = 30.0
+
+
+class KernelPanic(GuestError):
+    """The kernel panicked."""
+
+    sample_status = "panic"
+
+
+class KernelOops(GuestError):
+    """The kernel met a bug of its own (oops, BUG) and was stopped."""
+
+    sample_status = "oops"
+
+
+class KernelWarning(KernelOops):
+    """The kernel warned of a state that must not be (WARN) and was stopped."""
+
+
+class KernelHang(GuestError):
+    """The kernel found that something in it does not move any more."""
+
+    sample_status = "timeout"
+
+
+class GuestTimeout(GuestError):
+    """Nothing came from the guest until the deadline."""
+
+    sample_status = "timeout"
+
+
+class QemuLost(GuestError):
+    """QEMU ended, or was stopped, before its work was done."""
+
+
+DEATHS: Final[dict[str, type[GuestError]]] = {
+    "panic": KernelPanic,
+    "oops": KernelOops,
+    "warning": KernelWarning,
+    "hang": KernelHang,
+}
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """All that determines a boot: the machine and its images, the clock, and the seed."""
+
+    machine: Machine
+    images: Images
+    clock: Clock
+    seed: int
+
+
+class Guest:
+    """One boot of the machine; a context manager that leaves no QEMU behind.
+
+    With the virtual clock the commands are packed into the initramfs before the start (`plan`),
+    with the host clock they are typed as they come; either way `run` takes them in order.
+    `stop_requested` is asked while waiting and may raise.
+    """
+
+    def __init__(
+        self,
+        launch: Launch,
+        logs: Logs,
+        plan: Sequence[Command],
+        stop_requested: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._launch = launch
+        self._typed = launch.clock == "host"
+        self._stop_requested = stop_requested
+        with _temporary_folder() as folder:
+            initramfs = launch.images.initramfs
+            if not self._typed:
+                text = "".join(f"{command}\n" for command in plan)
+                initramfs = pack_plan(launch.images, text, Path(folder))
+            argv = qemu.arguments(
+                launch.machine,
+                launch.clock,
+                launch.images,
+                initramfs=initramfs,
+                kernel_args=[
+                    f"PIBED_FEED={'type' if self._typed else 'plan'}",
+                    f"PIBED_SEED={launch.seed}",
+                ],
+                seed=launch.seed,
+            )
+            self._qemu = Qemu(argv, logs)
+            try:
+                self._console = Console(self._qemu.console)
+                self._agent = Agent(self._qemu.agent, self._check)
+                # QEMU has read the initramfs once the guest speaks; then the folder may go.
+                self._watched(
+                    self._agent.expect_ready, launch.machine.boot_timeout_s, "while it was to boot"
+                )
+            except BaseException:
+                self._qemu.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._qemu.close()
+        self._console.join(_LAST_WORDS_S)
+
+    def run(self, command: Command) -> Result:
+        """Runs the next command of the plan and returns its result.
+
+        Raises the GuestError of what ended the guest instead.
+        """
+        if self._typed:
+            self._send(str(command))
+        host_s = command.seconds * _SLOWNESS[self._launch.clock] + _SLACK_S
+        self._watched(
+            lambda deadline: self._agent.expect_begin(command, deadline),
+            host_s,
+            f"before `{command.line}`",
+        )
+        return self._watched(
+            lambda deadline: self._agent.expect_end(command, deadline),
+            host_s,
+            f"in `{command.line}`",
+        )
+
+    def finish(self) -> None:
+        """Waits for the agent's end marker and for power-off; raises if it ends otherwise.
+
+        Raises HostError if a log of what the guest said is not whole.
+        """
+        if self._typed:
+            self._send("end 0 -")
+        self._watched(self._agent.expect_done, _SLACK_S, "while it was to power off")
+        status = self._qemu.wait(_SLACK_S)
+        self._console.join(_LAST_WORDS_S)
+        if self._console.death is not None:
+            self._raise_death()
+        if status is None:
+            raise GuestTimeout("the guest did not power off", log=self._qemu.logs.console)
+        if status != 0 or self._qemu.shutdown_reason() != "guest-shutdown":
+            self._raise_lost(status)
+        require_whole(self._qemu.logs.agent, self._agent.drain(_LAST_WORDS_S))
+        require_whole(self._qemu.logs.console, self._console.received)
+
+    def _send(self, text: str) -> None:
+        self._watched(
+            lambda deadline: self._agent.send(text), _SLACK_S, "while it was to take a command"
+        )
+
+    def _watched(self, wait: Callable[[float], _T], timeout_s: float, what: str) -> _T:
+        try:
+            return wait(time.monotonic() + timeout_s)
+        except LineTimeout:
+            self._check()
+            raise GuestTimeout(
+                f"the guest was silent for {timeout_s:.0f} s of the host's time {what}",
+                log=self._qemu.logs.console,
+                context=self._console.last_lines(),
+            ) from None
+        except Stuck as error:
+            error.log = self._qemu.logs.console
+            error.context = self._console.last_lines()
+            raise
+        except LineClosed:
+            status = self._qemu.wait(_LAST_WORDS_S)
+            self._console.join(_LAST_WORDS_S)
+            self._check()
+            self._raise_lost(status)
+
+    def _check(self) -> None:
+        """Raises if there is no point in waiting any longer."""
+        self._stop_requested()
+        if self._console.death is not None:
+            self._qemu.wait(_LAST_WORDS_S)
+            self._console.join(_LAST_WORDS_S)
+            self._raise_death()
+        if self._qemu.stopped_for() > _STOPPED_S:
+            raise QemuLost(f"QEMU was stopped (SIGSTOP) for more than {_STOPPED_S:.0f} s")
+
+    def _raise_death(self) -> NoReturn:
+        death = self._console.death
+        assert death is not None
+        raise _of_death(death, self._qemu.logs.console, self._console.last_lines())
+
+    def _raise_lost(self, status: int | None) -> NoReturn:
+        reason = self._qemu.shutdown_reason() if status is not None else None
+        if status is not None and status < 0:
+            message = f"QEMU was killed by signal {-status} ({signal.strsignal(-status)})"
+            if status == -signal.SIGKILL:
+                message += ", as the host's kernel does when memory runs out"
+            if status in _ENDED_BY_HOST:
+                raise _ended_by_host()
+        elif reason in ("host-signal", "host-qmp-quit"):
+            raise _ended_by_host()
+        elif reason == "guest-reset":
+            message = "the guest rebooted"
+        elif reason == "guest-shutdown":
+            message = "the guest powered off before its work was done"
+        else:
+            message = f"QEMU ended with status {status}"
+        raise QemuLost(message, log=self._qemu.logs.qemu, context=self._qemu.errors())
+
+
+def require_whole(log: Path, size: int) -> None:
+    """Raises HostError if a log has not the `size` in bytes that QEMU has sent.
+
+    QEMU drops what it cannot write, on a disk that is full, and says nothing.
+    """
+    if (written := log.stat().st_size) != size:
+        raise HostError(
+            f"{log}: only {written} of {size} bytes could be written",
+            fix="free some space on its file system",
+        )
+
+
+def _ended_by_host() -> HostError:
+    return HostError("QEMU was told to end, as when the host shuts down or a session ends")
+
+
+def _of_death(death: Death, log: Path, context: Sequence[str] = ()) -> GuestError:
+    what = "hangs" if death.kind == "hang" else "died"
+    return DEATHS[death.kind](f"the kernel {what}: {death.line}", log=log, context=list(context))
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[str]:
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="pibed-")
+    except OSError as error:
+        raise _no_temporary(error) from error
+    with folder as name:
+        yield name
+
+
+def _no_temporary(error: OSError) -> HostError:
+    fix = f"free some space in {tempfile.gettempdir()}, or set TMPDIR to another folder"
+    return HostError.from_os(error, "temporary file", fix)
+
+
+def pack_plan(images: Images, plan: str, folder: Path) -> Path:
+    """An initramfs in `folder` with the text `plan` as /plan in an archive behind the images' own.
+
+    The kernel unpacks concatenated archives one after the other, see
+    Documentation/driver-api/early-userspace/buffer-format.rst of Linux.
+    """
+    try:
+        return _pack(images, plan, folder)
+    except OSError as error:
+        raise _no_temporary(error) from error
+
+
+def _pack(images: Images, plan: str, folder: Path) -> Path:
+    (folder / "plan").write_text(plan, encoding="utf-8", errors="surrogateescape")
+    write_archive(images.gen_init_cpio, folder, [File("/plan", "plan")], folder / "plan.cpio")
+    target = folder / "initramfs.cpio"
+    with target.open("wb") as file:
+        for part in (images.initramfs, folder / "plan.cpio"):
+            file.write(part.read_bytes())
+    return target
+
+
+def interact(launch: Launch, commands: Sequence[str], console_log: Path, leave: str) -> None:
+    """Connects the terminal to a shell in the guest until it powers off or `leave` is typed.
+
+    `commands` run before the shell. Raises the GuestError of a kernel that died.
+    """
+    import pexpect
+
+    columns, rows = os.get_terminal_size(sys.stdout.fileno())
+    with _temporary_folder() as folder:
+        text = "".join(f"{command}\n" for command in commands)
+        terminal = os.environ.get("TERM", "linux")
+        argv = [
+            *DIE_WITH_PARENT,
+            *qemu.arguments(
+                launch.machine,
+                launch.clock,
+                launch.images,
+                initramfs=pack_plan(launch.images, text, Path(folder)),
+                kernel_args=[
+                    "PIBED_FEED=shell",
+                    f"PIBED_ROWS={rows}",
+                    f"PIBED_COLUMNS={columns}",
+                    f"TERM={terminal}",
+                ],
+                seed=launch.seed,
+            ),
+            *qemu.interactive_lines(console_log),
+        ]
+        try:
+            child = pexpect.spawn(argv[0], argv[1:], timeout=None, dimensions=(rows, columns))
+        except pexpect.ExceptionPexpect as error:
+            raise HostError(str(error), fix="./inv setup") from None
+        try:
+            # The guest's terminal ends lines with CR LF by itself.
+            settings = termios.tcgetattr(child.child_fd)
+            settings[1] &= ~termios.ONLCR
+            termios.tcsetattr(child.child_fd, termios.TCSANOW, settings)
+            child.interact(escape_character=leave)
+            # When the line closes QEMU is about to end; it goes on only if the user left it.
+            deadline = time.monotonic() + 1
+            while child.isalive() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            left = child.isalive()
+        finally:
+            child.close(force=True)
+    if not left and (child.exitstatus or child.signalstatus):
+        how = f"signal {child.signalstatus}" if child.signalstatus else f"status {child.exitstatus}"
+        raise QemuLost(f"QEMU ended with {how}")
+    for line in console_log.read_text(encoding="utf-8", errors="replace").splitlines():
+        if (death := diagnose(line)) is not None:
+            raise _of_death(death, console_log)

@@ -1,0 +1,179 @@
+"""QEMU: its command line for a machine, and the running process with its serial lines.
+
+The lines are pairs of connected sockets: no path in the file system, no port, no terminal. QEMU
+itself writes what passes over them to log files, so the logs are whole whatever happens to pibed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pibed.base.errors import HostError
+from pibed.base.process import DIE_WITH_PARENT, kill_group
+from pibed.build.images import Images
+from pibed.model.machine import Clock, Machine
+
+
+def arguments(
+    machine: Machine,
+    clock: Clock,
+    images: Images,
+    *,
+    initramfs: Path,
+    kernel_args: Sequence[str],
+    seed: int | None = None,
+) -> list[str]:
+    """QEMU's command line without the serial lines; `kernel_args` come behind the machine's own.
+
+    `seed` makes QEMU's random numbers for the guest a sequence that it determines.
+    """
+    mode = machine.clocks[clock]
+    kernel_line = [*machine.kernel_args, *mode.kernel_args, *kernel_args]
+    return [
+        machine.qemu.binary,
+        *("-machine", machine.board),
+        *("-smp", str(machine.cpus)),
+        *("-m", f"{machine.memory_mib}M"),
+        *("-nodefaults", "-no-user-config", "-no-reboot"),
+        *("-display", "none"),
+        *("-kernel", str(images.kernel)),
+        *("-dtb", str(images.device_tree)),
+        *("-initrd", str(initramfs)),
+        *("-append", " ".join(kernel_line)),
+        *(("-seed", str(seed)) if seed is not None else ()),
+        *machine.qemu.args,
+        *mode.qemu_args,
+    ]
+
+
+@dataclass(frozen=True)
+class Logs:
+    """Where one boot's raw bytes go: the console's line, the agent's line, QEMU's own words."""
+
+    console: Path
+    agent: Path
+    qemu: Path
+
+    @classmethod
+    def below(cls, folder: Path) -> Logs:
+        """The usual names in a boot's folder."""
+        return cls(folder / "console.log", folder / "agent.log", folder / "qemu.log")
+
+
+class Qemu:
+    """A running QEMU in a process group of its own, which dies with the thread that started it.
+
+    `console` and `agent` are the host's ends of the two serial lines. Raises HostError when the
+    program cannot be started.
+    """
+
+    def __init__(self, argv: Sequence[str], logs: Logs) -> None:
+        self.logs = logs
+        self.console, console_far = socket.socketpair()
+        self.agent, agent_far = socket.socketpair()
+        self._monitor, monitor_far = socket.socketpair()
+        far = (console_far, agent_far, monitor_far)
+        # QMP reports events once it has been greeted; the greeting waits in the socket.
+        self._monitor.sendall(b'{"execute": "qmp_capabilities"}\n')
+        lines = [
+            *_serial("console", console_far.fileno(), logs.console),
+            *_serial("agent", agent_far.fileno(), logs.agent),
+            *("-chardev", f"socket,id=monitor,fd={monitor_far.fileno()}"),
+            *("-mon", "chardev=monitor,mode=control"),
+        ]
+        try:
+            with logs.qemu.open("wb") as log:
+                log.write(os.fsencode(f"$ {' '.join([*argv, *lines])}\n"))
+                log.flush()
+                self.process = subprocess.Popen(
+                    [*DIE_WITH_PARENT, *argv, *lines],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=[end.fileno() for end in far],
+                    process_group=0,
+                )
+        except FileNotFoundError as error:
+            raise HostError(f"{error.filename} is not installed", fix="./inv setup") from error
+        finally:
+            for end in far:
+                end.close()
+        self._stopped_since: float | None = None
+
+    def stopped_for(self) -> float:
+        """For how many seconds the process has been seen stopped (SIGSTOP); 0 if it runs."""
+        try:
+            stat = Path(f"/proc/{self.process.pid}/stat").read_text(
+                encoding="ascii", errors="replace"
+            )
+        except OSError:
+            return 0.0
+        # The state follows the name in parentheses, which may hold anything; see proc(5).
+        if stat.rpartition(")")[2].split()[0] not in ("T", "t"):
+            self._stopped_since = None
+            return 0.0
+        if self._stopped_since is None:
+            self._stopped_since = time.monotonic()
+        return time.monotonic() - self._stopped_since
+
+    def wait(self, timeout_s: float) -> int | None:
+        """The exit status (negative: the signal that killed it), or None if it still runs."""
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def shutdown_reason(self) -> str | None:
+        """Why QEMU ended, as its monitor said (`guest-shutdown`, `guest-reset`, …), if it did.
+
+        To be called when it has ended. See ShutdownCause in QEMU's qapi/run-state.json.
+        """
+        reason = None
+        with contextlib.suppress(OSError), self._monitor.makefile("rb") as messages:
+            for line in messages:
+                with contextlib.suppress(ValueError):
+                    message = json.loads(line)
+                    if message.get("event") == "SHUTDOWN":
+                        reason = message["data"].get("reason")
+        return reason
+
+    def errors(self) -> list[str]:
+        """What QEMU itself printed, without its command line."""
+        text = self.logs.qemu.read_text(encoding="utf-8", errors="replace")
+        return text.splitlines()[1:][-10:]
+
+    def close(self) -> None:
+        """Kills QEMU if it still runs, and closes the lines."""
+        kill_group(self.process)
+        for end in (self.console, self.agent, self._monitor):
+            end.close()
+
+
+def interactive_lines(console_log: Path) -> list[str]:
+    """Serial lines for a person: the agent's is the terminal, the console goes to a file."""
+    return [
+        *("-chardev", f"file,id=console,path={_quote(console_log)}"),
+        *("-serial", "chardev:console"),
+        *("-chardev", "stdio,id=agent,signal=off"),
+        *("-serial", "chardev:agent"),
+    ]
+
+
+def _serial(name: str, descriptor: int, log: Path) -> list[str]:
+    return [
+        *("-chardev", f"socket,id={name},fd={descriptor},logfile={_quote(log)},logappend=off"),
+        *("-serial", f"chardev:{name}"),
+    ]
+
+
+def _quote(path: Path) -> str:
+    # QEMU's option syntax separates by commas and doubles those that are meant.
+    return os.fspath(path).replace(",", ",,")

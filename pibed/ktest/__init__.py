@@ -1,0 +1,1 @@
+"""Test programs in the guest: run, judged, and reported."""

@@ -1,0 +1,431 @@
+"""Runs a suite of test programs in the guest and says what came of each of their cases.
+
+Every mode of the module is a sequence of boots. A case runs in a guest in which no case has failed
+yet: after a failure, and after the kernel's death, the rest goes on in a new boot. A kernel that
+reports an error of its own, or remembers memory that nobody points to any more, fails the case
+that caused it, since each is a command of its own.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import shlex
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from pibed.base.errors import GuestError, PibedError, UsageError
+from pibed.build.images import Images
+from pibed.build.kconfig import read_config
+from pibed.build.payload import TESTS_PLACE
+from pibed.guest import trace
+from pibed.guest.console import trace_in
+from pibed.guest.guest import Guest, Launch
+from pibed.guest.qemu import Logs
+from pibed.ktest import ktap
+from pibed.ktest.ktap import Status
+from pibed.model.machine import Clock, Machine
+from pibed.model.protocol import Command, Result
+from pibed.model.suite import Suite
+
+# The host's clock: tests are about what runs at the same time, on four CPUs.
+_CLOCK: Clock = "host"
+
+# Guest seconds for what surrounds the cases; a debug kernel is slow.
+_SHORT_S = 120.0
+
+# Kmemleak looks at objects older than 5 s only (MSECS_MIN_AGE in mm/kmemleak.c of Linux), and
+# reports what two scans in a row have found unchanged.
+_KMEMLEAK = (
+    "mount -t debugfs none /sys/kernel/debug 2>/dev/null; cd /sys/kernel/debug && sleep 6 && "
+    # Two writes: a kmemleak that has switched itself off refuses them.
+    "echo scan >kmemleak && echo scan >kmemleak && cat kmemleak"
+)
+
+# In place of a process's name.
+_CUT_OFF = "…"
+
+_TIME = re.compile(r"time (\d+\.\d+) s")
+
+_LISTED = re.compile(r"(\S+) (\S+) (\d+)")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test: the program, its name and number (from 1) there, and its own deadline."""
+
+    program: str
+    name: str
+    number: int
+    timeout_s: float
+
+    def __str__(self) -> str:
+        return f"{self.program}.{self.name}"
+
+    @property
+    def comm(self) -> str:
+        """What the kernel calls the processes of the case; see module/tests/lib/ktap.h."""
+        return f"{self.program[:10]}.{self.number}"
+
+
+@dataclass(frozen=True)
+class CaseOutcome:
+    """What came of a case in a mode, and how many seconds it took."""
+
+    mode: str
+    case: str
+    status: Status
+    seconds: float
+    message: str = ""
+    """Why it failed or was skipped, in one line."""
+    details: tuple[str, ...] = ()
+    """The program's notes, or the kernel's trace with source positions."""
+    logs: Path | None = None
+    """The folder of the boot."""
+
+
+class TestObserver(Protocol):
+    """Who is told how the tests go; called from several threads."""
+
+    def listed(self, mode: str, cases: int) -> None:
+        """How many cases a mode has."""
+
+    def began(self, mode: str, case: str) -> None:
+        """A case has begun."""
+
+    def ended(self, outcome: CaseOutcome) -> None:
+        """A case has ended; again if the kernel says later that it left something behind."""
+
+
+@dataclass(frozen=True)
+class TestRun:
+    """What all modes share; `patterns` choose the cases, `seed` and `stress_s` go to them."""
+
+    machine: Machine
+    images: Images
+    suite: Suite
+    patterns: tuple[str, ...]
+    seed: int
+    stress_s: int
+    folder: Path
+
+
+class Cancelled(PibedError):
+    """The tests were asked to stop."""
+
+
+def run_suite(
+    setup: TestRun, jobs: int, observer: TestObserver, outcomes: list[CaseOutcome]
+) -> None:
+    """Runs the suite in all its modes, `jobs` of them at a time.
+
+    `outcomes` gets what came of the cases, mode by mode, also of those before an error.
+
+    Raises UsageError when a pattern matches no case. A guest that does not boot is an outcome.
+    Whatever it raises, no QEMU is left when it returns.
+    """
+    cancel = threading.Event()
+    pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="mode")
+    modes = [_Mode(setup, name, observer, cancel) for name in setup.suite.modes]
+    futures = [pool.submit(mode.run) for mode in modes]
+    try:
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+    finally:
+        cancel.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+        outcomes += [outcome for mode in modes for outcome in mode.outcomes.values()]
+    for future in done:
+        future.result()
+
+
+@dataclass
+class _Mode:
+    """One mode: its boots, and what came of the cases (by their names)."""
+
+    setup: TestRun
+    name: str
+    observer: TestObserver
+    cancel: threading.Event
+    outcomes: dict[str, CaseOutcome] = field(default_factory=dict)
+    _comms: dict[str, str] = field(default_factory=dict)
+    """The names of the cases' processes, and the cases."""
+    _boots: int = 0
+
+    def run(self) -> None:
+        """Boots until every case has its outcome."""
+        left = self._boot(None)
+        while left:
+            left = self._boot(left)
+
+    def _boot(self, cases: list[Case] | None) -> list[Case]:
+        """One boot: runs cases (all, if None) until one fails; returns those left."""
+        start = time.monotonic()
+        try:
+            return self._booted(cases)
+        except GuestError as error:
+            # It did not boot, or did not say what there is to run.
+            folder = error.log.parent if error.log is not None else None
+            seconds = time.monotonic() - start
+            self._give_up(
+                CaseOutcome(
+                    *(self.name, "module.boot", "failed", seconds, error.message),
+                    details=tuple(error.context),
+                    logs=folder,
+                ),
+                cases or [],
+            )
+            return []
+
+    def _give_up(self, failed: CaseOutcome, cases: Sequence[Case]) -> None:
+        """Takes a failure after which nothing of the mode can be run."""
+        self._take(failed)
+        for case in cases:
+            self._take(replace(failed, case=str(case), seconds=0.0, message="not run", details=()))
+
+    def _booted(self, cases: list[Case] | None) -> list[Case]:
+        self._boots += 1
+        name = self.name if self._boots == 1 else f"{self.name}-{self._boots}"
+        logs = Logs.below(self.setup.folder / "boots" / name)
+        logs.console.parent.mkdir(parents=True)
+        launch = Launch(self.setup.machine, self.setup.images, _CLOCK, self.setup.seed)
+        with Guest(launch, logs, [], self._stop_requested) as guest:
+            boot = _Boot(guest, self.setup, self.name, logs)
+            if (failed := boot.load()) is not None:
+                self._give_up(failed, cases or [])
+                return []
+            if cases is None:
+                cases = self._choose(boot.cases())
+                self.observer.listed(self.name, len(cases))
+            while cases:
+                case = cases.pop(0)
+                self.observer.began(self.name, str(case))
+                self._comms[case.comm] = str(case)
+                outcome = boot.run(case)
+                self._take(outcome)
+                if outcome.status == "failed":
+                    break
+            if boot.alive:
+                self._look_for_leaks(boot)
+            if not cases and boot.alive:
+                self._take(boot.unload())
+            return cases
+
+    def _look_for_leaks(self, boot: _Boot) -> None:
+        """Fails the cases whose processes allocated what nobody points to any more."""
+        start = time.monotonic()
+        try:
+            reports = boot.leaks()
+        except GuestError as error:
+            self._take(boot.lost("module.leaks", start, error))
+            return
+        for owner, lines in reports.items():
+            case = self._comms.get(owner, "module.leaks")
+            message = f"memory that process {owner} allocated is leaked (kmemleak)"
+            if owner == _CUT_OFF:
+                message = "kmemleak's report is cut off: other cases may have leaked as well"
+            earlier = self.outcomes.get(case)
+            seconds = earlier.seconds if earlier else 0.0
+            details = [*(earlier.details if earlier else ()), *lines]
+            self._take(boot.outcome(case, "failed", seconds, message, details))
+
+    def _choose(self, cases: list[Case]) -> list[Case]:
+        def matches(case: Case, pattern: str) -> bool:
+            return case.program == pattern or fnmatch.fnmatchcase(str(case), pattern)
+
+        for pattern in self.setup.patterns:
+            if not any(matches(case, pattern) for case in cases):
+                programs = ", ".join(dict.fromkeys(case.program for case in cases))
+                raise UsageError(
+                    f"--tests {','.join(self.setup.patterns)}: no test is called {pattern}",
+                    fix=f"name programs ({programs}) or patterns such as 'fork.*'",
+                )
+        return [
+            case for case in cases if any(matches(case, pattern) for pattern in self.setup.patterns)
+        ]
+
+    def _take(self, outcome: CaseOutcome) -> None:
+        self.outcomes[outcome.case] = outcome
+        self.observer.ended(outcome)
+
+    def _stop_requested(self) -> None:
+        if self.cancel.is_set():
+            raise Cancelled("the tests were cancelled")
+
+
+@dataclass
+class _Boot:
+    """A booted guest and what can be asked of it, as long as it is alive."""
+
+    guest: Guest
+    setup: TestRun
+    mode: str
+    logs: Logs
+    alive: bool = True
+
+    def load(self) -> CaseOutcome | None:
+        """Loads the module; the outcome if that failed."""
+        suite = self.setup.suite
+        parameters = suite.modes[self.mode].items()
+        settings = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in parameters)
+        line = f"insmod /lib/modules/{suite.module.name}.ko {settings}"
+        outcome = self._checked("module.load", Command("load", _SHORT_S, line))
+        return outcome if outcome.status == "failed" else None
+
+    def cases(self) -> list[Case]:
+        """All cases of all programs."""
+        options = self._options()
+        line = (
+            f"cd /{TESTS_PLACE} && for p in *; do "
+            f'l=$(./$p {options} --list) && [ -n "$l" ] && echo "$l" | sed "s/^/$p /" '
+            '|| { echo "$p lists nothing"; exit 1; }; done'
+        )
+        result = self.guest.run(Command("list", _SHORT_S, line))
+        cases: list[Case] = []
+        for text in result.output:
+            if not (match := _LISTED.fullmatch(text)):
+                cases.clear()
+                break
+            number = sum(case.program == match[1] for case in cases) + 1
+            cases.append(Case(match[1], match[2], number, float(match[3])))
+        if result.status != 0 or not cases:
+            raise GuestError(
+                f"the test programs did not list their cases: {result.text}", log=self.logs.agent
+            )
+        return cases
+
+    def run(self, case: Case) -> CaseOutcome:
+        """Runs one case."""
+        line = f"/{TESTS_PLACE}/{case.program} {self._options()} {case.name}"
+        # The program ends a late case by itself, unless it cannot.
+        command = Command(str(case), case.timeout_s + _SHORT_S, line)
+        start = time.monotonic()
+        try:
+            result = self.guest.run(command)
+        except GuestError as error:
+            return self.lost(str(case), start, error)
+        if result.timed_out:
+            result = replace(result, output=(*result.output, "Bail out! killed at the deadline"))
+        elif result.truncated:
+            result = replace(result, output=(*result.output, "Bail out! more than 64 KiB printed"))
+        (verdict,) = judge(result, [case.name])
+        return self.outcome(str(case), *verdict)
+
+    def _options(self) -> str:
+        return f"--seed {self.setup.seed} --seconds {self.setup.stress_s}"
+
+    def leaks(self) -> dict[str, list[str]]:
+        """What kmemleak reports, by the process that allocated it; empty without kmemleak."""
+        config = read_config(self.setup.images.kernel_build / ".config")
+        if config.get("CONFIG_DEBUG_KMEMLEAK", "n") != "y":
+            return {}
+        result = self.guest.run(Command("kmemleak", _SHORT_S, _KMEMLEAK))
+        if result.status != 0 or result.timed_out:
+            raise GuestError(f"kmemleak did not answer: {result.text}", log=self.logs.agent)
+        found = leaks_by_owner(result.output)
+        if result.truncated:
+            found[_CUT_OFF] = []
+        return {owner: trace.decode(lines, self.setup.images) for owner, lines in found.items()}
+
+    def unload(self) -> CaseOutcome:
+        """Unloads the module and powers off; both must work."""
+
+        def run(command: Command) -> Result:
+            result = self.guest.run(command)
+            self.guest.finish()
+            return result
+
+        line = f"rmmod {self.setup.suite.module.name}"
+        return self._checked("module.unload", Command("unload", _SHORT_S, line), run)
+
+    def lost(self, name: str, start: float, error: GuestError) -> CaseOutcome:
+        """The outcome of what the guest was lost over; the console's log is whole by now."""
+        self.alive = False
+        text = self.logs.console.read_text(encoding="utf-8", errors="replace")
+        decoded = trace.decode(trace_in(text.splitlines()) or error.context, self.setup.images)
+        file = self.folder / "trace.txt"
+        file.write_text("".join(f"{line}\n" for line in decoded), encoding="utf-8")
+        return self.outcome(name, "failed", time.monotonic() - start, error.message, decoded)
+
+    def outcome(
+        self, name: str, status: Status, seconds: float, message: str, details: Sequence[str]
+    ) -> CaseOutcome:
+        """An outcome of this boot."""
+        return CaseOutcome(self.mode, name, status, seconds, message, tuple(details), self.folder)
+
+    @property
+    def folder(self) -> Path:
+        """Where the boot's logs are."""
+        return self.logs.console.parent
+
+    def _checked(
+        self,
+        name: str,
+        command: Command,
+        run: Callable[[Command], Result] | None = None,
+    ) -> CaseOutcome:
+        start = time.monotonic()
+        try:
+            result = (run or self.guest.run)(command)
+        except GuestError as error:
+            return self.lost(name, start, error)
+        seconds = time.monotonic() - start
+        if result.timed_out:
+            message = f"killed after {command.seconds:g} s"
+            return self.outcome(name, "failed", seconds, message, result.output)
+        if result.status != 0:
+            message = f"status {result.status}: {'; '.join(result.output[-3:])}"
+            return self.outcome(name, "failed", seconds, message, result.output)
+        return self.outcome(name, "passed", seconds, "", ())
+
+
+def leaks_by_owner(lines: Sequence[str]) -> dict[str, list[str]]:
+    """Kmemleak's report by the process that allocated (see Linux, dev-tools/kmemleak.rst)."""
+    reports: dict[str, list[str]] = {}
+    block: list[str] = []
+    for line in lines:
+        if line.startswith("unreferenced object"):
+            block = [line]
+        elif match := re.match(r' *comm "([^"]*)", pid', line):
+            reports.setdefault(match[1], []).extend([*block, line])
+            block = reports[match[1]]
+        else:
+            block.append(line)
+    return reports
+
+
+Verdict = tuple[Status, float, str, tuple[str, ...]]
+
+
+def judge(result: Result, names: Sequence[str]) -> list[Verdict]:
+    """Status, seconds, message and notes of each case, from what its program printed.
+
+    Ends with the first that failed. Whatever is wrong with the output fails the case at which it
+    is.
+    """
+    document = ktap.parse(result.output)
+    verdicts: list[Verdict] = []
+    for each, name in zip(document.results, names, strict=False):
+        if each.name != name:
+            message = f"not KTAP: expected a result of {name}, not of {each.name!r}"
+            return [*verdicts, ("failed", 0.0, message, result.output)]
+        seconds = sum(float(match[1]) for match in map(_TIME.fullmatch, each.notes) if match)
+        notes = tuple(note for note in each.notes if not _TIME.fullmatch(note))
+        message = each.reason
+        if each.status == "failed":
+            message = notes[0] if notes else "no reason given"
+        verdicts.append((each.status, seconds, message, notes))
+        if each.status == "failed":
+            return verdicts
+    if document.problem is not None or len(document.results) != len(names):
+        count = len(document.results)
+        problem = document.problem or f"{count} results instead of {len(names)}"
+        return [*verdicts[: len(names) - 1], ("failed", 0.0, f"not KTAP: {problem}", result.output)]
+    if result.status != 0:
+        message = f"everything passed, and yet status {result.status}"
+        return [*verdicts[:-1], ("failed", 0.0, message, result.output)]
+    return verdicts

@@ -1,0 +1,179 @@
+"""The record of a run: its manifest as it is begun and ended, and what differs from it today."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pibed import __version__
+from pibed.base import places
+from pibed.base.files import digest_file
+from pibed.base.process import clean_environment
+from pibed.build.images import Images
+from pibed.guest import qemu
+from pibed.model import plan
+from pibed.model.experiment import Experiment
+from pibed.model.machine import Machine
+from pibed.model.samples import Sample
+from pibed.runs.manifest import SCHEMA_VERSION, Recorded
+
+
+def begun(
+    machine: Machine, experiment: Experiment, jobs: int, images: Images, qemu_version: str
+) -> dict[str, Any]:
+    """The content of manifest.json before the first boot; see docs/results.md."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "pibed": __version__,
+        "git": _git(),
+        "finished": False,
+        "resumed": 0,
+        "clock": machine.clock,
+        "jobs": jobs,
+        "machine": machine.model_dump(mode="json"),
+        "experiment": experiment.model_dump(mode="json"),
+        "rounds": [{"number": each.number, "seed": each.seed} for each in plan.rounds(experiment)],
+        "plan": plan.digest(experiment),
+        "samples": None,
+        "problems": [],
+        "warnings": [],
+        "builder": images.builder,
+        "sources": images.sources,
+        "tools": images.tools,
+        "lock": {"digest": images.lock.digest, "differs": list(images.lock.differs)},
+        "steps": {output.step.name: output.step.key for output in images.steps},
+        "images": _digests(images),
+        "qemu": {
+            "version": qemu_version,
+            # The serial lines, the plan behind the initramfs, and the round's seed come on top.
+            "command": _command(machine, images),
+        },
+        "host": {
+            "system": platform.platform(),
+            "processor": _processor(),
+            "cores": len(os.sched_getaffinity(0)),
+            "python": platform.python_version(),
+            "governor": _governor(),
+            "load_average": {"begin": os.getloadavg()[0], "end": None},
+        },
+    }
+
+
+def ended(
+    before: Mapping[str, Any],
+    csv: Path,
+    samples: Sequence[Sample],
+    problems: Sequence[str],
+    warnings: Sequence[str],
+    finished: bool,
+) -> dict[str, Any]:
+    """The content once samples.csv is written, whether the run came to its end or was cut off."""
+    load = dict(before["host"]["load_average"]) | {"end": os.getloadavg()[0]}
+    statuses = sorted({sample.status for sample in samples})
+    return dict(before) | {
+        "finished": finished,
+        "samples": {
+            "digest": digest_file(csv),
+            "count": len(samples),
+            "statuses": {
+                status: sum(sample.status == status for sample in samples) for status in statuses
+            },
+        },
+        "problems": sorted(problems),
+        "warnings": list(warnings),
+        "host": dict(before["host"]) | {"load_average": load},
+    }
+
+
+def differences(recorded: Recorded, images: Images, qemu_version: str) -> list[str]:
+    """What is not as it was when the run was made, one line each: images, plan, and QEMU."""
+    content = recorded.content
+    lines = other_images(recorded, images)
+    if content["plan"] != plan.digest(recorded.experiment):
+        lines.append("plan: this version of pibed gives the guest other commands")
+    version = content["qemu"]["version"]
+    if version != qemu_version:
+        lines.append(f"QEMU: it is {qemu_version} instead of {version}")
+    now, then = _options(_command(recorded.machine, images)), _options(content["qemu"]["command"])
+    if now != then:
+        lines.append(f"QEMU's options: they are {' '.join(now)} instead of {' '.join(then)}")
+    if recorded.machine.clock == "host" and _processor() != content["host"]["processor"]:
+        lines.append(f"host: it is {_processor()} instead of {content['host']['processor']}")
+    return lines
+
+
+def other_images(recorded: Recorded, images: Images) -> list[str]:
+    """Which images are not those that the run was measured with, one line each."""
+    now = _digests(images)
+    return [
+        f"{name}: its SHA-256 is {now.get(name)} instead of {digest}"
+        for name, digest in recorded.content["images"].items()
+        if now.get(name) != digest
+    ]
+
+
+def _command(machine: Machine, images: Images) -> list[str]:
+    return qemu.arguments(
+        machine, machine.clock, images, initramfs=images.initramfs, kernel_args=[]
+    )
+
+
+def _options(command: Sequence[str]) -> list[str]:
+    """A command line without the folders, which are another host's."""
+    return [part.rpartition("/")[2] if part.startswith("/") else part for part in command]
+
+
+def _digests(images: Images) -> dict[str, str]:
+    return {
+        "kernel": digest_file(images.kernel),
+        "device_tree": digest_file(images.device_tree),
+        "initramfs": digest_file(images.initramfs),
+    }
+
+
+def _governor() -> str | None:
+    """How the kernel chooses the frequency of the first CPU; None where it does not say."""
+    path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+
+
+def _git() -> dict[str, Any] | None:
+    """The checkout's commit, and whether tracked files differ from it; None outside of git."""
+    try:
+        # Reading a checkout of another user's does no harm.
+        git = ("git", "-c", f"safe.directory={places.checkout()}")
+        commit = _output(*git, "rev-parse", "HEAD")
+        changed = _output(*git, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit, "modified": bool(changed)}
+
+
+def _output(*argv: str) -> str:
+    return subprocess.run(
+        argv,
+        cwd=places.checkout(),
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor()

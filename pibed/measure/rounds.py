@@ -1,0 +1,253 @@
+"""The sweep: all rounds of an experiment, several side by side, each a boot of its own.
+
+A round that loses its guest goes on behind the cell that killed it, in a new boot. A round that
+was measured to its end says so in the results folder, so that a sweep can be taken up again.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Protocol
+
+from pibed.base.errors import GuestError, PibedError
+from pibed.build.images import Images
+from pibed.guest.guest import Guest, Launch
+from pibed.guest.qemu import Logs
+from pibed.model import plan
+from pibed.model.experiment import Experiment
+from pibed.model.machine import Clock, Machine
+from pibed.model.plan import Round, Steps, Visit
+from pibed.model.protocol import Command, Result
+from pibed.model.samples import Number, Sample, Status, take_metrics
+from pibed.runs.folder import RunFolder, SampleLog, write_plan
+
+# A guest that fails to boot this many times in a row is given up, and the sweep with it.
+_BOOT_ATTEMPTS = 3
+
+
+class Cancelled(PibedError):
+    """The sweep was asked to stop; what was measured stays."""
+
+
+class RoundsObserver(Protocol):
+    """Who is told how the sweep goes; called from several threads."""
+
+    def began(self, number: int, visit: Visit) -> None:
+        """A visit of a round has begun."""
+
+    def took(self, sample: Sample) -> None:
+        """A sample is there."""
+
+    def rebooted(self, number: int, error: GuestError) -> None:
+        """A round lost its guest and goes on in a new boot."""
+
+    def noticed(self, problem: str) -> None:
+        """Something beside the samples went wrong."""
+
+
+@dataclass(frozen=True)
+class Testbed:
+    """What all rounds of a sweep share."""
+
+    machine: Machine
+    images: Images
+    experiment: Experiment
+    clock: Clock
+
+
+def measure_rounds(
+    setup: Testbed,
+    run: RunFolder,
+    jobs: int,
+    observer: RoundsObserver,
+    taken: list[Sample],
+    problems: list[str],
+) -> None:
+    """Runs the rounds, `jobs` at a time, and appends their samples to `taken` as they come.
+
+    Rounds that `taken` has samples of already, those of an earlier part of the same run, are left
+    out. `problems` gets what went wrong beside the samples: a module that could not be unloaded, or
+    that killed the kernel when it was.
+
+    Raises the GuestError of a guest that does not boot, or the HostError of a host that cannot
+    hold the results; `taken` then has what was measured before. Whatever it raises, no QEMU is
+    left when it returns.
+    """
+    cancel = threading.Event()
+    pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="round")
+    measured = {sample.round for sample in taken}
+    futures: list[Future[None]] = [
+        pool.submit(_Round(setup, run, each, observer, taken, problems, cancel).run)
+        for each in plan.rounds(setup.experiment)
+        if each.number not in measured
+    ]
+    try:
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+    finally:
+        cancel.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+    for future in done:
+        future.result()
+
+
+class _Round:
+    """One round: its boots, and the samples they give."""
+
+    def __init__(
+        self,
+        setup: Testbed,
+        run: RunFolder,
+        round_: Round,
+        observer: RoundsObserver,
+        taken: list[Sample],
+        problems: list[str],
+        cancel: threading.Event,
+    ) -> None:
+        self._setup = setup
+        self._run = run
+        self._round = round_
+        self._observer = observer
+        self._taken = taken
+        self._problems = problems
+        self._own_problems: list[str] = []
+        self._cancel = cancel
+
+    def run(self) -> None:
+        """Boots until every cell of the round has its sample, and records that it is measured."""
+        boots = self._boots()
+        self._run.finish_round(self._round.number, boots, self._own_problems)
+
+    def _boots(self) -> int:
+        """Boots until every cell of the round has its sample; returns how often."""
+        left = list(self._round.visits)
+        attempt = 0
+        fruitless = 0
+        while left:
+            self._stop_requested()
+            attempt += 1
+            before = len(left)
+            error = self._boot(attempt, left)
+            if error is None:
+                break
+            fruitless = fruitless + 1 if len(left) == before else 0
+            if fruitless == _BOOT_ATTEMPTS:
+                error.message = f"the guest does not boot: {error.message}"
+                raise error
+            if left:
+                self._observer.rebooted(self._round.number, error)
+        return attempt
+
+    def _boot(self, attempt: int, left: list[Visit]) -> GuestError | None:
+        """One boot; takes visits with their sample from `left`. Returns why it ended early."""
+        experiment = self._setup.experiment
+        folder = self._run.boot_folder(self._round.number, attempt)
+        steps = plan.steps(experiment, left)
+        last = plan.last_command(experiment)
+        commands = [*(command for each in steps for command in each), last]
+        write_plan(folder / "plan", commands)
+        launch = Launch(
+            self._setup.machine, self._setup.images, self._setup.clock, self._round.seed
+        )
+        log = SampleLog(folder / "samples.jsonl")
+        try:
+            with Guest(launch, Logs.below(folder), commands, self._stop_requested) as guest:
+                for each in steps:
+                    self._take(self._visit(guest, each), log, left)
+                self._finish(guest, last)
+        except _CellLost as lost:
+            self._take(lost.sample, log, left)
+            return lost.error
+        except GuestError as error:
+            return error
+        finally:
+            log.close()
+        return None
+
+    def _visit(self, guest: Guest, steps: Steps) -> Sample:
+        """Runs one visit's commands; raises _CellLost when the guest is lost over them."""
+        visit = steps.visit
+        self._observer.began(self._round.number, visit)
+        try:
+            for command in steps.before:
+                result = guest.run(command)
+                if result.status != 0 or result.timed_out:
+                    # Which module is loaded now, if any, is unknown: the boot ends here.
+                    sample = self._failure(visit, command, result)
+                    raise _CellLost(sample, GuestError(sample.message))
+            counters = []
+            if steps.counters is not None:
+                counters.append(guest.run(steps.counters[0]))
+            run = guest.run(steps.run)
+            if steps.counters is not None:
+                counters.append(guest.run(steps.counters[1]))
+        except GuestError as error:
+            sample = self._sample(visit, error.sample_status, error.message)
+            raise _CellLost(sample, error) from None
+        if run.status != 0 or run.timed_out:
+            return self._failure(visit, steps.run, run)
+        try:
+            pair = (counters[0], counters[1]) if counters else None
+            metrics = take_metrics(self._setup.experiment, run, pair)
+        except ValueError as error:
+            return self._sample(visit, "failed", str(error))
+        return self._sample(visit, "ok", metrics=metrics)
+
+    def _finish(self, guest: Guest, last: Command) -> None:
+        """Unloads the module and powers off; what goes wrong there is no sample's fault."""
+        try:
+            result = guest.run(last)
+            if result.status != 0:
+                self._problem(f"`{last.line}` {result.ending}: {result.words}")
+            guest.finish()
+        except GuestError as error:
+            self._problem(f"the guest was lost at the end: {error.message}")
+
+    def _failure(self, visit: Visit, command: Command, result: Result) -> Sample:
+        status: Status = "timeout" if result.timed_out else "failed"
+        ending = f"was killed after {command.seconds:g} s" if result.timed_out else result.ending
+        words = f": {result.words}" if result.words else ""
+        return self._sample(visit, status, f"`{command.line}` {ending}{words}")
+
+    def _sample(
+        self,
+        visit: Visit,
+        status: Status,
+        message: str = "",
+        metrics: dict[str, Number] | None = None,
+    ) -> Sample:
+        return Sample(
+            experiment=self._setup.experiment.name,
+            round=self._round.number,
+            order=visit.order,
+            status=status,
+            parameters=visit.cell.as_dict(),
+            metrics=metrics or {},
+            message=message,
+        )
+
+    def _take(self, sample: Sample, log: SampleLog, left: list[Visit]) -> None:
+        log.append(sample)
+        self._taken.append(sample)
+        left.pop(0)
+        self._observer.took(sample)
+
+    def _problem(self, text: str) -> None:
+        problem = f"round {self._round.number}: {text}"
+        self._own_problems.append(problem)
+        self._problems.append(problem)
+        self._observer.noticed(problem)
+
+    def _stop_requested(self) -> None:
+        if self._cancel.is_set():
+            raise Cancelled("the sweep was cancelled")
+
+
+class _CellLost(Exception):
+    """The guest was lost over a cell, which gets this sample."""
+
+    def __init__(self, sample: Sample, error: GuestError) -> None:
+        super().__init__(error.message)
+        self.sample = sample
+        self.error = error

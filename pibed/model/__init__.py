@@ -1,0 +1,1 @@
+"""What everybody talks about: machines, experiments, suites, plans, and samples."""

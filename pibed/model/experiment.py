@@ -1,0 +1,236 @@
+"""Experiments: what is measured. `configs/experiments/*.yaml` describe them."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from pibed.model.loading import Identifier, Name, Record, RelativePath, Words, load
+
+
+class ModuleSource(Record):
+    """Where a kernel module comes from."""
+
+    folder: RelativePath
+    """Folder with its Kbuild file."""
+    name: Identifier
+    """Name of the module, without `.ko`."""
+
+
+class Module(ModuleSource):
+    """The kernel module under study."""
+
+    parameters: dict[Identifier, str | int] = {}
+    """Given to insmod; `{name}` stands for the value of an experiment's parameter."""
+    timeout_s: Annotated[float, Field(gt=0)] = 20
+    """Guest seconds after which loading (and unloading) it is given up."""
+
+
+class Workload(Record):
+    """The program that is measured."""
+
+    source: RelativePath
+    """C source, compiled statically into /usr/bin under its own name."""
+    cflags: list[str] = []
+    """Options for the compiler."""
+    command: str
+    """Command line in the guest; `{name}` stands for the value of a parameter."""
+    timeout_s: Annotated[float, Field(gt=0)]
+    """Guest seconds after which a run is killed and counts as `timeout`."""
+    idle_us_max: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    """Before each run the guest idles for a random time of up to this many µs."""
+
+
+class Metric(Record):
+    """A number taken from each run: from what it printed, or from a counter of the kernel."""
+
+    pattern: str | None = None
+    """Regular expression over the output; its one group is the number."""
+    counter: Annotated[str, Field(pattern=r"^/\S+$")] | None = None
+    """File in the guest; the metric is by how much its number grew during the run."""
+    unit: Words
+    """Unit of the number, such as µs or pages."""
+    title: Words
+    """Name for people."""
+    table: bool = False
+    """Whether the table at the end of a sweep shows it."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Metric:
+        if (self.pattern is None) == (self.counter is None):
+            raise ValueError("give either pattern or counter")
+        if self.pattern is not None:
+            try:
+                groups = re.compile(self.pattern).groups
+            except re.error as error:
+                raise ValueError(f"pattern: {error}") from error
+            if groups != 1:
+                raise ValueError("pattern: exactly one group (…) must hold the number")
+        return self
+
+
+class Parameter(Record):
+    """One dimension of the experiment."""
+
+    values: Annotated[list[int], Field(min_length=1)]
+    """The values that are measured."""
+    minimum: int
+    maximum: int
+    title: Words
+    """Name for people."""
+    labels: dict[int, Words] = {}
+    """Names for single values."""
+
+    @model_validator(mode="after")
+    def _values_are_meant(self) -> Parameter:
+        for value in self.values:
+            if not self.minimum <= value <= self.maximum:
+                raise ValueError(f"values: {value} is not from {self.minimum} to {self.maximum}")
+        for value in self.values:
+            if self.values.count(value) > 1:
+                raise ValueError(f"values: {value} is there more than once")
+        return self
+
+
+class Growth(Record):
+    """A metric that grows with something, and the law that is fitted to its medians."""
+
+    metric: Identifier
+    against: Identifier
+    """The metric or parameter that it grows with."""
+    law: Literal["linear", "power"]
+    """`linear`: y = a + b·x; `power`: y = a·x^b, a line in log-log."""
+
+
+class Cost(Record):
+    """By how much the modes differ in a metric for each event by which they differ."""
+
+    metric: Identifier
+    events: Identifier
+    """The metric that counts the events, such as faults."""
+    by: Identifier | None = None
+    """The parameter of which it is asked what it changes in the cost, such as a switch."""
+
+
+class Analysis(Record):
+    """What the statistics ask of the samples; see docs/statistics.md."""
+
+    mode: Identifier | None = None
+    """The parameter whose two values are compared."""
+    total: list[Identifier] = []
+    """The metrics, in one unit, whose sum decides which mode is faster."""
+    relevant_percent: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """The smallest difference between the modes that matters; set before anything is measured."""
+    growth: list[Growth] = []
+    cost: Cost | None = None
+    balance: Identifier | None = None
+    """The parameter in which the point is sought where the totals of both modes are equal."""
+
+
+class Experiment(Record):
+    """What is measured: every combination of the parameters' values is a cell."""
+
+    schema_version: Literal[1]
+    name: Name
+    title: Words
+    module: Module
+    workload: Workload
+    parameters: Annotated[dict[Identifier, Parameter], Field(min_length=1)]
+    metrics: Annotated[dict[Identifier, Metric], Field(min_length=1)]
+    rounds: Annotated[int, Field(ge=1, le=10_000)]
+    """Samples of each cell; each round is a boot of its own."""
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
+    """Everything random in the experiment follows from it."""
+    analysis: Analysis | None = None
+    """Without it, see `Experiment.analysed`."""
+
+    @property
+    def analysed(self) -> Analysis:
+        """`analysis`, or what stands for it in an experiment that has none.
+
+        Then the mode is the first parameter of two values that all have labels, and the total is
+        that of the metrics in the printed table that have the unit of the first of them.
+        """
+        if self.analysis is not None:
+            return self.analysis
+        modes = (
+            name
+            for name, parameter in self.parameters.items()
+            if len(parameter.values) == 2 and set(parameter.values) <= parameter.labels.keys()
+        )
+        shown = [name for name, metric in self.metrics.items() if metric.table]
+        total = [name for name in shown if self.metrics[name].unit == self.metrics[shown[0]].unit]
+        return Analysis(mode=next(modes, None), total=total)
+
+    @model_validator(mode="after")
+    def _placeholders_are_parameters(self) -> Experiment:
+        reserved = {"experiment", "round", "order", "status"}
+        if clash := reserved & (self.parameters.keys() | self.metrics.keys()):
+            raise ValueError(f"{min(clash)!r} is the name of a fixed column of samples.csv")
+        columns = {"metric", "n", "min", "max", "mean", "median", "sd", "ci_low", "ci_high"}
+        columns |= {"ci_coverage", "mad", "outliers"}
+        if clash := columns & self.parameters.keys():
+            raise ValueError(f"{min(clash)!r} is the name of a fixed column of summary.csv")
+        if clash := self.parameters.keys() & self.metrics.keys():
+            raise ValueError(f"{min(clash)!r} is both a parameter and a metric")
+        if "total" in self.metrics:
+            raise ValueError("metrics: 'total' is the name of the sum of several metrics")
+        texts = {"workload.command": self.workload.command} | {
+            f"module.parameters.{key}": str(value) for key, value in self.module.parameters.items()
+        }
+        for key, text in texts.items():
+            if "\n" in text:
+                raise ValueError(f"{key}: expected one line, not {text!r}")
+            try:
+                fields = list(string.Formatter().parse(text))
+            except ValueError as error:
+                raise ValueError(
+                    f"{key}: {error} (a brace that is meant is written twice)"
+                ) from None
+            for _, name, form, conversion in fields:
+                if form or conversion:
+                    raise ValueError(f"{key}: expected {{{name}}} and no more between the braces")
+                if name is not None and name not in self.parameters:
+                    raise ValueError(f"{key}: {{{name}}} is not a parameter of the experiment")
+        return self
+
+    @model_validator(mode="after")
+    def _analysis_is_of_this_experiment(self) -> Experiment:
+        if (analysis := self.analysis) is None:
+            return self
+        parameters, metrics = self.parameters.keys(), self.metrics.keys()
+        growth, cost = analysis.growth, analysis.cost
+        for key, what, names, known in (
+            ("mode", "parameter", [analysis.mode], parameters),
+            ("total", "metric", analysis.total, metrics),
+            ("growth", "metric", [each.metric for each in growth], metrics),
+            ("growth", "parameter or metric", [g.against for g in growth], parameters | metrics),
+            ("cost", "metric", [cost.metric, cost.events] if cost else [], metrics),
+            ("cost", "parameter", [cost.by] if cost else [], parameters),
+            ("balance", "parameter", [analysis.balance], parameters),
+        ):
+            for name in names:
+                if name is not None and name not in known:
+                    raise ValueError(f"analysis.{key}: {name!r} is not a {what} of the experiment")
+        if analysis.mode and len(self.parameters[analysis.mode].values) > 2:
+            raise ValueError(f"analysis.mode: {analysis.mode} has more than two values")
+        if len(units := {self.metrics[name].unit for name in analysis.total}) > 1:
+            raise ValueError(f"analysis.total: no sum of {' and '.join(sorted(units))}")
+        if len(set(analysis.total)) < len(analysis.total):
+            raise ValueError("analysis.total: a metric is there twice")
+        if (cost or analysis.balance) and not analysis.mode:
+            raise ValueError("analysis.mode: cost and balance compare the values of a parameter")
+        if cost and cost.by is not None and cost.by == analysis.mode:
+            raise ValueError("analysis.cost: by: expected a parameter beside the mode")
+        if analysis.balance and (analysis.balance == analysis.mode or not analysis.total):
+            raise ValueError("analysis.balance: expected a parameter beside the mode, and a total")
+        return self
+
+
+def load_experiment(name: str, overrides: Mapping[str, Any] | None = None) -> Experiment:
+    """Reads `configs/experiments/<name>.yaml`; see `load_machine`."""
+    return load(Experiment, "experiment", name, overrides or {})

@@ -1,0 +1,152 @@
+"""Configuration files: read from YAML and checked.
+
+Every record is immutable and refuses unknown keys; an override from the command line replaces one
+key before the check, so that it meets the same rules as the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from pibed.base import places
+from pibed.base.errors import HostError, UsageError
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+
+Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+def _inside_checkout(path: str) -> str:
+    if not path or path.startswith("/") or ".." in path.split("/"):
+        raise ValueError(f"expected a path inside the checkout, not {path!r}")
+    return path
+
+
+RelativePath = Annotated[str, AfterValidator(_inside_checkout)]
+
+
+def _in_one_line(text: str) -> str:
+    # Such characters could turn the words around them on a screen or a page.
+    if not text.isprintable():
+        raise ValueError("expected words without control characters")
+    return text
+
+
+Words = Annotated[str, AfterValidator(_in_one_line)]
+
+
+class Record(BaseModel):
+    """Base of all configuration: immutable, strict about types, no unknown keys."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, strict=True, use_attribute_docstrings=True
+    )
+
+
+_R = TypeVar("_R", bound=Record)
+
+
+def json_schema(kind: type[Record]) -> dict[str, Any]:
+    """The JSON Schema of a kind of configuration file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | kind.model_json_schema()
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Refuses a mapping that has a key twice, of which YAML would keep the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be a name or a number", key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is there twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def load(kind: type[_R], noun: str, name: str, overrides: Mapping[str, Any]) -> _R:
+    """Reads `configs/<noun>s/<name>.yaml` as a record of that kind; see `load_machine`."""
+    folder = places.checkout() / "configs" / f"{noun}s"
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in known:
+        raise UsageError(
+            f"there is no {noun} {name!r}",
+            fix=f"choose one of: {', '.join(known)} (files of {folder})",
+        )
+    path = folder / f"{name}.yaml"
+    record = load_file(kind, path, overrides)
+    if (stated := getattr(record, "name", name)) != name:
+        raise UsageError(f"{path}: name: expected {name}, as the file is called, not {stated}")
+    return record
+
+
+def load_file(kind: type[_R], path: Path, overrides: Mapping[str, Any]) -> _R:
+    """Reads one file as a record of that kind; see `load_machine`."""
+    data = _read_yaml(path)
+    for key, value in overrides.items():
+        _override(data, key, value)
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise UsageError(_explain(path, error, overrides)) from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        # PyYAML's C parser is faster, but cannot be subclassed for the check of double keys.
+        data = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        hint = " (indent with spaces; YAML allows no tabs)" if "\\t" in str(error.problem) else ""
+        raise UsageError(f"{where}: not valid YAML: {error.problem}{hint}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not valid YAML: {error}") from None
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror}") from None
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: expected a mapping of keys to values")
+    return data
+
+
+def _override(data: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split(".")
+    for key in parents:
+        data = data.setdefault(key, {})
+        if not isinstance(data, dict):
+            raise UsageError(f"{dotted}: {key} is not a mapping")
+    data[last] = value
+
+
+def _explain(path: Path, error: ValidationError, overrides: Mapping[str, Any]) -> str:
+    """One line a problem: file (or command line), key, what was expected, what was found."""
+    lines = []
+    for problem in error.errors():
+        # A value that may be text or a number is refused once for each of them.
+        location = [part for part in problem["loc"] if part != "[key]"]
+        either = problem["type"] in ("string_type", "int_type") and location[-1] in ("str", "int")
+        key = ".".join(str(part) for part in (location[:-1] if either else location))
+        message = problem["msg"].removeprefix("Value error, ")
+        if either:
+            message = "Input should be text or a whole number"
+        if problem["type"] == "extra_forbidden":
+            message = "unknown key"
+        elif problem["type"] not in ("value_error", "missing"):
+            message += f", not {problem['input']!r}"
+        overridden = any(key == name or key.startswith(f"{name}.") for name in overrides) or any(
+            name.startswith(f"{key}.") and problem["type"] == "value_error" for name in overrides
+        )
+        where = "command line" if overridden else str(path)
+        lines.append(f"{where}: {key}: {message}" if key else f"{where}: {message}")
+    return "\n".join(dict.fromkeys(lines))

@@ -1,0 +1,172 @@
+"""What is to be run, decided before anything runs: cells, rounds, and the agent's commands.
+
+All of it follows from the experiment and its seed alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+import shlex
+import string
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pibed.model.experiment import Experiment
+from pibed.model.protocol import Command
+
+# Guest seconds for reading the counters.
+_SHORT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the experiment: a value for every parameter, in the experiment's order."""
+
+    values: tuple[tuple[str, int], ...]
+
+    def as_dict(self) -> dict[str, int]:
+        """The values by parameter."""
+        return dict(self.values)
+
+    def __str__(self) -> str:
+        return " ".join(f"{name}={value}" for name, value in self.values)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A cell's place in a round: its number in the order (from 1) and the idle time before it."""
+
+    order: int
+    cell: Cell
+    idle_us: int
+
+
+@dataclass(frozen=True)
+class Round:
+    """One visit to every cell, in an order and with idle times drawn from the round's seed."""
+
+    number: int
+    seed: int
+    visits: tuple[Visit, ...]
+
+
+def cells(experiment: Experiment) -> list[Cell]:
+    """All combinations of the parameters' values; the last parameter varies fastest."""
+    names = list(experiment.parameters)
+    values = [experiment.parameters[name].values for name in names]
+    return [
+        Cell(tuple(zip(names, combination, strict=True)))
+        for combination in itertools.product(*values)
+    ]
+
+
+def round_seed(seed: int, number: int) -> int:
+    """The seed of a round, 32 bits; each round's is independent of how many rounds there are."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {number}".encode()).digest()[:4], "big")
+
+
+def rounds(experiment: Experiment) -> list[Round]:
+    """The experiment's rounds, numbered from 1."""
+    all_cells = cells(experiment)
+    result = []
+    for number in range(1, experiment.rounds + 1):
+        seed = round_seed(experiment.seed, number)
+        # Only random() gives the same numbers in every version of Python, so it alone is used.
+        generator = random.Random(seed)
+        shuffled = sorted(all_cells, key=lambda cell: generator.random())
+        visits = tuple(
+            Visit(order, cell, int(generator.random() * (experiment.workload.idle_us_max + 1)))
+            for order, cell in enumerate(shuffled, start=1)
+        )
+        result.append(Round(number, seed, visits))
+    return result
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The agent's commands for one visit: `before` must succeed, `run` is what is measured.
+
+    `counters` is read before and after the run, and is None where no metric needs it.
+    """
+
+    visit: Visit
+    before: tuple[Command, ...]
+    run: Command
+    counters: tuple[Command, Command] | None
+
+    def __iter__(self) -> Iterator[Command]:
+        yield from self.before
+        if self.counters is None:
+            yield self.run
+        else:
+            yield self.counters[0]
+            yield self.run
+            yield self.counters[1]
+
+
+def steps(experiment: Experiment, visits: Sequence[Visit]) -> list[Steps]:
+    """The commands of a boot that makes these visits, starting with no module loaded.
+
+    The module is loaded anew when its parameters change.
+    """
+    result = []
+    loaded: str | None = None
+    for visit in visits:
+        values = visit.cell.as_dict()
+        wanted = insmod(experiment, values)
+        before = []
+        if wanted != loaded:
+            before.append(Command(f"{visit.order}.load", experiment.module.timeout_s, wanted))
+            loaded = wanted
+        command = _fill(experiment.workload.command, values)
+        idle = f"usleep {visit.idle_us}; " if visit.idle_us else ""
+        run = Command(f"{visit.order}.run", experiment.workload.timeout_s, idle + command)
+        files = counter_files(experiment)
+        counters = None
+        if files:
+            read = f"cat {' '.join(files)}"
+            counters = (
+                Command(f"{visit.order}.counters-before", _SHORT_S, read),
+                Command(f"{visit.order}.counters-after", _SHORT_S, read),
+            )
+        result.append(Steps(visit, tuple(before), run, counters))
+    return result
+
+
+def last_command(experiment: Experiment) -> Command:
+    """Unloads the module at the end of a boot, so that it logs its totals."""
+    module = experiment.module
+    return Command("unload", module.timeout_s, f"rmmod {module.name}")
+
+
+def digest(experiment: Experiment) -> str:
+    """Hexadecimal SHA-256 of all that the guests are told to do, as long as none is lost."""
+    text = hashlib.sha256()
+    for each in rounds(experiment):
+        text.update(f"{each.number} {each.seed}\n".encode())
+        commands = [command for its in steps(experiment, each.visits) for command in its]
+        for command in (*commands, last_command(experiment)):
+            text.update(f"{command}\n".encode(errors="surrogateescape"))
+    return text.hexdigest()
+
+
+def insmod(experiment: Experiment, values: Mapping[str, int]) -> str:
+    """The command that loads the module for these values, in place of one that is loaded."""
+    name = experiment.module.name
+    settings = [
+        f"{parameter}={shlex.quote(_fill(str(value), values))}"
+        for parameter, value in experiment.module.parameters.items()
+    ]
+    unload = f"{{ ! grep -q '^{name} ' /proc/modules || rmmod {name}; }}"
+    return " ".join([f"{unload} && insmod /lib/modules/{name}.ko", *settings])
+
+
+def counter_files(experiment: Experiment) -> list[str]:
+    """The guest's files that hold counters, in the order of the metrics."""
+    return [metric.counter for metric in experiment.metrics.values() if metric.counter]
+
+
+def _fill(text: str, values: Mapping[str, int]) -> str:
+    return string.Formatter().vformat(text, (), values)

@@ -1,0 +1,188 @@
+"""Samples: one run of the workload in a cell, from what the guest returned to a row of a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from pibed.model.experiment import Experiment
+from pibed.model.protocol import Result
+
+Status = Literal["ok", "failed", "timeout", "panic", "oops", "lost"]
+
+Number = int | float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run: where it stands in the experiment, how it ended, and its metrics if it is `ok`.
+
+    `message` says what went wrong otherwise. Nothing in it depends on the host.
+    """
+
+    experiment: str
+    round: int
+    order: int
+    status: Status
+    parameters: dict[str, int]
+    metrics: dict[str, Number]
+    message: str = ""
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> Sample:
+        """The sample of such a line; raises ValueError or TypeError for anything else."""
+        data: dict[str, Any] = json.loads(line)
+        sample = cls(**data)
+        if sample.status not in get_args(Status):
+            raise ValueError(f"{sample.status!r} is no status")
+        for number in (*sample.parameters.values(), *sample.metrics.values()):
+            if not isinstance(number, int | float):
+                raise TypeError(f"{number!r} is no number")
+        return sample
+
+
+def read_log(data: bytes) -> tuple[list[Sample], bool]:
+    """The samples in a boot's samples.jsonl, up to the first line that is not whole.
+
+    Whether there is one is the second value: what a write that was cut off leaves behind.
+    """
+    samples: list[Sample] = []
+    *lines, rest = data.split(b"\n")
+    for line in lines:
+        try:
+            samples.append(Sample.from_json(line.decode()))
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            return samples, True
+    return samples, bool(rest)
+
+
+def measurable(number: Number) -> bool:
+    """Whether a number can be computed with: squares of those it refuses may be infinite, or 0."""
+    return number == 0 or 1e-50 <= abs(number) <= 1e50
+
+
+def take_metrics(
+    experiment: Experiment, run: Result, counters: tuple[Result, Result] | None
+) -> dict[str, Number]:
+    """The metrics of a run: by pattern from its output, by difference from the counters.
+
+    Raises ValueError that says which metric is missing and why.
+    """
+    grown: dict[str, Number] = {}
+    if counters is not None:
+        for result in counters:
+            if result.status != 0:
+                raise ValueError(f"the module's counters could not be read: {result.text}")
+        readings = [_numbers(result) for result in counters]
+        names = [name for name, metric in experiment.metrics.items() if metric.counter]
+        if any(len(reading) != len(names) for reading in readings):
+            raise ValueError("the module's counters are not one number each")
+        grown = {name: after - before for name, before, after in zip(names, *readings, strict=True)}
+    # Where the output was cut off a line, and the number in it, may be half of what it was.
+    text = "\n".join(run.output[:-1]) if run.truncated else run.text
+    metrics: dict[str, Number] = {}
+    for name, metric in experiment.metrics.items():
+        if metric.pattern is None:
+            metrics[name] = grown[name]
+            continue
+        found = re.findall(metric.pattern, text)
+        if len(found) != 1:
+            cut = ", which was cut off at 64 KiB," if run.truncated else ""
+            raise ValueError(
+                f"{name}: the pattern matches the output{cut} {len(found)} times instead of once"
+            )
+        try:
+            metrics[name] = _number(found[0])
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return metrics
+
+
+def to_csv(experiment: Experiment, samples: Iterable[Sample]) -> str:
+    """The content of samples.csv: a header, and one row a sample sorted by round and order."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    parameters, metrics = list(experiment.parameters), list(experiment.metrics)
+    writer.writerow(["experiment", "round", "order", "status", *parameters, *metrics])
+    for sample in sorted(samples, key=lambda each: (each.round, each.order)):
+        writer.writerow(
+            [
+                sample.experiment,
+                sample.round,
+                sample.order,
+                sample.status,
+                *(sample.parameters[name] for name in parameters),
+                *(sample.metrics.get(name, "") for name in metrics),
+            ]
+        )
+    return text.getvalue()
+
+
+def from_csv(experiment: Experiment, text: str) -> list[Sample]:
+    """The samples of a samples.csv of this experiment, in its order, without messages.
+
+    Raises ValueError that names the line for anything that `to_csv` does not write.
+    """
+    parameters, metrics = list(experiment.parameters), list(experiment.metrics)
+    fixed = ["experiment", "round", "order", "status"]
+    reader = csv.reader(io.StringIO(text), strict=True)
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num}: {error}") from None
+    if not rows or rows[0] != [*fixed, *parameters, *metrics]:
+        raise ValueError("line 1: other columns than the experiment's")
+    found = []
+    for line, row in enumerate(rows[1:], start=2):
+        try:
+            name, round_, order, status = row[:4]
+            numbers = row[4 : 4 + len(parameters)]
+            values = row[4 + len(parameters) :]
+            if status not in get_args(Status) or len(values) != len(metrics):
+                raise ValueError(f"{','.join(row)!r} is no sample")
+            found.append(
+                Sample(
+                    name,
+                    int(round_),
+                    int(order),
+                    status,  # type: ignore[arg-type]
+                    dict(zip(parameters, map(int, numbers), strict=True)),
+                    {
+                        metric: _number(value)
+                        for metric, value in zip(metrics, values, strict=True)
+                        if value
+                    },
+                )
+            )
+        except ValueError as error:
+            raise ValueError(f"line {line}: {error}") from None
+    return found
+
+
+def _numbers(result: Result) -> Sequence[Number]:
+    try:
+        return [_number(line) for line in result.output]
+    except ValueError as error:
+        raise ValueError(f"a counter of the module: {error}") from None
+
+
+def _number(text: str) -> Number:
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{text!r} is not a finite number")
+    if not measurable(number):
+        raise ValueError(f"{text!r} is not 0 and not of a size between 1e-50 and 1e50")
+    return int(text) if re.fullmatch(r"\s*[+-]?\d+\s*", text) else number

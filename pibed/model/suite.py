@@ -1,0 +1,39 @@
+"""Test suites: programs that test a module from the guest's user space, and how it is loaded.
+
+`configs/suites/*.yaml` describe them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from pibed.model.experiment import ModuleSource
+from pibed.model.loading import Identifier, Name, Record, RelativePath, load
+
+
+class Suite(Record):
+    """Programs that print KTAP, run once for each mode of a module."""
+
+    schema_version: Literal[1]
+    name: Name
+    title: str
+    module: ModuleSource
+    """The module under test."""
+    modes: Annotated[dict[Name, dict[Identifier, str | int]], Field(min_length=1)]
+    """The parameters with which the module is loaded; every case runs with each."""
+    programs: RelativePath
+    """Folder whose C files are the programs, one each."""
+    library: RelativePath
+    """Folder whose C files are compiled into every program."""
+    cflags: list[str]
+    """Options for the compiler."""
+    stress_s: Annotated[int, Field(ge=1, le=86_400)]
+    """Guest seconds that a stress test runs, in each mode, unless `--stress` says otherwise."""
+
+
+def load_suite(name: str, overrides: Mapping[str, Any] | None = None) -> Suite:
+    """Reads `configs/suites/<name>.yaml`; raises UsageError with file, key and expectation."""
+    return load(Suite, "suite", name, overrides or {})

@@ -1,0 +1,293 @@
+"""The statistics in words: each sentence is true of the numbers that it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pibed.model.experiment import Experiment
+from pibed.model.machine import Clock
+from pibed.model.plan import Cell
+from pibed.stats.balance import Balance
+from pibed.stats.growth import CostChange, EventCost, Fit
+from pibed.stats.modes import NO_DIFFERENCE, Comparison
+from pibed.stats.observations import TOTAL
+
+TIMES = {"ns", "us", "µs", "\N{GREEK SMALL LETTER MU}s", "ms", "s", "min", "h"}
+
+"""Units of a metric that is a time: less of it is faster."""
+
+CLOCKS: Mapping[Clock, str] = {
+    "virtual": (
+        "virtual: QEMU counts the guest's instructions, and each takes the same time. The numbers "
+        "do not depend on the host. Caches, TLBs and pipelines are not modelled, and an exception "
+        "costs the instructions of its handler and no more: they are not those of a board."
+    ),
+    "host": (
+        "host: the guest's time is real time. What is measured is QEMU on this host, its "
+        "translation and the host's scheduler included: the numbers are those of this host, "
+        "not of a board, and not the same twice."
+    ),
+}
+
+"""What the numbers of each clock mean."""
+
+
+def number(value: float) -> str:
+    """A number for people: whole ones whole, others with four digits at least."""
+    if abs(value) >= 1e15 or 0 < abs(value) < 1e-4:
+        return f"{value:.4g}"
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def amount(value: float, unit: str) -> str:
+    """A number with its unit."""
+    return f"{number(value)} {unit}"
+
+
+def title(experiment: Experiment, name: str) -> str:
+    """What people call a metric, the total or a parameter, without a unit."""
+    if name == TOTAL:
+        parts = (experiment.metrics[each].title for each in experiment.analysed.total)
+        return f"total ({' + '.join(parts)})"
+    if name in experiment.metrics:
+        return experiment.metrics[name].title
+    return experiment.parameters[name].title.partition(" [")[0]
+
+
+def with_unit(experiment: Experiment, parameter: str, values: str) -> str:
+    """A parameter with values: `size 64`, or `20 % touched` where its title is `touched [%]`."""
+    name, _, kind = experiment.parameters[parameter].title.partition(" [")
+    return f"{values} {kind.removesuffix(']')} {name}" if kind else f"{name} {values}"
+
+
+def unit(experiment: Experiment, metric: str) -> str:
+    """The unit of a metric or of the total."""
+    return experiment.metrics[experiment.analysed.total[0] if metric == TOTAL else metric].unit
+
+
+def label(experiment: Experiment, parameter: str, value: int) -> str:
+    """What people call a parameter's value."""
+    return experiment.parameters[parameter].labels.get(value, str(value))
+
+
+def place(experiment: Experiment, cell: Cell) -> str:
+    """Where in the experiment, such as `size 64, access random`; empty for no parameters."""
+    return ", ".join(
+        with_unit(experiment, name, label(experiment, name, value)) for name, value in cell.values
+    )
+
+
+def compared(experiment: Experiment, found: Comparison) -> str:
+    """Which mode is faster, by how much, or why that is not decided."""
+    metric, kind = title(experiment, found.metric), unit(experiment, found.metric)
+    first, second = (mode.label for mode in found.modes)
+    centres = (
+        f"{amount(found.medians[0], kind)} with {first}, "
+        f"{amount(found.medians[1], kind)} with {second}"
+    )
+    always = "In every sample" if found.exact else "Medians"
+    relevant = f"{experiment.analysed.relevant_percent:g} %"
+    if found.faster is not None:
+        other = second if found.faster == found.modes[0] else first
+        adjective = "faster" if kind in TIMES else "lower"
+        words = f"{metric}: {found.faster.label} is {adjective}{_excess(found, other, kind)}"
+    elif found.verdict == NO_DIFFERENCE and found.medians[0] == found.medians[1] and found.exact:
+        words = f"{metric}: no difference"
+    elif found.verdict == NO_DIFFERENCE:
+        words = f"{metric}: no relevant difference; the modes are no more than {relevant} apart"
+        if not found.exact and found.ratio_low is not None and found.ratio_high is not None:
+            words += (
+                f" (95 % interval of the ratio: {found.ratio_low:.6g} to {found.ratio_high:.6g})"
+            )
+    else:
+        words = f"{metric}: undecided; {found.reason}"
+    return sentence(_at(experiment, found.others) + words + f". {always}: {centres}")
+
+
+def fitted(experiment: Experiment, fit: Fit) -> str:
+    """How a metric grows in one mode, or why that is not known."""
+    mode = f"with {fit.mode.label}, " if fit.mode is not None else ""
+    against = title(experiment, fit.against)
+    subject = f"{_at(experiment, fit.others)}{mode}{title(experiment, fit.metric)}"
+    if fit.slope is None:
+        return sentence(f"{subject}: no growth is fitted; {fit.reason}")
+    low, high = fit.slope_low, fit.slope_high
+    kind = unit(experiment, fit.metric)
+    points = f"{len(fit.points)} points"
+    if len({y for _, y in fit.points}) == 1:
+        return sentence(f"{subject} is the same, {amount(fit.points[0][1], kind)}, at all {points}")
+    power = fit.law == "power"
+    slope = f"{fit.slope:.4g}" if power else amount(fit.slope, kind)
+    basis = []
+    if low is not None and high is not None:
+        basis.append(f"95 % interval {number(low)} to {number(high)}")
+    if fit.r_squared is not None and low is not None:
+        basis.append(f"R² {fit.r_squared:.5g}")
+    basis.append(points)
+    if low is not None and high is not None and low <= 0 <= high:
+        what = "exponent" if power else "slope"
+        return sentence(
+            f"{subject}: no growth with {against} can be told; {what} {slope} ({', '.join(basis)})"
+        )
+    verb = "grows" if fit.slope > 0 else "falls"
+    if power:
+        words = f"{subject} {verb} as {against} to the power of {slope}"
+    else:
+        size = amount(abs(fit.slope), kind)
+        words = f"{subject} {verb} by {size} for one more of {against}"
+        if fit.intercept is not None:
+            words += f", from {amount(fit.intercept, kind)} at 0"
+        if fit.slope < 0 and low is not None and high is not None:
+            basis[0] = f"95 % interval {number(-high)} to {number(-low)}"
+    caveat = f"; {fit.reason}" if fit.reason else ""
+    return sentence(f"{words} ({', '.join(basis)}){caveat}")
+
+
+def costed(experiment: Experiment, cost: EventCost) -> str:
+    """What one event costs, or why that is not known."""
+    where = _at(experiment, cost.others)
+    metric, events = title(experiment, cost.metric), title(experiment, cost.events)
+    kind = unit(experiment, cost.metric)
+    if cost.cost is None:
+        return sentence(f"{where}no cost of one of the {events}; {cost.reason}")
+    apart = (
+        f"the modes' medians differ by {amount(cost.difference, kind)} and "
+        f"{amount(cost.event_difference, unit(experiment, cost.events))}"
+    )
+    known = cost.low is not None and cost.high is not None
+    bounds = f" (95 % interval {number(cost.low or 0)} to {number(cost.high or 0)})"
+    bounds = bounds if known else f" ({cost.reason})"
+    if cost.low is not None and cost.high is not None and cost.low <= 0 <= cost.high:
+        words = f"no cost of one of the {events} in {metric} can be told from 0: "
+        return sentence(f"{where}{words}{amount(cost.cost, kind)}{bounds}; {apart}")
+    verb, to = ("adds", "to") if cost.cost >= 0 else ("takes", "from")
+    if cost.cost < 0 and known:
+        bounds = f" (95 % interval {number(-(cost.high or 0))} to {number(-(cost.low or 0))})"
+    return sentence(
+        f"{where}each of the {events} {verb} {amount(abs(cost.cost), kind)} {to} {metric}"
+        f"{bounds}; {apart}"
+    )
+
+
+def changed(experiment: Experiment, found: CostChange) -> str:
+    """What a parameter changes in the cost of one event, or why that is not known."""
+    where = _at(experiment, found.others)
+    metric, events = title(experiment, found.metric), title(experiment, found.events)
+    kind = unit(experiment, found.metric)
+    change = switch(experiment, found.parameter, found.values)
+    question = f"what {change} changes in the cost of one of the {events}"
+    if found.change is None:
+        return sentence(f"{where}{question} is not known; {found.reason}")
+    low, high = found.low, found.high
+    if low is None or high is None:
+        bounds = f" ({found.reason})"
+    elif low <= 0 <= high or found.change > 0:
+        bounds = f" (95 % interval {number(low)} to {number(high)})"
+    else:
+        bounds = f" (95 % interval {number(-high)} to {number(-low)})"
+    if low is not None and high is not None and low <= 0 <= high:
+        shown = f"{amount(found.change, kind)} of {metric}{bounds}"
+        return sentence(f"{where}{question} cannot be told from 0: {shown}")
+    verb, to = ("adds", "to") if found.change >= 0 else ("takes", "from")
+    size = amount(abs(found.change), kind)
+    return sentence(f"{where}{change} {verb} {size} {to} {metric} for each of the {events}{bounds}")
+
+
+def switch(experiment: Experiment, parameter: str, values: tuple[int, int]) -> str:
+    """The change of a parameter: `log line on instead of off` for the values (0, 1)."""
+    before, after = (label(experiment, parameter, value) for value in values)
+    return with_unit(experiment, parameter, f"{after} instead of {before}")
+
+
+def balanced(experiment: Experiment, balance: Balance) -> str:
+    """Where both modes take the same time, or why no such point is known."""
+    where = _at(experiment, balance.others)
+    name = title(experiment, balance.parameter)
+    if balance.at is None:
+        return sentence(f"{where}no balance in {name}; {balance.reason}")
+    bounds = ""
+    if balance.low is not None and balance.high is not None:
+        bounds = f" (95 % interval {number(balance.low)} to {number(balance.high)})"
+    elif balance.low is not None or balance.high is not None:
+        bound = (
+            f"from {number(balance.low)}"
+            if balance.low is not None
+            else f"up to {number(balance.high or 0)}"
+        )
+        bounds = f" (95 % interval {bound}: {balance.reason})"
+    elif balance.reason:
+        bounds = f" ({balance.reason})"
+    value = with_unit(experiment, balance.parameter, number(balance.at))
+    return sentence(
+        f"{where}both modes take the same {title(experiment, balance.metric)} at "
+        f"{value}{between(balance, balance.at)}{bounds}; {sides(balance, balance.at)}"
+    )
+
+
+def between(balance: Balance, at: float) -> str:
+    """The measured values that the balance was interpolated from; empty where it was measured."""
+    measured = [float(value) for value, _ in balance.points]
+    below, above = [x for x in measured if x < at], [x for x in measured if x > at]
+    if at in measured or not below or not above:
+        return ""
+    return f", on a straight line between {number(max(below))} and {number(min(above))}"
+
+
+def sides(balance: Balance, at: float) -> str:
+    """Which mode has the smaller median below the balance, and which above it, where measured."""
+    words: list[str] = []
+    for side, gaps in (
+        ("below", [gap for value, gap in balance.points if value < at and gap]),
+        ("above", [gap for value, gap in balance.points if value > at and gap]),
+    ):
+        if gaps:
+            less = balance.modes[0 if gaps[0] < 0 else 1].label
+            words.append(f"{side} that {less}{'' if words else ' has the smaller median'}")
+    return ", ".join(words)
+
+
+def sentence(words: str) -> str:
+    """With a capital at the beginning and a full stop at the end."""
+    words = words.strip()
+    # A unit, or the name of a parameter or file, as in `eager=1`, stays as it is.
+    start = words.partition(" ")[0].rstrip(".:,;")
+    if start.isascii() and not set("=_.") & set(start):
+        words = words[:1].upper() + words[1:]
+    return words if words.endswith((".", "!", "?")) else words + "."
+
+
+def _at(experiment: Experiment, cell: Cell) -> str:
+    where = place(experiment, cell)
+    return f"at {where}, " if where else ""
+
+
+def _excess(found: Comparison, other: str, kind: str) -> str:
+    """By how much the slower mode is slower, with its interval, as far as that is a number."""
+    ratio, low, high = found.ratio, found.ratio_low, found.ratio_high
+    if found.faster == found.modes[0]:
+        ratio = 1 / ratio if ratio else None
+        low, high = (1 / high if high else None, 1 / low if low else None)
+    if ratio is None:
+        return ""
+    times = "takes" if kind in TIMES else "has"
+    more = "longer" if kind in TIMES else "more"
+    much = "as long" if kind in TIMES else "as much"
+    factor = ratio >= 2
+    shown = [
+        (number(float(f"{value:.4g}")) if factor else number(float(f"{100 * (value - 1):.3g}")))
+        for value in (ratio, low, high)
+        if value is not None
+    ]
+    how = f"{shown[0]} times {much}" if factor else f"{shown[0]} % {more}"
+    interval = ""
+    if low is not None and high is not None and not found.exact:
+        interval = f" (95 % interval {shown[1]} to {shown[2]}{'' if factor else ' %'})"
+    return f"; {other} {times} {how}{interval}"
+
+
+def enumeration(words: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last

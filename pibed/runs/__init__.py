@@ -1,0 +1,1 @@
+"""Runs as they lie in their folders: written, found, and read again."""

@@ -1,0 +1,213 @@
+"""The results folder: one folder a run, whose files are a stable interface (docs/results.md).
+
+Whenever a run is cut off, by a signal or the end of the host's power, its folder can be taken up
+again: a round counts as measured once its boots and their samples are on the disk and, behind them,
+a file says so; what there is of any other round is set aside, and the round is measured anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TextIO
+
+from pibed.base.errors import HostError
+from pibed.base.files import digest_file, explain, sync_folders, write_file
+from pibed.model import samples as samples_module
+from pibed.model.experiment import Experiment
+from pibed.model.plan import Round
+from pibed.model.protocol import Command
+from pibed.model.samples import Sample
+from pibed.runs.locate import make_folder, make_unique
+from pibed.stats import summary
+
+# In the folder of a round's first boot, once the whole round is measured.
+_FINISHED = "finished.json"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A round that was measured to its end, and what went wrong beside its samples."""
+
+    samples: list[Sample]
+    problems: list[str]
+
+
+class RunFolder:
+    """The folder of one run, being written.
+
+    `samples.csv`, `summary.csv` and `manifest.json` appear by rename, each whole or not at all.
+    """
+
+    def __init__(self, folder: Path, experiment: Experiment) -> None:
+        self.folder = folder
+        self.experiment = experiment
+
+    @classmethod
+    def create(cls, root: Path, experiment: Experiment, name: str, now: datetime.datetime) -> Self:
+        """A new folder for a run; see `make_folder`."""
+        return cls(make_folder(root, name, now), experiment)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other processes from measuring into the same folder, even after a `kill -9`.
+
+        Raises HostError if another one does.
+        """
+        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise HostError(
+                    f"{self.folder}: another process is measuring this run",
+                    fix="wait until it has ended",
+                ) from None
+            yield
+        finally:
+            os.close(descriptor)
+
+    def boot_folder(self, number: int, attempt: int) -> Path:
+        """Makes the folder of a round's boot: `boots/<round>`, then `boots/<round>-2` and so on."""
+        folder = self._boot(number, attempt)
+        try:
+            folder.parent.mkdir(exist_ok=True)
+            folder.mkdir()
+            sync_folders(folder.parent)
+        except OSError as error:
+            raise explain(error, folder) from error
+        return folder
+
+    def finish_round(self, number: int, boots: int, problems: Sequence[str]) -> None:
+        """Records that a round is measured, in so many boots, once all of them is on the disk."""
+        for attempt in range(1, boots + 1):
+            _sync_files(self._boot(number, attempt))
+        record = {"boots": boots, "problems": list(problems)}
+        write_file(self._boot(number, 1) / _FINISHED, json.dumps(record, ensure_ascii=False) + "\n")
+
+    def measured(self, round_: Round) -> Measured | None:
+        """A round as it was measured; None if it was not, or not to its end."""
+        try:
+            text = (self._boot(round_.number, 1) / _FINISHED).read_text(encoding="utf-8")
+            record = json.loads(text)
+            problems = [str(each) for each in record["problems"]]
+            samples: list[Sample] = []
+            for attempt in range(1, int(record["boots"]) + 1):
+                log = self._boot(round_.number, attempt) / "samples.jsonl"
+                samples += samples_module.read_log(log.read_bytes())[0]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        expected = [(round_.number, visit.order, visit.cell.as_dict()) for visit in round_.visits]
+        if [(each.round, each.order, each.parameters) for each in samples] != expected:
+            return None
+        metrics = set(self.experiment.metrics)
+        if any(
+            set(each.metrics) != (metrics if each.status == "ok" else set()) for each in samples
+        ):
+            return None
+        return Measured(samples, problems)
+
+    def set_aside(self, round_: Round) -> str | None:
+        """Moves what an interrupted boot of a round has left to `interrupted/<n>/`.
+
+        Returns what there was, for people; None if there was nothing.
+        """
+        boots = sorted(self.folder.glob(f"boots/{round_.number:02d}")) + sorted(
+            self.folder.glob(f"boots/{round_.number:02d}-*")
+        )
+        if not boots:
+            return None
+        count, torn = 0, False
+        for boot in boots:
+            with contextlib.suppress(OSError):
+                samples, cut = samples_module.read_log((boot / "samples.jsonl").read_bytes())
+                count += len(samples)
+                torn |= cut
+        try:
+            target = make_unique(self.folder / "interrupted", f"{round_.number:02d}")
+            for boot in boots:
+                boot.rename(target / boot.name)
+        except OSError as error:
+            raise explain(error, self.folder / "interrupted") from error
+        words = f"round {round_.number} was cut off after {count} of {len(round_.visits)} samples"
+        if torn:
+            words += ", the last line of its samples.jsonl is torn"
+        return f"{words}; it is measured anew, and what there was of it is in {target}"
+
+    def has_samples(self, digest: str | None) -> bool:
+        """Whether samples.csv has this SHA-256, and summary.csv is there."""
+        path = self.folder / "samples.csv"
+        whole = path.is_file() and (self.folder / "summary.csv").is_file()
+        return whole and digest_file(path) == digest
+
+    def _boot(self, number: int, attempt: int) -> Path:
+        name = f"{number:02d}" if attempt == 1 else f"{number:02d}-{attempt}"
+        return self.folder / "boots" / name
+
+    def write_samples(self, samples: list[Sample]) -> None:
+        """Writes samples.csv and summary.csv."""
+        self._write("samples.csv", samples_module.to_csv(self.experiment, samples))
+        summaries = summary.summarise(self.experiment, samples)
+        self._write("summary.csv", summary.to_csv(self.experiment, summaries))
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Writes manifest.json."""
+        self._write("manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+
+    def _write(self, name: str, text: str) -> None:
+        write_file(self.folder / name, text)
+
+
+def write_plan(path: Path, commands: Iterable[Command]) -> None:
+    """Writes a boot's commands, one a line."""
+    try:
+        text = "".join(f"{command}\n" for command in commands)
+        path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+class SampleLog:
+    """A boot's samples as they come in: one line of JSON each, on the disk before the next one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file: TextIO = path.open("x", encoding="utf-8")
+            sync_folders(path.parent)
+        except OSError as error:
+            raise explain(error, path) from error
+
+    def append(self, sample: Sample) -> None:
+        """Adds a sample; raises HostError when it could not be written."""
+        try:
+            self._file.write(sample.to_json() + "\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise explain(error, self._path) from error
+
+    def close(self) -> None:
+        """Closes the file; what could not be written was said by `append`."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+
+def _sync_files(folder: Path) -> None:
+    """Puts the content of a folder's files, and their names, on the disk."""
+    try:
+        for path in [*folder.iterdir(), folder]:
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+    except OSError as error:
+        raise explain(error, folder) from error

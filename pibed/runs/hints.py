@@ -1,0 +1,21 @@
+"""What a person types to go on with a run, or to repeat it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+
+def resume_command(folder: Path) -> str:
+    """What a person types to go on with a run that was cut off."""
+    return f"invoke sweep --resume {shlex.quote(str(folder))}"
+
+
+def verify_command(folder: Path) -> str:
+    """What a person types to have a run measured again and compared."""
+    return f"invoke verify --results {shlex.quote(str(folder))}"
+
+
+def rerun_command(folder: Path) -> str:
+    """What a person types to measure all of a run anew."""
+    return f"invoke rerun {shlex.quote(str(folder / 'manifest.json'))}"

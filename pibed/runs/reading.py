@@ -1,0 +1,129 @@
+"""A run as it lies in its folder, read to be looked at: no build, no QEMU."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pibed.base.files import digest_file
+from pibed.model import plan
+from pibed.model import samples as samples_module
+from pibed.model.experiment import Experiment
+from pibed.model.samples import Sample
+from pibed.runs import manifest
+from pibed.runs.folder import RunFolder
+from pibed.runs.hints import resume_command
+from pibed.runs.manifest import Recorded
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run's files say."""
+
+    folder: Path
+    recorded: Recorded
+    samples: tuple[Sample, ...]
+    """Sorted by round and order."""
+    notes: tuple[str, ...]
+    """What is not as a finished run has it, one sentence each."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """As it was measured."""
+        return self.recorded.experiment
+
+    @property
+    def name(self) -> str:
+        """The folder's."""
+        return self.folder.name
+
+    @property
+    def planned(self) -> int:
+        """How many samples the run has when it has come to its end."""
+        return len(plan.cells(self.experiment)) * self.experiment.rounds
+
+
+def read(folder: Path) -> Run:
+    """Reads a run's manifest and samples.
+
+    The samples are those of samples.csv; before it is written, or where it cannot be read, those
+    of the rounds that were measured to their end. Raises UsageError for a manifest that is none.
+    """
+    recorded = manifest.read(folder / "manifest.json")
+    experiment = recorded.experiment
+    notes = []
+    found, damage = _from_csv(folder / "samples.csv", experiment)
+    if found is None:
+        if damage:
+            notes.append(f"{damage}: the samples are taken from boots/")
+        found = _from_boots(folder, experiment)
+    elif digest_file(folder / "samples.csv") != recorded.samples_digest:
+        # A run that is being resumed has the samples.csv of its first part.
+        notes.append("samples.csv is not the file that the manifest describes")
+    planned = len(plan.cells(experiment)) * experiment.rounds
+    if not recorded.finished:
+        notes.append(
+            f"The run has not come to its end: {len(found)} of {planned} samples; "
+            f"{resume_command(folder)} goes on with it"
+        )
+    elif len(found) != planned:
+        notes.append(f"There are {len(found)} of {planned} samples")
+    found.sort(key=lambda each: (each.round, each.order))
+    return Run(folder, recorded, tuple(found), tuple(notes))
+
+
+def not_ok(found: Sequence[Sample]) -> str:
+    """How many samples are not `ok`, by status, such as `2 panic, 1 timeout`; empty if all are."""
+    counts = Counter(each.status for each in found if each.status != "ok")
+    return ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+
+
+def messages(run: Run) -> dict[tuple[int, int], str]:
+    """Why samples are not `ok`, by round and order, as far as the boots' files are there."""
+    if all(each.status == "ok" for each in run.samples):
+        return {}
+    return {
+        (each.round, each.order): each.message
+        for each in _from_boots(run.folder, run.experiment)
+        if each.message
+    }
+
+
+def _from_csv(path: Path, experiment: Experiment) -> tuple[list[Sample] | None, str]:
+    """The samples, or None and why; no reason is given for a file that is not there."""
+    try:
+        found = samples_module.from_csv(experiment, path.read_text(encoding="utf-8"))
+        _require_of(experiment, found)
+        return found, ""
+    except FileNotFoundError:
+        return None, ""
+    except OSError as error:
+        return None, f"samples.csv cannot be read ({error.strerror})"
+    except (UnicodeDecodeError, ValueError) as error:
+        return None, f"samples.csv is damaged ({error})"
+
+
+def _require_of(experiment: Experiment, found: Sequence[Sample]) -> None:
+    """Raises ValueError unless each is of a cell, has its metrics, and is there once."""
+    known = {tuple(sorted(cell.values)) for cell in plan.cells(experiment)}
+    seen = set()
+    for each in found:
+        cell = tuple(sorted(each.parameters.items()))
+        where = f"round {each.round}, order {each.order}"
+        if cell not in known:
+            raise ValueError(f"{where}: no cell of the experiment")
+        if each.metrics.keys() != (experiment.metrics.keys() if each.status == "ok" else set()):
+            raise ValueError(f"{where}: other metrics than a sample that is {each.status} has")
+        if not 1 <= each.round <= experiment.rounds:
+            raise ValueError(f"{where}: the experiment has {experiment.rounds} rounds")
+        if (each.round, cell) in seen:
+            raise ValueError(f"{where}: the cell is there twice")
+        seen.add((each.round, cell))
+
+
+def _from_boots(folder: Path, experiment: Experiment) -> list[Sample]:
+    run = RunFolder(folder, experiment)
+    measured = [run.measured(round_) for round_ in plan.rounds(experiment)]
+    return [sample for each in measured if each is not None for sample in each.samples]

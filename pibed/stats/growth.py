@@ -1,0 +1,300 @@
+"""How a metric grows with the size of the work, and what one event, such as a fault, costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pibed.model.experiment import Cost, Growth
+from pibed.model.plan import Cell, cells
+from pibed.stats.observations import Mode, Observations, Series, interval, medians, too_few
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+# Its exponential is still a float.
+_LARGEST = 709.0
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A line through the medians of the cells that differ in what the metric is fitted against.
+
+    What cannot be computed is None, and `reason` says why. See docs/statistics.md for formulas.
+    """
+
+    mode: Mode | None
+    """None where the experiment has no mode."""
+    others: Cell
+    """The values of the parameters that are fixed."""
+    metric: str
+    against: str
+    law: Literal["linear", "power"]
+    points: tuple[tuple[float, float], ...]
+    """Median of `against` (or the parameter's value) and of `metric` in each cell."""
+    slope: float | None
+    """`linear`: units of the metric for one more of `against`; `power`: the exponent."""
+    slope_low: float | None
+    slope_high: float | None
+    """Bounds of the slope's 95 % interval, Student's t with len(points) - 2 degrees of freedom."""
+    intercept: float | None
+    """`linear`: the metric at 0, in its unit; `power`: the factor a of a·x^b."""
+    r_squared: float | None
+    """Share of the points' variance (`power`: of their logarithms') that the line explains."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class EventCost:
+    """By how much the modes differ in a metric for each event by which they differ.
+
+    What cannot be computed is None, and `reason` says why.
+    """
+
+    others: Cell
+    """The values of the parameters beside the mode."""
+    metric: str
+    events: str
+    difference: float
+    """First mode's median minus the second's, in the metric's unit."""
+    event_difference: float
+    """The same of the events."""
+    cost: float | None
+    """`difference` / `event_difference`, in the metric's unit for each event."""
+    low: float | None
+    high: float | None
+    """Bounds of its 95 % interval: percentile bootstrap over rounds."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class CostChange:
+    """What a parameter changes in the cost of one event.
+
+    What cannot be computed is None, and `reason` says why.
+    """
+
+    others: Cell
+    """The values of the parameters beside the mode and `parameter`."""
+    metric: str
+    events: str
+    parameter: str
+    values: tuple[int, int]
+    """The parameter's first value, and the other whose cost is compared with that."""
+    change: float | None
+    """The cost with the other value minus that with the first, in the metric's unit."""
+    low: float | None
+    high: float | None
+    """Bounds of its 95 % interval: percentile bootstrap over rounds."""
+    reason: str
+
+
+def fits(observations: Observations) -> list[Fit]:
+    """For each growth that the experiment names, a fit in each mode.
+
+    Against a parameter each combination of the other parameters is fitted apart; against a metric,
+    such as pages, all cells of a mode are fitted together, since any parameter may change it.
+    """
+    found = []
+    parameters = observations.experiment.parameters
+    for growth in observations.analysis.growth:
+        free = [growth.against] if growth.against in parameters else parameters
+        for mode in observations.modes or (None,):
+            for block in observations.blocks(*free):
+                points = list(_points(observations, growth, mode, block))
+                found.append(fit(mode, block, growth, points))
+    return found
+
+
+def fit(mode: Mode | None, others: Cell, growth: Growth, points: list[tuple[float, float]]) -> Fit:
+    """Least squares through the points (x, y), in the logarithms of both for the law `power`.
+
+    Two different x give a slope without an interval, one gives a reason only.
+    """
+    line: tuple[float | None, ...] = (None,) * 5
+    different = len({x for x, _ in points})
+    reason = ""
+    if different < 2:
+        what = "no cell has samples" if not points else f"a single value of {growth.against}"
+        reason = f"{what}: there is nothing to fit"
+    elif growth.law == "power" and min(map(min, points)) <= 0:
+        reason = "a median is not above 0: it has no logarithm"
+    else:
+        line = _line(points, growth.law)
+        if len(points) == 2:
+            reason = "two points are always on a line: no interval and no R²"
+        elif line[4] is None:
+            reason = "all medians are equal: no R²"
+        elif line[3] is None:
+            reason = "the factor is beyond all numbers"
+    slope, low, high, intercept, r_squared = line
+    return Fit(
+        mode,
+        others,
+        growth.metric,
+        growth.against,
+        growth.law,
+        tuple(points),
+        slope,
+        low,
+        high,
+        intercept,
+        r_squared,
+        reason,
+    )
+
+
+def costs(observations: Observations) -> list[EventCost]:
+    """What one event costs, for each combination of the other parameters.
+
+    Empty if the experiment asks for no cost or there are no two modes.
+    """
+    cost = observations.analysis.cost
+    if cost is None or observations.reason:
+        return []
+    found = []
+    for block in observations.blocks():
+        if (series := _series(observations, cost, block)) is not None:
+            found.append(_cost(observations, cost, block, series)[0])
+    return found
+
+
+def changes(observations: Observations) -> list[CostChange]:
+    """What the parameter that the experiment asks about (`cost.by`) changes in the cost.
+
+    One for each combination of the other parameters and each value but the first; none if the
+    experiment does not ask, there are no two modes, or one of the cells has no samples.
+    """
+    cost = observations.analysis.cost
+    if cost is None or cost.by is None or observations.reason:
+        return []
+    base, *others = observations.experiment.parameters[cost.by].values
+    found = []
+    for block in observations.blocks(cost.by):
+        for value in others:
+            pair = [
+                _series(observations, cost, Cell((*block.values, (cost.by, each))))
+                for each in (base, value)
+            ]
+            if pair[0] is not None and pair[1] is not None:
+                found.append(_change(observations, cost, block, (base, value), (pair[0], pair[1])))
+    return found
+
+
+def _series(observations: Observations, cost: Cost, block: Cell) -> list[Series] | None:
+    """The metric in both modes, and the events in both; None if one has no samples."""
+    found = [
+        observations.series(observations.cell(block, mode), metric)
+        for metric in (cost.metric, cost.events)
+        for mode in observations.modes
+    ]
+    present = [each for each in found if each is not None]
+    return present if len(present) == len(found) else None
+
+
+def _cost(
+    observations: Observations, names: Cost, block: Cell, series: list[Series]
+) -> tuple[EventCost, NDArray[np.float64]]:
+    """The cost, and that of each resample."""
+    import numpy as np
+
+    centre = [each.median for each in series]
+    difference, events = centre[0] - centre[1], centre[2] - centre[3]
+    cost = low = high = None
+    drawn = [medians(each, observations.counts) for each in series]
+    with np.errstate(all="ignore"):
+        replicates = (drawn[0] - drawn[1]) / (drawn[2] - drawn[3])
+    if events == 0:
+        reason = f"both modes have the same median of {names.events}: nothing to divide by"
+    else:
+        cost = difference / events
+        first, second = (mode.label for mode in observations.modes)
+        reason = too_few((first, series[0]), (second, series[1]))
+    if not reason:
+        low, high, reason = _bounds(replicates, names.events)
+    found = EventCost(
+        block, names.metric, names.events, difference, events, cost, low, high, reason
+    )
+    return found, replicates
+
+
+def _change(
+    observations: Observations,
+    names: Cost,
+    block: Cell,
+    values: tuple[int, int],
+    pair: tuple[list[Series], list[Series]],
+) -> CostChange:
+    import numpy as np
+
+    (first, before), (second, after) = (
+        _cost(observations, names, block, series) for series in pair
+    )
+    change = low = high = None
+    if first.cost is None or second.cost is None:
+        reason = second.reason if first.cost is not None else first.reason
+    else:
+        change = second.cost - first.cost
+        reason = first.reason or second.reason
+        if not reason:
+            # Both costs are of the same resample: what makes a round slow is in neither change.
+            with np.errstate(invalid="ignore"):
+                low, high, reason = _bounds(after - before, names.events)
+    by = names.by or ""
+    return CostChange(block, names.metric, names.events, by, values, change, low, high, reason)
+
+
+def _bounds(replicates: NDArray[np.float64], events: str) -> tuple[float | None, float | None, str]:
+    """The interval of a resampled cost, or why there is none."""
+    bounds = interval(replicates)
+    if bounds is None or any(map(math.isinf, bounds)):
+        return None, None, f"resamples have the same median of {events} in both modes: no interval"
+    return *bounds, ""
+
+
+def _points(
+    observations: Observations, growth: Growth, mode: Mode | None, block: Cell
+) -> Iterable[tuple[float, float]]:
+    """The medians of the block's cells in this mode that have samples, in their order."""
+    wanted = set(block.values)
+    if mode is not None and observations.analysis.mode is not None:
+        wanted.add((observations.analysis.mode, mode.value))
+    for cell in cells(observations.experiment):
+        metric = observations.series(cell, growth.metric)
+        if metric is None or not wanted <= set(cell.values):
+            continue
+        if growth.against in observations.experiment.parameters:
+            yield float(cell.as_dict()[growth.against]), metric.median
+        elif (against := observations.series(cell, growth.against)) is not None:
+            yield against.median, metric.median
+
+
+def _line(
+    points: list[tuple[float, float]], law: Literal["linear", "power"]
+) -> tuple[float | None, ...]:
+    """Slope, its bounds, intercept and R² of at least two different x."""
+    import numpy as np
+    from scipy import stats
+
+    x, y = np.array(points).T
+    if law == "power":
+        x, y = np.log(x), np.log(y)
+    if y.min() < y.max():
+        line = stats.linregress(x, y)
+        slope, intercept, error = float(line.slope), float(line.intercept), float(line.stderr)
+        r_squared = float(line.rvalue**2)
+    else:
+        # Here linregress divides 0 by 0.
+        slope, intercept, error, r_squared = 0.0, float(y[0]), 0.0, None
+    start: float | None = intercept
+    if law == "power":
+        # A steep line through sizes that are close together may have a factor beyond all floats.
+        start = math.exp(intercept) if intercept < _LARGEST else None
+    if len(points) == 2:
+        return slope, None, None, start, None
+    margin = error * float(stats.t.ppf(0.975, len(points) - 2))
+    return slope, slope - margin, slope + margin, start, r_squared

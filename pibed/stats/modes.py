@@ -1,0 +1,256 @@
+"""Which of two modes is faster, in each cell and metric: sizes of effects, tests and a verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from pibed.model.plan import Cell
+from pibed.stats.observations import Mode, Observations, Series, interval, medians, too_few
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+LEVEL = 0.05
+
+UNDECIDED = "undecided"
+
+NO_DIFFERENCE = "no relevant difference"
+
+# Samples of both modes together up to which a test is exact: beyond, the normal approximation is
+# good and the exact distribution takes long.
+_EXACT = 60
+
+Method = Literal["exact", "normal"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One metric in the two modes (first, second) with the other parameters fixed.
+
+    Pairs are in the order of `modes`. What cannot be computed is None, and `reason` says why; it
+    also says why a verdict is `undecided`. Formulas and sources: docs/statistics.md.
+    """
+
+    others: Cell
+    """The values of the parameters beside the mode."""
+    metric: str
+    """A metric of the experiment or `total`."""
+    modes: tuple[Mode, Mode]
+    n: tuple[int, int]
+    """Samples of each mode that are `ok`."""
+    medians: tuple[float, float]
+    """In the metric's unit."""
+    difference: float
+    """First median minus second, in the metric's unit."""
+    exact: bool
+    """No sample of either mode differs from the others of its mode: the difference is exact."""
+    ratio: float | None
+    """First median by second, without unit; below 1 the first is smaller."""
+    ratio_low: float | None
+    ratio_high: float | None
+    """Bounds of the ratio's 95 % interval."""
+    delta: float
+    """Cliff's delta, -1 to 1: P(first > second) - P(first < second)."""
+    p: float | None
+    """Mann-Whitney's two-sided p; None where nothing varies."""
+    p_holm: float | None
+    """The same after Holm's correction over everything that was compared."""
+    method: Method | None
+    """How p was computed."""
+    faster: Mode | None
+    """The mode with the smaller values, if that is decided."""
+    verdict: str
+    """The label of `faster`, `no relevant difference`, or `undecided`."""
+    reason: str
+
+
+def compare(observations: Observations) -> list[Comparison]:
+    """All comparisons, in the experiment's order; none if there are no two modes.
+
+    `observations.reason` and `observations.left_out` say what is not compared and why.
+    """
+    if observations.reason:
+        return []
+    first, second = observations.modes
+    found = []
+    for block in observations.blocks():
+        for metric in observations.metrics:
+            pair = [
+                observations.series(observations.cell(block, mode), metric)
+                for mode in (first, second)
+            ]
+            if pair[0] is not None and pair[1] is not None:
+                found.append(
+                    measure(block, metric, (first, second), (pair[0], pair[1]), observations.counts)
+                )
+    return judge_all(found, observations.analysis.relevant_percent / 100)
+
+
+def judge_all(found: Sequence[Comparison], relevant: float) -> list[Comparison]:
+    """The verdicts on what was measured together: all p are one family; see `judge`."""
+    corrected = iter(holm([each.p for each in found if each.p is not None]))
+    return [
+        judge(replace(each, p_holm=None if each.p is None else next(corrected)), relevant)
+        for each in found
+    ]
+
+
+def measure(
+    block: Cell,
+    metric: str,
+    modes: tuple[Mode, Mode],
+    pair: tuple[Series, Series],
+    counts: NDArray[np.int16],
+) -> Comparison:
+    """Everything but the correction and the verdict; `counts` as in `Observations`."""
+    centre = (pair[0].median, pair[1].median)
+    constant = not pair[0].varies and not pair[1].varies
+    n = (len(pair[0].values), len(pair[1].values))
+    ratio = low = high = None
+    if min(pair[0].values.min(), pair[1].values.min()) < 0:
+        reason = "no ratio of values below 0"
+    else:
+        ratio = _quotient(*centre)
+        reason = too_few(*((mode.label, each) for mode, each in zip(modes, pair, strict=True)))
+        if not reason and constant:
+            low = high = ratio
+        elif not reason:
+            replicates = resampled_ratio(pair[0], pair[1], counts)
+            low, high = interval(replicates) or (None, None)
+            reason = "" if low is not None else "no resample has samples of both modes: no interval"
+    p = method = None
+    if constant:
+        delta = float((centre[0] > centre[1]) - (centre[0] < centre[1]))
+    else:
+        delta, p, method = mann_whitney(pair[0].values, pair[1].values)
+    return Comparison(
+        block,
+        metric,
+        modes,
+        n,
+        centre,
+        difference=centre[0] - centre[1],
+        exact=constant and min(n) > 1,
+        ratio=ratio,
+        ratio_low=low,
+        ratio_high=high,
+        delta=delta,
+        p=p,
+        p_holm=None,
+        method=method,
+        faster=None,
+        verdict=UNDECIDED,
+        reason=reason,
+    )
+
+
+def judge(found: Comparison, relevant: float, level: float = LEVEL) -> Comparison:
+    """The verdict on a comparison with its corrected p; `relevant` is a fraction such as 0.01.
+
+    A mode is faster if the ratio's whole interval lies beyond 1 + relevant (or 1 / (1 + relevant))
+    and, where anything varies, the corrected p is below `level`. If the whole interval lies between
+    these bounds there is no relevant difference.
+    """
+    low, high = found.ratio_low, found.ratio_high
+    least, most = 1 / (1 + relevant), 1 + relevant
+    faster, verdict, reason = None, UNDECIDED, found.reason
+    if low is not None and high is not None:
+        sure = found.p_holm is None or found.p_holm < level
+        if least <= low and high <= most:
+            verdict = NO_DIFFERENCE
+        elif (high < least or low > most) and sure:
+            faster = found.modes[0 if high < least else 1]
+            verdict = faster.label
+        elif high < least or low > most:
+            reason = f"p is {found.p_holm:.3g} after Holm's correction, not below {level:g}"
+        else:
+            ends = f"{low:.4g} and more" if math.isinf(high) else f"{low:.4g} to {high:.4g}"
+            reason = (
+                f"the ratio's interval, {ends}, is neither beyond nor within {relevant:.3g} of 1"
+            )
+    # What is beyond all bounds has decided, but is no number to hand on.
+    if any(x is not None and math.isinf(x) for x in (found.ratio, low, high)):
+        where = "" if found.medians[1] == 0 else " in resamples"
+        zero = f"the median of {found.modes[1].label} is 0{where}: the ratio has no bound"
+        reason = "; ".join(filter(None, [zero, reason]))
+    ratio, low, high = (
+        None if x is not None and math.isinf(x) else x for x in (found.ratio, low, high)
+    )
+    return replace(
+        found,
+        ratio=ratio,
+        ratio_low=low,
+        ratio_high=high,
+        faster=faster,
+        verdict=verdict,
+        reason=reason,
+    )
+
+
+def resampled_ratio(
+    first: Series, second: Series, counts: NDArray[np.int16]
+) -> NDArray[np.float64]:
+    """First median by second in each resample, (resamples,); 0 by 0 is 1, x by 0 infinite."""
+    import numpy as np
+
+    above, below = medians(first, counts), medians(second, counts)
+    with np.errstate(all="ignore"):
+        ratios: NDArray[np.float64] = above / below
+    ratios[(above == 0) & (below == 0)] = 1
+    return ratios
+
+
+def mann_whitney(
+    first: NDArray[np.float64], second: NDArray[np.float64]
+) -> tuple[float, float, Method]:
+    """Cliff's delta, the two-sided p that both come from one distribution, and how it was computed.
+
+    Equal values share the mean of their ranks. Up to 60 samples in all p is exact, given the ties:
+    the rank sum's distribution over all ways to divide the pooled ranks among the modes (Streitberg
+    and Röhmel 1986). Beyond, scipy's normal approximation, corrected for ties and continuity.
+    """
+    import numpy as np
+    from scipy import stats
+
+    m, n = len(first), len(second)
+    ranks = stats.rankdata(np.concatenate([first, second]))
+    rank_sum = float(ranks[:m].sum())
+    delta = (2 * rank_sum - m * (m + 1)) / (m * n) - 1
+    if m + n > _EXACT:
+        p = stats.mannwhitneyu(first, second, method="asymptotic").pvalue
+        # Where all values are equal the approximation divides 0 by 0.
+        return delta, 1.0 if math.isnan(p) else float(p), "normal"
+    # Mean ranks are halves; doubled they are whole. ways[k, s]: sets of k ranks that add up to s.
+    doubled = np.rint(2 * ranks).astype(int)
+    ways = np.zeros((m + 1, doubled.sum() + 1))
+    ways[0, 0] = 1
+    for rank in doubled:
+        ways[1:, rank:] += ways[:-1, :-rank]
+    sums = ways[m] / ways[m].sum()
+    at = round(2 * rank_sum)
+    p = 2 * min(sums[: at + 1].sum(), sums[at:].sum())
+    return delta, min(1.0, float(p)), "exact"
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """p-values corrected for how many there are, in their order: Holm (1979).
+
+    The i-th smallest of m is multiplied by m + 1 - i, and never falls below one that is smaller.
+    """
+    corrected = [0.0] * len(p)
+    least = 0.0
+    for place, index in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        least = max(least, min(1.0, (len(p) - place) * p[index]))
+        corrected[index] = least
+    return corrected
+
+
+def _quotient(first: float, second: float) -> float:
+    if second == 0:
+        return 1.0 if first == 0 else math.inf
+    return first / second

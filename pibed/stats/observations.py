@@ -1,0 +1,249 @@
+"""What the statistics start from: the samples that are `ok` as arrays, and rounds drawn anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pibed.model.experiment import Analysis, Experiment
+from pibed.model.plan import Cell, cells
+from pibed.model.samples import Sample, measurable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+TOTAL = "total"
+
+"""The name that the sum of `analysis.total` has among the metrics, where these are several."""
+
+RESAMPLES = 1999
+
+"""With it the 2.5 % points are the 50th value from either end, without interpolation."""
+
+LEAST = 6
+
+"""Samples below which no 95 % interval is given: fewer hold the median between them too rarely."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One of the values that are compared, and its name for people."""
+
+    value: int
+    label: str
+
+
+@dataclass(frozen=True)
+class Series:
+    """One metric in one cell: `values` in its unit, `rounds` their rows in the run, both (n,)."""
+
+    rounds: NDArray[np.intp]
+    values: NDArray[np.float64]
+
+    @property
+    def median(self) -> float:
+        """Of at least one value."""
+        import numpy as np
+
+        return float(np.median(self.values))
+
+    @property
+    def varies(self) -> bool:
+        """Whether two values differ."""
+        return bool(self.values.min() < self.values.max())
+
+
+@dataclass(frozen=True)
+class Observations:
+    """An experiment's samples, ready for statistics.
+
+    `counts` (rounds, resamples) says how often each round was drawn into each resample; every
+    number that is resampled uses the same draws, so that what was measured together stays together.
+    """
+
+    experiment: Experiment
+    analysis: Analysis
+    modes: tuple[Mode, ...]
+    """What is compared, in the order of the parameter's values; none, one or two."""
+    metrics: tuple[str, ...]
+    """The experiment's, then `total` if several metrics are added up."""
+    deciding: str | None
+    """The metric that decides which mode is faster: `total`, or the only one that it has."""
+    counts: NDArray[np.int16]
+    left_out: tuple[str, ...]
+    """The cells that have no sample, each with why."""
+    rounds: tuple[int, ...]
+    """The number of the round that each row is."""
+    _series: Mapping[tuple[Cell, str], Series]
+
+    @property
+    def reason(self) -> str:
+        """Why no modes can be compared; empty if they can."""
+        name = self.analysis.mode
+        if name is None:
+            return "the experiment names no parameter whose two values are compared"
+        if len(self.modes) < 2:
+            return f"{name} has one value: there is nothing to compare it with"
+        return ""
+
+    def series(self, cell: Cell, metric: str) -> Series | None:
+        """One metric in one cell; None without samples."""
+        return self._series.get((cell, metric))
+
+    def blocks(self, *without: str) -> list[Cell]:
+        """Every combination of the parameters but the mode and those named, in order."""
+        skipped = {self.analysis.mode, *without}
+        found = [
+            Cell(tuple(pair for pair in cell.values if pair[0] not in skipped))
+            for cell in cells(self.experiment)
+        ]
+        return list(dict.fromkeys(found))
+
+    def cell(self, block: Cell, mode: Mode | None, **others: int) -> Cell:
+        """The cell of a block in a mode, with a value for each parameter that the block lacks."""
+        values = block.as_dict() | others
+        if mode is not None and self.analysis.mode is not None:
+            values[self.analysis.mode] = mode.value
+        return Cell(tuple((name, values[name]) for name in self.experiment.parameters))
+
+
+def observe(
+    experiment: Experiment, samples: Iterable[Sample], resamples: int = RESAMPLES
+) -> Observations:
+    """The samples that are `ok`, by cell and metric.
+
+    What does not belong to a cell of the experiment, and a metric that is not `measurable`,
+    is left out. The draws of rounds follow from the experiment's seed.
+    """
+    import numpy as np
+
+    analysis = experiment.analysed
+    several = len(analysis.total) > 1
+    places = {tuple(sorted(cell.values)): cell for cell in cells(experiment)}
+    found: dict[tuple[Cell, str], list[tuple[int, float]]] = {}
+    for sample in samples:
+        cell = places.get(tuple(sorted(sample.parameters.items())))
+        if cell is None or sample.status != "ok":
+            continue
+        numbers = {
+            name: float(value)
+            for name, value in sample.metrics.items()
+            if name in experiment.metrics and measurable(value)
+        }
+        if several and numbers.keys() >= set(analysis.total):
+            numbers[TOTAL] = sum(numbers[name] for name in analysis.total)
+        for name, number in numbers.items():
+            found.setdefault((cell, name), []).append((sample.round, number))
+    rounds = sorted({number for values in found.values() for number, _ in values})
+    rows = {number: row for row, number in enumerate(rounds)}
+    series = {
+        key: Series(
+            np.array([rows[number] for number, _ in values], dtype=np.intp),
+            np.array([value for _, value in values], dtype=np.float64),
+        )
+        for key, values in found.items()
+    }
+    metrics = (*experiment.metrics, *([TOTAL] if several else []))
+    return Observations(
+        experiment,
+        analysis,
+        _modes(experiment, analysis),
+        metrics,
+        TOTAL if several else next(iter(analysis.total), None),
+        draw(len(rounds), experiment.seed, resamples),
+        tuple(_left_out(experiment, metrics, series)),
+        tuple(rounds),
+        series,
+    )
+
+
+def draw(rounds: int, seed: int, resamples: int = RESAMPLES) -> NDArray[np.int16]:
+    """How often each round is in each resample: (rounds, resamples), columns add up to `rounds`.
+
+    Rounds are drawn with replacement, from the raw numbers of PCG64, which are the same in every
+    version of numpy.
+    """
+    import numpy as np
+
+    if rounds == 0:
+        return np.zeros((0, resamples), dtype=np.int16)
+    raw = np.random.PCG64(seed).random_raw(resamples * rounds)
+    # 2**64 is not a multiple of the number of rounds; what this favours is below 1e-15.
+    drawn = (raw % np.uint64(rounds)).astype(np.intp)
+    places = drawn * resamples + np.tile(np.arange(resamples), rounds)
+    counts = np.bincount(places, minlength=resamples * rounds)
+    # An experiment has at most 10,000 rounds.
+    return counts.reshape(rounds, resamples).astype(np.int16)
+
+
+def draw_apart(first: int, second: int) -> NDArray[np.int16]:
+    """Draws for two sets of so many rounds that have nothing in common, one below the other.
+
+    Each set is drawn on its own: for a bootstrap that is not paired.
+    """
+    import numpy as np
+
+    return np.concatenate([draw(first, 1), draw(second, 2)])
+
+
+def medians(series: Series, counts: NDArray[np.int16]) -> NDArray[np.float64]:
+    """The median of a series in each resample: (resamples,), NaN where none of it was drawn."""
+    import numpy as np
+
+    order = np.argsort(series.values, kind="stable")
+    ordered = series.values[order]
+    # In sorted order the middle of a resample is where its counts add up to half.
+    reached = np.cumsum(counts[series.rounds[order]], axis=0, dtype=np.int16)
+    drawn = reached[-1]
+    last = len(ordered) - 1
+    lower = np.minimum(np.count_nonzero(reached < (drawn + 1) // 2, axis=0), last)
+    upper = np.minimum(np.count_nonzero(reached < drawn // 2 + 1, axis=0), last)
+    middle = (ordered[lower] + ordered[upper]) / 2
+    return np.where(drawn > 0, middle, np.nan)
+
+
+def interval(replicates: NDArray[np.float64]) -> tuple[float, float] | None:
+    """The 95 % percentile interval of a resampled number; None if no resample gave one.
+
+    NaN does not count; an infinite end means that there is no bound.
+    """
+    import numpy as np
+
+    ordered = np.sort(replicates[~np.isnan(replicates)])
+    if len(ordered) == 0:
+        return None
+    # The k-th value from either end, k = 0.025·(B+1): Davison and Hinkley (1997), chapter 5.
+    k = max(1, (len(ordered) + 1) // 40)
+    return float(ordered[k - 1]), float(ordered[-k])
+
+
+def too_few(*series: tuple[str, Series]) -> str:
+    """Why there is no interval, naming what has too few samples; empty where all have enough."""
+    short = [f"{name} has {len(each.values)}" for name, each in series if len(each.values) < LEAST]
+    return f"no interval below {LEAST} samples: {', '.join(short)}" if short else ""
+
+
+def _modes(experiment: Experiment, analysis: Analysis) -> tuple[Mode, ...]:
+    if analysis.mode is None:
+        return ()
+    parameter = experiment.parameters[analysis.mode]
+    return tuple(
+        Mode(value, parameter.labels.get(value, f"{analysis.mode}={value}"))
+        for value in parameter.values
+    )
+
+
+def _left_out(
+    experiment: Experiment,
+    metrics: tuple[str, ...],
+    series: Mapping[tuple[Cell, str], Series],
+) -> Iterable[str]:
+    for cell in cells(experiment):
+        missing = [metric for metric in metrics if (cell, metric) not in series]
+        if len(missing) == len(metrics):
+            yield f"{cell}: no sample that is ok"
+        elif missing:
+            yield f"{cell}: no sample that has {', '.join(missing)}"

@@ -1,0 +1,204 @@
+"""The numbers that were published of a real Pi (results/reference/), and a run's beside them."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pibed.base.errors import HostError, UsageError
+from pibed.model.experiment import Experiment
+from pibed.model.plan import Cell, cells
+from pibed.report import wording
+from pibed.runs.reading import Run
+from pibed.stats.modes import Comparison, judge_all, measure
+from pibed.stats.observations import Mode, Observations, Series, draw_apart, observe
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+MODE, SIZE, LOG, TOUCHED = "demand_paging", "size", "log_faults", "percent"
+
+# Sizes at which the Pi's multiplication took longer with demand paging, and at which there was
+# nothing to tell.
+DIFFERENT, ALIKE = (256, 512), (64, 128)
+
+_MODES = {"demand paging": 1, "pre-paging": 0}
+
+_METRICS = {"mmap": "mmap_us", "multiply": "multiply_us"}
+
+_CELLS = (_MODES.values(), (*ALIKE, *DIFFERENT), _METRICS.values())
+
+# Student's t for 95 % with 9 degrees of freedom: ten runs each, the variances not taken as equal.
+_T9 = 2.262
+
+
+@dataclass(frozen=True)
+class Published:
+    """One metric in one cell on the Pi, in µs: ten runs."""
+
+    mode: int
+    size: int
+    metric: str
+    mean: float
+    median: float
+    sd: float
+    other: tuple[float, ...]
+    """The single runs of another session; none for demand paging."""
+
+
+def read(folder: Path) -> list[Published]:
+    """The Pi's numbers; raises HostError if they are not there or damaged."""
+    fix = "restore results/reference/ from the repository"
+    try:
+        with (folder / "pi-prepaging-runs.csv").open(encoding="utf-8", newline="") as file:
+            runs = list(csv.DictReader(file))
+        with (folder / "pi-summary.csv").open(encoding="utf-8", newline="") as file:
+            published = [
+                Published(
+                    _MODES[row["mode"]],
+                    int(row["size"]),
+                    _METRICS[row["timing"]],
+                    float(row["mean_us"]),
+                    float(row["median_us"]),
+                    float(row["sd_us"]),
+                    tuple(
+                        float(each[_METRICS[row["timing"]]])
+                        for each in runs
+                        if (each["mode"], each["size"]) == (row["mode"], row["size"])
+                    ),
+                )
+                for row in csv.DictReader(file)
+            ]
+        there = {(each.mode, each.size, each.metric) for each in published}
+        if lacks := sorted(set(itertools.product(*_CELLS)) - there):
+            mode, size, metric = lacks[0]
+            raise ValueError(f"pi-summary.csv lacks {metric} with {MODE}={mode} at size {size}")
+        return published
+    except OSError as error:
+        raise HostError.from_os(error, folder, fix) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise HostError(f"{folder}: the Pi's numbers are damaged: {error}", fix=fix) from None
+
+
+def require_study(run: Run) -> Observations:
+    """A run's observations; raises UsageError if it is not of the paging study, or empty."""
+    experiment = run.experiment
+    if MODE not in experiment.parameters or "mmap_us" not in experiment.metrics:
+        raise UsageError(
+            f"{run.name}: {experiment.name} is not the Pi's study: it lacks {MODE} or mmap_us",
+            fix="compare a run of the experiment paging, logging or balance",
+        )
+    changes: dict[str, str] = {"mode": MODE}
+    if TOUCHED in experiment.parameters and experiment.analysed.total:
+        changes["balance"] = TOUCHED
+    analysis = experiment.analysed.model_copy(update=changes)
+    experiment = experiment.model_copy(update={"analysis": analysis})
+    observations = observe(experiment, run.samples)
+    if not any(each.status == "ok" for each in run.samples):
+        raise UsageError(f"{run.name}: there is no sample that is ok")
+    return observations
+
+
+def beside(
+    observations: Observations, published: Sequence[Published]
+) -> Iterable[tuple[Published, Series, Comparison | None]]:
+    """The cells that both have: the Pi's numbers, the run's, and, against single runs, a ratio."""
+    import numpy as np
+
+    found = []
+    for each in published:
+        cell = board_cell(observations.experiment, each.mode, each.size)
+        series = None if cell is None else observations.series(cell, each.metric)
+        if cell is None or series is None:
+            continue
+        comparison = None
+        if each.other:
+            n = len(observations.counts)
+            other = Series(np.arange(len(each.other)) + n, np.array(each.other))
+            counts = draw_apart(n, len(each.other))
+            modes = (Mode(1, "the run"), Mode(0, "the Pi"))
+            comparison = measure(cell, each.metric, modes, (series, other), counts)
+        found.append((each, series, comparison))
+    relevant = observations.analysis.relevant_percent / 100
+    judged = iter(judge_all([c for _, _, c in found if c is not None], relevant))
+    for each, series, comparison in found:
+        yield each, series, None if comparison is None else next(judged)
+
+
+def table(
+    experiment: Experiment,
+    rows: Sequence[tuple[Published, Series, Comparison | None]],
+    title: str,
+) -> Table:
+    """A row a cell and timing."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    result = Table(
+        title=escape(title),
+        title_justify="left",
+        caption="Medians. Other session: the single runs that were published, of pre-paging only.",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    result.add_column("mode")
+    result.add_column("size", justify="right")
+    result.add_column("timing")
+    for heading in ("n", "run", "Pi", "run / Pi", "run / other session", "95 % interval"):
+        result.add_column(heading, justify="right", no_wrap=True)
+    for each, series, comparison in rows:
+        known = comparison is not None and comparison.ratio is not None
+        bounded = comparison is not None and comparison.ratio_low is not None
+        result.add_row(
+            escape(wording.label(experiment, MODE, each.mode)),
+            str(each.size),
+            escape(f"{wording.title(experiment, each.metric)} [µs]"),
+            str(len(series.values)),
+            wording.number(series.median),
+            wording.number(each.median),
+            f"{series.median / each.median:.3f}",
+            f"{comparison.ratio:.3f}" if comparison and known else "-",
+            f"{comparison.ratio_low:.3f} to {comparison.ratio_high:.3f}"
+            if comparison and bounded
+            else "-",
+        )
+    return result
+
+
+def excess(published: Sequence[Published], size: int, *metrics: str) -> tuple[float, float]:
+    """By what share demand paging took longer on the Pi, and the half width of its 95 % interval.
+
+    Of the sum of the metrics' means; the interval is that of the difference of two means (Welch).
+    """
+    mean, square = {0: 0.0, 1: 0.0}, 0.0
+    for each in published:
+        if each.size == size and each.metric in metrics:
+            mean[each.mode] += each.mean
+            square += each.sd**2 / 10
+    return mean[1] / mean[0] - 1, _T9 * math.sqrt(square) / mean[0]
+
+
+def pages(size: int) -> int:
+    """How many pages the study maps, and demand paging faults on: three matrices of doubles."""
+    return 3 * math.ceil(8 * size**2 / 4096)
+
+
+def board_cell(experiment: Experiment, mode: int, size: int) -> Cell | None:
+    """The cell of the Pi's study: where the log line is a choice, with it, as on the board."""
+    if SIZE not in experiment.parameters:
+        return None
+    lines = experiment.parameters[LOG].values if LOG in experiment.parameters else [1]
+    wanted = {MODE: mode, SIZE: size, LOG: max(lines)}
+    for cell in cells(experiment):
+        values = cell.as_dict()
+        if set(values) <= set(wanted) and all(wanted[name] == values[name] for name in values):
+            return cell
+    return None
