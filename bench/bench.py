@@ -33,7 +33,7 @@ from pibed.model import plan
 from pibed.model.experiment import load_experiment
 from pibed.model.machine import load_machine
 from pibed.model.plan import Round
-from pibed.model.samples import Number, Sample
+from pibed.model.samples import Number, Sample, Status
 from pibed.plots.all import FORMATS
 from pibed.runs.folder import RunFolder
 from pibed.stats.observations import observe
@@ -210,7 +210,7 @@ def bench_report() -> None:
     ):
         metrics: dict[str, Number] = dict.fromkeys(study.metrics, 100 * order)
         metrics |= {"mmap_us": 60 + rng.randrange(10), "multiply_us": order * 1000 + round_ % 97}
-        samples.append(Sample(study.name, round_, order, "ok", cell.as_dict(), metrics))
+        samples.append(Sample(study.name, round_, order, Status.OK, cell, metrics))
     with tempfile.TemporaryDirectory(prefix="pibed-bench-") as name:
         machine = load_machine("pi2")
         images = build.make_images(machine, study)

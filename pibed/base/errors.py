@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 
 def printable(text: str) -> str:
@@ -72,8 +72,6 @@ class GuestError(PibedError):
     """The emulated machine did not do what it was asked to; `pibed.guest.guest` has the kinds."""
 
     status = 5
-    sample_status: Literal["timeout", "panic", "oops", "lost"] = "lost"
-    """What becomes of the sample that was being taken."""
 
 
 class IncompleteError(PibedError):

@@ -18,6 +18,7 @@ from pibed.measure.run import Measurement, measure, measure_rest, tell_differenc
 from pibed.model import plan
 from pibed.model.experiment import Experiment, load_experiment
 from pibed.model.machine import Clock, Machine
+from pibed.model.samples import Status
 from pibed.report import page as report_page
 from pibed.report import table
 from pibed.report.page import NAMES
@@ -195,7 +196,7 @@ def _require_all_well(outcomes: Sequence[Measurement]) -> None:
     """Raises IncompleteError if a sample is not `ok`, or something else went wrong."""
     for outcome in outcomes:
         folder = outcome.run.folder
-        bad = [sample for sample in outcome.samples if sample.status != "ok"]
+        bad = [sample for sample in outcome.samples if sample.status != Status.OK]
         if bad:
             raise IncompleteError(
                 f"{len(bad)} of {len(outcome.samples)} samples are not ok",

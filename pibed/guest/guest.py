@@ -48,13 +48,9 @@ _SLACK_S = 30.0
 class KernelPanic(GuestError):
     """The kernel panicked."""
 
-    sample_status = "panic"
-
 
 class KernelOops(GuestError):
     """The kernel met a bug of its own (oops, BUG) and was stopped."""
-
-    sample_status = "oops"
 
 
 class KernelWarning(KernelOops):
@@ -64,13 +60,9 @@ class KernelWarning(KernelOops):
 class KernelHang(GuestError):
     """The kernel found that something in it does not move any more."""
 
-    sample_status = "timeout"
-
 
 class GuestTimeout(GuestError):
     """Nothing came from the guest until the deadline."""
-
-    sample_status = "timeout"
 
 
 class QemuLost(GuestError):

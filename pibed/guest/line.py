@@ -28,13 +28,9 @@ class ProtocolError(GuestError):
 class LineTimeout(GuestError):
     """The agent said nothing until the deadline."""
 
-    sample_status = "timeout"
-
 
 class Stuck(GuestError):
     """A command was killed and something of it is still there; the agent has given up."""
-
-    sample_status = "timeout"
 
 
 class LineClosed(GuestError):

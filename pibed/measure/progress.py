@@ -15,7 +15,7 @@ from pibed.base.terminal import counting_bar, duration
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock
 from pibed.model.plan import Cell, Visit, cells
-from pibed.model.samples import Sample
+from pibed.model.samples import Sample, Status
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -142,15 +142,14 @@ class SweepProgress:
     def took(self, sample: Sample) -> None:
         """A sample is there."""
         with self._lock:
-            cell = Cell(tuple(sample.parameters.items()))
             began = self._began.get(sample.round)
-            if began is not None and sample.status == "ok":
+            if began is not None and sample.status == Status.OK:
                 seconds = time.monotonic() - began
-                self._durations.learn(self._experiment, self._clock, cell, seconds)
+                self._durations.learn(self._experiment, self._clock, sample.cell, seconds)
             self._taken += 1
             self._left_of_round[sample.round] -= 1
-            if sample.status != "ok":
-                self._say(f"round {sample.round}: {cell}: {sample.status}: {sample.message}")
+            if sample.status != Status.OK:
+                self._say(f"round {sample.round}: {sample.cell}: {sample.status}: {sample.message}")
             if self._live is not None:
                 progress, task = self._live
                 progress.update(task, completed=self._taken, left=self._time_left())

@@ -13,7 +13,8 @@ from typing import Protocol
 
 from pibed.base.errors import GuestError, PibedError
 from pibed.build.images import Images
-from pibed.guest.guest import Guest, Launch
+from pibed.guest.guest import Guest, GuestTimeout, KernelHang, KernelOops, KernelPanic, Launch
+from pibed.guest.line import Stuck
 from pibed.guest.qemu import Logs
 from pibed.model import plan
 from pibed.model.experiment import Experiment
@@ -183,7 +184,7 @@ class _Round:
             if steps.counters is not None:
                 counters.append(guest.run(steps.counters[1]))
         except GuestError as error:
-            sample = self._sample(visit, error.sample_status, error.message)
+            sample = self._sample(visit, status_of(error), error.message)
             raise _CellLost(sample, error) from None
         if run.status != 0 or run.timed_out:
             return self._failure(visit, steps.run, run)
@@ -191,8 +192,8 @@ class _Round:
             pair = (counters[0], counters[1]) if counters else None
             metrics = take_metrics(self._setup.experiment, run, pair)
         except ValueError as error:
-            return self._sample(visit, "failed", str(error))
-        return self._sample(visit, "ok", metrics=metrics)
+            return self._sample(visit, Status.FAILED, str(error))
+        return self._sample(visit, Status.OK, metrics=metrics)
 
     def _finish(self, guest: Guest, last: Command) -> None:
         """Unloads the module and powers off; what goes wrong there is no sample's fault."""
@@ -205,7 +206,7 @@ class _Round:
             self._problem(f"the guest was lost at the end: {error.message}")
 
     def _failure(self, visit: Visit, command: Command, result: Result) -> Sample:
-        status: Status = "timeout" if result.timed_out else "failed"
+        status = Status.TIMEOUT if result.timed_out else Status.FAILED
         ending = f"was killed after {command.seconds:g} s" if result.timed_out else result.ending
         words = f": {result.words}" if result.words else ""
         return self._sample(visit, status, f"`{command.line}` {ending}{words}")
@@ -222,7 +223,7 @@ class _Round:
             round=self._round.number,
             order=visit.order,
             status=status,
-            parameters=visit.cell.as_dict(),
+            cell=visit.cell,
             metrics=metrics or {},
             message=message,
         )
@@ -242,6 +243,19 @@ class _Round:
     def _stop_requested(self) -> None:
         if self._cancel.is_set():
             raise Cancelled("the sweep was cancelled")
+
+
+def status_of(error: GuestError) -> Status:
+    """What becomes of the sample over which the guest was lost."""
+    match error:
+        case KernelPanic():
+            return Status.PANIC
+        case KernelOops():
+            return Status.OOPS
+        case KernelHang() | GuestTimeout() | Stuck():
+            return Status.TIMEOUT
+        case _:
+            return Status.LOST
 
 
 class _CellLost(Exception):

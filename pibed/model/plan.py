@@ -20,15 +20,30 @@ from pibed.model.protocol import Command
 _SHORT_S = 20.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
-    """One point of the experiment: a value for every parameter, in the experiment's order."""
+    """One point of the experiment: a value for every parameter, or for some of them (a block).
+
+    Cells are the same if their values are, in whatever order the parameters stand: the order, that
+    of an experiment, is for showing them.
+    """
 
     values: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def of(cls, values: Mapping[str, int]) -> Cell:
+        """The cell with these values by parameter."""
+        return cls(tuple(values.items()))
 
     def as_dict(self) -> dict[str, int]:
         """The values by parameter."""
         return dict(self.values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cell) and frozenset(self.values) == frozenset(other.values)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.values))
 
     def __str__(self) -> str:
         return " ".join(f"{name}={value}" for name, value in self.values)

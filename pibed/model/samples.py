@@ -8,13 +8,25 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 
 from pibed.model.experiment import Experiment
+from pibed.model.plan import Cell
 from pibed.model.protocol import Result
 
-Status = Literal["ok", "failed", "timeout", "panic", "oops", "lost"]
+
+class Status(StrEnum):
+    """How a sample ended; docs/results.md says what leads to each."""
+
+    OK = "ok"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    PANIC = "panic"
+    OOPS = "oops"
+    LOST = "lost"
+
 
 Number = int | float
 
@@ -30,22 +42,33 @@ class Sample:
     round: int
     order: int
     status: Status
-    parameters: dict[str, int]
+    cell: Cell
     metrics: dict[str, Number]
     message: str = ""
 
     def to_json(self) -> str:
         """One line of JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        record = {
+            "experiment": self.experiment,
+            "round": self.round,
+            "order": self.order,
+            "status": self.status,
+            "parameters": self.cell.as_dict(),
+            "metrics": self.metrics,
+            "message": self.message,
+        }
+        return json.dumps(record, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, line: str) -> Sample:
         """The sample of such a line; raises ValueError or TypeError for anything else."""
-        data: dict[str, Any] = json.loads(line)
-        sample = cls(**data)
-        if sample.status not in get_args(Status):
-            raise ValueError(f"{sample.status!r} is no status")
-        for number in (*sample.parameters.values(), *sample.metrics.values()):
+        data: Any = json.loads(line)
+        try:
+            status, cell = Status(data.pop("status")), Cell.of(data.pop("parameters"))
+        except (AttributeError, KeyError) as error:
+            raise ValueError(f"a sample has a status and parameters: {error}") from None
+        sample = cls(status=status, cell=cell, **data)
+        for number in (*cell.as_dict().values(), *sample.metrics.values()):
             if not isinstance(number, int | float):
                 raise TypeError(f"{number!r} is no number")
         return sample
@@ -115,13 +138,14 @@ def to_csv(experiment: Experiment, samples: Iterable[Sample]) -> str:
     parameters, metrics = list(experiment.parameters), list(experiment.metrics)
     writer.writerow(["experiment", "round", "order", "status", *parameters, *metrics])
     for sample in sorted(samples, key=lambda each: (each.round, each.order)):
+        values = sample.cell.as_dict()
         writer.writerow(
             [
                 sample.experiment,
                 sample.round,
                 sample.order,
                 sample.status,
-                *(sample.parameters[name] for name in parameters),
+                *(values[name] for name in parameters),
                 *(sample.metrics.get(name, "") for name in metrics),
             ]
         )
@@ -148,15 +172,15 @@ def from_csv(experiment: Experiment, text: str) -> list[Sample]:
             name, round_, order, status = row[:4]
             numbers = row[4 : 4 + len(parameters)]
             values = row[4 + len(parameters) :]
-            if status not in get_args(Status) or len(values) != len(metrics):
+            if status not in set(Status) or len(values) != len(metrics):
                 raise ValueError(f"{','.join(row)!r} is no sample")
             found.append(
                 Sample(
                     name,
                     int(round_),
                     int(order),
-                    status,  # type: ignore[arg-type]
-                    dict(zip(parameters, map(int, numbers), strict=True)),
+                    Status(status),
+                    Cell(tuple(zip(parameters, map(int, numbers), strict=True))),
                     {
                         metric: _number(value)
                         for metric, value in zip(metrics, values, strict=True)

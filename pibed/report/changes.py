@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from pibed.base.errors import UsageError
 from pibed.model.experiment import Experiment
 from pibed.model.plan import Cell, cells
+from pibed.model.samples import Status
 from pibed.report import wording
 from pibed.runs.reading import Run
 from pibed.stats.modes import NO_DIFFERENCE, Comparison, judge_all, measure
@@ -71,23 +72,19 @@ def changes(before: Run, after: Run) -> Changes:
     old, new = (observe(run.experiment, run.samples, resamples=1) for run in (before, after))
     counts = draw_apart(len(new.counts), len(old.counts))
     relevant = before.experiment.analysed.relevant_percent
-    places = {tuple(sorted(cell.values)): cell for cell in cells(after.experiment)}
-    pairs = [
-        (cell, places[key])
-        for cell in cells(before.experiment)
-        if (key := tuple(sorted(cell.values))) in places
-    ]
+    theirs = set(cells(after.experiment))
+    common = [cell for cell in cells(before.experiment) if cell in theirs]
     modes = (Mode(1, after.name), Mode(0, before.name))
     compared: list[Comparison] = []
     same: list[bool] = []
-    for cell, place in pairs:
+    for cell in common:
         for metric in metrics:
-            a, b = old.series(cell, metric), new.series(place, metric)
+            a, b = old.series(cell, metric), new.series(cell, metric)
             if a is None or b is None:
                 continue
             shifted = replace(a, rounds=a.rounds + len(new.counts))
             compared.append(measure(cell, metric, modes, (b, shifted), counts))
-            same.append(_numbers(before, cell, metric) == _numbers(after, place, metric))
+            same.append(_numbers(before, cell, metric) == _numbers(after, cell, metric))
     failing = tuple(_failing(before, after))
     if not compared and not (failing and after.samples):
         why = "".join(f"; {run.name}: {note}" for run in (before, after) for note in run.notes)
@@ -150,34 +147,33 @@ def _common_metrics(before: Run, after: Run) -> list[str]:
 def _numbers(run: Run, cell: Cell, metric: str) -> dict[int, float]:
     """What was measured in each round."""
     names = run.experiment.analysed.total if metric == TOTAL else [metric]
-    parameters = cell.as_dict()
     return {
         each.round: sum(each.metrics[name] for name in names)
         for each in run.samples
-        if each.parameters == parameters and set(names) <= each.metrics.keys()
+        if each.cell == cell and set(names) <= each.metrics.keys()
     }
 
 
 def _failing(before: Run, after: Run) -> Iterable[Failing]:
     """The cells of both runs of whose planned samples a larger share is missing or not `ok`."""
     good = [
-        Counter(tuple(sorted(s.parameters.items())) for s in run.samples if s.status == "ok")
+        Counter(each.cell for each in run.samples if each.status == Status.OK)
         for run in (before, after)
     ]
     planned = before.experiment.rounds, after.experiment.rounds
-    common = {tuple(sorted(cell.values)) for cell in cells(after.experiment)}
+    common = set(cells(after.experiment))
     for cell in cells(before.experiment):
-        key = tuple(sorted(cell.values))
-        bad = planned[0] - good[0][key], planned[1] - good[1][key]
-        if key in common and bad[1] * planned[0] > bad[0] * planned[1]:
+        bad = planned[0] - good[0][cell], planned[1] - good[1][cell]
+        if cell in common and bad[1] * planned[0] > bad[0] * planned[1]:
             yield Failing(cell, (bad[0], planned[0]), (bad[1], planned[1]))
 
 
 def _missing(before: Run, after: Run, old: Observations, new: Observations) -> Iterable[str]:
     """Which cells are not compared, and why."""
-    keys = [{tuple(sorted(c.values)): c for c in cells(r.experiment)} for r in (before, after)]
-    for run, own, other in ((before, keys[0], keys[1]), (after, keys[1], keys[0])):
-        if only := [wording.place(run.experiment, own[key]) for key in own if key not in other]:
+    for run, other in ((before, after), (after, before)):
+        theirs = set(cells(other.experiment))
+        own = [cell for cell in cells(run.experiment) if cell not in theirs]
+        if only := [wording.place(run.experiment, cell) for cell in own]:
             yield f"only {run.name} has: {'; '.join(only)}"
     for run, observations in ((before, old), (after, new)):
         for line in observations.left_out:

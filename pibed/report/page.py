@@ -17,7 +17,7 @@ from pibed.base.files import write_file
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock
 from pibed.model.plan import Cell, cells
-from pibed.model.samples import Number
+from pibed.model.samples import Number, Status
 from pibed.report import wording
 from pibed.report.answer import headline, verdicts
 from pibed.report.wording import CLOCKS, number
@@ -362,15 +362,14 @@ def _warnings(run: Run, observations: Observations) -> Iterable[str]:
     for key in ("problems", "warnings"):
         lines = content.get(key)
         yield from map(str, lines if isinstance(lines, list) else [])
-    bad = [each for each in run.samples if each.status != "ok"]
+    bad = [each for each in run.samples if each.status != Status.OK]
     if bad:
         counts = reading.not_ok(run.samples)
         yield f"{len(bad)} of {len(run.samples)} samples are not ok, and have no numbers: {counts}"
     why = reading.messages(run)
     for each in bad[:_MOST]:
-        cell = Cell(tuple((name, each.parameters[name]) for name in experiment.parameters))
         message = printable(why.get((each.round, each.order), ""))
-        where = wording.place(experiment, cell)
+        where = wording.place(experiment, each.cell)
         yield f"Round {each.round}, {where}: {each.status}" + (f": {message}" if message else "")
     if len(bad) > _MOST:
         yield f"{len(bad) - _MOST} more are in samples.csv"
@@ -385,9 +384,8 @@ def _outliers(run: Run) -> Iterable[str]:
         cell: [] for cell in cells(experiment)
     }
     for each in run.samples:
-        if each.status == "ok":
-            cell = Cell(tuple((name, each.parameters[name]) for name in experiment.parameters))
-            by_cell[cell].append((each.round, each.metrics))
+        if each.status == Status.OK:
+            by_cell[each.cell].append((each.round, each.metrics))
     lines = []
     for cell, found in by_cell.items():
         for name, metric in experiment.metrics.items():

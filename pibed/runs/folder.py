@@ -24,7 +24,7 @@ from pibed.model import samples as samples_module
 from pibed.model.experiment import Experiment
 from pibed.model.plan import Round
 from pibed.model.protocol import Command
-from pibed.model.samples import Sample
+from pibed.model.samples import Sample, Status
 from pibed.runs.locate import make_folder, make_unique
 from pibed.stats import summary
 
@@ -104,12 +104,13 @@ class RunFolder:
                 samples += samples_module.read_log(log.read_bytes())[0]
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        expected = [(round_.number, visit.order, visit.cell.as_dict()) for visit in round_.visits]
-        if [(each.round, each.order, each.parameters) for each in samples] != expected:
+        expected = [(round_.number, visit.order, visit.cell) for visit in round_.visits]
+        if [(each.round, each.order, each.cell) for each in samples] != expected:
             return None
         metrics = set(self.experiment.metrics)
         if any(
-            set(each.metrics) != (metrics if each.status == "ok" else set()) for each in samples
+            set(each.metrics) != (metrics if each.status == Status.OK else set())
+            for each in samples
         ):
             return None
         return Measured(samples, problems)

@@ -11,7 +11,7 @@ from pibed.base.files import digest_file
 from pibed.model import plan
 from pibed.model import samples as samples_module
 from pibed.model.experiment import Experiment
-from pibed.model.samples import Sample
+from pibed.model.samples import Sample, Status
 from pibed.runs import manifest
 from pibed.runs.folder import RunFolder
 from pibed.runs.hints import resume_command
@@ -76,13 +76,13 @@ def read(folder: Path) -> Run:
 
 def not_ok(found: Sequence[Sample]) -> str:
     """How many samples are not `ok`, by status, such as `2 panic, 1 timeout`; empty if all are."""
-    counts = Counter(each.status for each in found if each.status != "ok")
+    counts = Counter(each.status for each in found if each.status != Status.OK)
     return ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
 
 
 def messages(run: Run) -> dict[tuple[int, int], str]:
     """Why samples are not `ok`, by round and order, as far as the boots' files are there."""
-    if all(each.status == "ok" for each in run.samples):
+    if all(each.status == Status.OK for each in run.samples):
         return {}
     return {
         (each.round, each.order): each.message
@@ -107,20 +107,21 @@ def _from_csv(path: Path, experiment: Experiment) -> tuple[list[Sample] | None, 
 
 def _require_of(experiment: Experiment, found: Sequence[Sample]) -> None:
     """Raises ValueError unless each is of a cell, has its metrics, and is there once."""
-    known = {tuple(sorted(cell.values)) for cell in plan.cells(experiment)}
+    known = set(plan.cells(experiment))
     seen = set()
     for each in found:
-        cell = tuple(sorted(each.parameters.items()))
         where = f"round {each.round}, order {each.order}"
-        if cell not in known:
+        if each.cell not in known:
             raise ValueError(f"{where}: no cell of the experiment")
-        if each.metrics.keys() != (experiment.metrics.keys() if each.status == "ok" else set()):
+        if each.metrics.keys() != (
+            experiment.metrics.keys() if each.status == Status.OK else set()
+        ):
             raise ValueError(f"{where}: other metrics than a sample that is {each.status} has")
         if not 1 <= each.round <= experiment.rounds:
             raise ValueError(f"{where}: the experiment has {experiment.rounds} rounds")
-        if (each.round, cell) in seen:
+        if (each.round, each.cell) in seen:
             raise ValueError(f"{where}: the cell is there twice")
-        seen.add((each.round, cell))
+        seen.add((each.round, each.cell))
 
 
 def _from_boots(folder: Path, experiment: Experiment) -> list[Sample]:

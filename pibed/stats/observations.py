@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pibed.model.experiment import Analysis, Experiment
 from pibed.model.plan import Cell, cells
-from pibed.model.samples import Sample, measurable
+from pibed.model.samples import Sample, Status, measurable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,7 +107,7 @@ class Observations:
         values = block.as_dict() | others
         if mode is not None and self.analysis.mode is not None:
             values[self.analysis.mode] = mode.value
-        return Cell(tuple((name, values[name]) for name in self.experiment.parameters))
+        return Cell.of({name: values[name] for name in self.experiment.parameters})
 
 
 def observe(
@@ -122,11 +122,10 @@ def observe(
 
     analysis = experiment.analysed
     several = len(analysis.total) > 1
-    places = {tuple(sorted(cell.values)): cell for cell in cells(experiment)}
+    known = set(cells(experiment))
     found: dict[tuple[Cell, str], list[tuple[int, float]]] = {}
     for sample in samples:
-        cell = places.get(tuple(sorted(sample.parameters.items())))
-        if cell is None or sample.status != "ok":
+        if sample.cell not in known or sample.status != Status.OK:
             continue
         numbers = {
             name: float(value)
@@ -136,7 +135,7 @@ def observe(
         if several and numbers.keys() >= set(analysis.total):
             numbers[TOTAL] = sum(numbers[name] for name in analysis.total)
         for name, number in numbers.items():
-            found.setdefault((cell, name), []).append((sample.round, number))
+            found.setdefault((sample.cell, name), []).append((sample.round, number))
     rounds = sorted({number for values in found.values() for number, _ in values})
     rows = {number: row for row, number in enumerate(rounds)}
     series = {

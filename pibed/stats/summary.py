@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 
 from pibed.model.experiment import Experiment
 from pibed.model.plan import Cell, cells
-from pibed.model.samples import Number, Sample
+from pibed.model.samples import Number, Sample, Status
 
 CONFIDENCE = 0.95
 
@@ -45,9 +45,8 @@ def summarise(experiment: Experiment, samples: Iterable[Sample]) -> list[Summary
     """One summary a cell and metric, in the experiment's order; empty cells are left out."""
     by_cell: dict[Cell, list[Sample]] = {cell: [] for cell in cells(experiment)}
     for sample in samples:
-        if sample.status == "ok":
-            values = tuple((name, sample.parameters[name]) for name in experiment.parameters)
-            by_cell[Cell(values)].append(sample)
+        if sample.status == Status.OK:
+            by_cell[sample.cell].append(sample)
     return [
         describe(cell, metric, [sample.metrics[metric] for sample in members])
         for cell, members in by_cell.items()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pibed.model.experiment import load_experiment
 from pibed.model.machine import Machine
+from pibed.model.samples import Status
 from pibed.stats.balance import balances
 from pibed.stats.growth import changes
 from pibed.stats.observations import observe
@@ -26,8 +27,8 @@ def test_touched_pages_and_the_balance_of_the_modes(machine: Machine, tmp_path: 
     assert problems == []
     assert len(found) == 2 * 18
     for sample in found:
-        assert sample.status == "ok", sample.message
-        values = sample.parameters
+        assert sample.status == Status.OK, sample.message
+        values = sample.cell.as_dict()
         touched = values["percent"] * 3
         faults = touched if values["demand_paging"] else 0
         pages = touched if values["demand_paging"] else 300

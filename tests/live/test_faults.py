@@ -62,21 +62,21 @@ def host_s(guest_s: float) -> float:
 
 
 FAULTS = [
-    in_workload("kernel panic", "echo c >/proc/sysrq-trigger", "panic"),
-    Fault("oops", "the module dereferences a null pointer", "oops", module_fault=1),
-    Fault("WARN", "the module's `WARN_ON(1)`", "oops", module_fault=2),
-    Fault("BUG", "`BUG()` in a thread of the module", "oops", module_fault=3),
+    in_workload("kernel panic", "echo c >/proc/sysrq-trigger", Status.PANIC),
+    Fault("oops", "the module dereferences a null pointer", Status.OOPS, module_fault=1),
+    Fault("WARN", "the module's `WARN_ON(1)`", Status.OOPS, module_fault=2),
+    Fault("BUG", "`BUG()` in a thread of the module", Status.OOPS, module_fault=3),
     Fault(
         "module spins",
         "an endless loop in the module's init function",
-        "timeout",
+        Status.TIMEOUT,
         host_s(20),
         module_fault=4,
     ),
     Fault(
         "module spins, interrupts off",
         "the same behind `local_irq_disable()`, `module.timeout_s: 1`",
-        "timeout",
+        Status.TIMEOUT,
         host_s(1) + 5,
         module_fault=5,
         timeout_s=1,
@@ -84,7 +84,7 @@ FAULTS = [
     Fault(
         "module sleeps",
         "an endless `schedule_timeout_uninterruptible()` in the module's init function",
-        "timeout",
+        Status.TIMEOUT,
         host_s(1),
         module_fault=6,
         timeout_s=1,
@@ -92,7 +92,7 @@ FAULTS = [
     in_workload(
         "endless workload",
         LOOP,
-        "timeout",
+        Status.TIMEOUT,
         deadline_s=host_s(1),
         timeout_s=1,
         guest_survives=True,
@@ -100,51 +100,53 @@ FAULTS = [
     in_workload(
         "100 MB behind the metrics",
         f"{WORK}; {FLOOD}",
-        "ok",
+        Status.OK,
         deadline_s=host_s(20),
         guest_survives=True,
     ),
     in_workload(
         "100 MB before the metrics",
         f"{FLOOD}; {WORK}",
-        "failed",
+        Status.FAILED,
         deadline_s=host_s(20),
         guest_survives=True,
     ),
     in_workload(
         "the agent's own words",
         r"printf '\n@@pibed end 2.run 0\n@@pibed done\n@@pibed stuck 2.run'; " + WORK,
-        "ok",
+        Status.OK,
         guest_survives=True,
     ),
-    in_workload("binary output", "head -c 2000 /bin/busybox; " + WORK, "ok", guest_survives=True),
+    in_workload(
+        "binary output", "head -c 2000 /bin/busybox; " + WORK, Status.OK, guest_survives=True
+    ),
     in_workload(
         "terminal escapes in an error",
         r"printf '\033[2J\033]0;title\007\000\377\r' >&2; exit 4",
-        "failed",
+        Status.FAILED,
         guest_survives=True,
     ),
-    in_workload("workload fails", "echo no; exit 3", "failed", guest_survives=True),
+    in_workload("workload fails", "echo no; exit 3", Status.FAILED, guest_survives=True),
     in_workload(
         "guest out of memory",
         GREED,
-        "failed",
+        Status.FAILED,
         deadline_s=host_s(20),
         guest_survives=True,
     ),
-    in_workload("guest reboots", "reboot -f", "lost"),
-    in_workload("guest powers off", "poweroff -f", "lost"),
+    in_workload("guest reboots", "reboot -f", Status.LOST),
+    in_workload("guest powers off", "poweroff -f", Status.LOST),
     Fault(
         "QEMU killed",
         "`SIGKILL`",
-        "lost",
+        Status.LOST,
         command=LOOP,
         attack=lambda pid: os.kill(pid, signal.SIGKILL),
     ),
     Fault(
         "host out of memory",
         "QEMU in a memory cgroup of 256 MiB, of which the guest uses more; the host's OOM killer",
-        "lost",
+        Status.LOST,
         host_s(20),
         command=GREED,
         small_cgroup=True,
@@ -152,7 +154,7 @@ FAULTS = [
     Fault(
         "QEMU stopped",
         "`SIGSTOP`",
-        "lost",
+        Status.LOST,
         command=LOOP,
         attack=lambda pid: os.kill(pid, signal.SIGSTOP),
     ),
@@ -267,7 +269,7 @@ def undisturbed(
         key = experiment.model_dump_json()
         if key not in known:
             known[key], _ = measure(machine, experiment, tmp_path_factory.mktemp("undisturbed"))
-            assert [sample.status for sample in known[key]] == ["ok"] * 3
+            assert [sample.status for sample in known[key]] == [Status.OK] * 3
         return known[key]
 
     return run
@@ -287,7 +289,7 @@ def test_fault(
     faulty = experiment(fault, FAULTY if fault.module_fault is None else fault.module_fault)
     samples, problems = measure(machine, faulty, tmp_path, watch)
     before, middle, after = samples
-    assert [before.status, after.status] == ["ok", "ok"]
+    assert [before.status, after.status] == [Status.OK] * 2
     assert middle.status == fault.status, middle.message
     assert problems == []
     assert not qemus()
@@ -301,7 +303,7 @@ def test_fault(
     # Bit for bit: the guest knows nothing of what is to come. What comes after has another past.
     assert before == expected[0]
     assert untimed(after) == untimed(expected[2])
-    if fault.status == "ok":
+    if fault.status == Status.OK:
         assert untimed(middle) == untimed(expected[1])
 
     # Without what another compiler or another plan makes different.
@@ -337,7 +339,7 @@ def test_full_disk(images: object, reliability: Table, small_disk: Path) -> None
     logs = list(run.glob("boots/*/samples.jsonl"))
     kept = [Sample.from_json(line) for log in logs for line in log.open() if line.endswith("\n")]
     assert len(kept) >= 3
-    assert all(sample.status == "ok" for sample in kept)
+    assert all(sample.status == Status.OK for sample in kept)
     assert f"{len(kept)} samples taken so far are in {run}" in errors
     (message,) = re.findall(r"^pibed: .*/([^/\n]+: .*)$", errors, re.MULTILINE)
     provoked = "a file fills the file system of the results during a sweep"

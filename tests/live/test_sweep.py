@@ -16,6 +16,7 @@ from pibed.base.files import digest_file
 from pibed.build.sources import lock
 from pibed.model.experiment import Experiment, load_experiment
 from pibed.model.machine import Machine
+from pibed.model.samples import Status
 
 from .conftest import Run
 from .helpers import measure, only_run, start, wait_for_samples
@@ -261,7 +262,7 @@ def buggy(name: str, workload: str = "true") -> Experiment:
 
 def test_module_that_kills_the_kernel_at_unload(machine: Machine, tmp_path: Path) -> None:
     samples, problems = measure(machine, buggy("oops_at_exit"), tmp_path)
-    assert [sample.status for sample in samples] == ["ok", "ok"]
+    assert [sample.status for sample in samples] == [Status.OK] * 2
     assert len(problems) == 1
     assert "round 1: the guest was lost at the end" in problems[0]
 
@@ -282,8 +283,9 @@ def test_no_cell_is_measured_in_another_ones_mode(machine: Machine, tmp_path: Pa
     )
     samples, _ = measure(machine, experiment, tmp_path)
     assert len(samples) == 6
-    assert any(sample.status == "failed" for sample in samples)
+    assert any(sample.status == Status.FAILED for sample in samples)
     for sample in samples:
-        if sample.status == "ok":
-            expected = pages(sample.parameters["size"]) if sample.parameters["demand_paging"] else 0
+        if sample.status == Status.OK:
+            values = sample.cell.as_dict()
+            expected = pages(values["size"]) if values["demand_paging"] else 0
             assert sample.metrics["faults"] == expected

@@ -13,7 +13,8 @@ from pibed.build.sources.lock import Standing
 from pibed.measure import record
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock, load_machine
-from pibed.model.samples import Number, Sample
+from pibed.model.plan import Cell
+from pibed.model.samples import Number, Sample, Status
 from pibed.runs.folder import RunFolder
 
 BUILDROOT: dict[str, Any] = {
@@ -83,8 +84,8 @@ def measured(
             study.name,
             row + 1,
             order,
-            "ok",
-            dict(zip(study.parameters, cell, strict=True)),
+            Status.OK,
+            Cell(tuple(zip(study.parameters, cell, strict=True))),
             {name: values[row] for name, values in columns.items()},
         )
         for order, (cell, columns) in enumerate(metrics.items(), start=1)

@@ -17,7 +17,9 @@ import pytest
 
 from pibed.base.errors import GuestError
 from pibed.guest.line import Agent, LineClosed, LineTimeout, ProtocolError, Stuck
+from pibed.measure.rounds import status_of
 from pibed.model.protocol import Command, Result
+from pibed.model.samples import Status
 from tests.unit.helpers import ROOT
 
 RUN = Command("1.run", 5, "work 64")
@@ -141,9 +143,9 @@ def test_words_are_the_last_lines_and_cannot_act_on_a_terminal() -> None:
 
 
 def test_stuck_command(line: Line) -> None:
-    with pytest.raises(Stuck, match=r"`work 64` did not end within 5 s and cannot be killed"):
+    with pytest.raises(Stuck, match=r"`work 64` did not end within 5 s and cannot be killed") as e:
         line.end(b"\n@@pibed stuck 1.run\n")
-    assert Stuck.sample_status == "timeout"
+    assert status_of(e.value) == Status.TIMEOUT
 
 
 @pytest.mark.parametrize("text", ["@@pibed stuck 2.run", "@@pibed stuck 1.run now"])

@@ -9,7 +9,8 @@ import pytest
 
 from pibed.base.errors import ChecksFailed, UsageError
 from pibed.commands import compare
-from pibed.model.samples import Sample
+from pibed.model.plan import Cell
+from pibed.model.samples import Sample, Status
 from pibed.report.changes import Changes, changes, conclusions
 from pibed.runs.reading import Run, read
 from tests.unit.helpers import BUILDROOT, archived, experiment, measured
@@ -162,7 +163,7 @@ def test_too_few_samples_are_undecided(tmp_path: Path, values: list[int]) -> Non
 
 
 def test_more_samples_that_are_not_ok_are_worse(tmp_path: Path) -> None:
-    bad = [Sample("small", 8, 1, "panic", {"eager": 0, "size": 64}, {})]
+    bad = [Sample("small", 8, 1, Status.PANIC, Cell.of({"eager": 0, "size": 64}), {})]
     a, b = run(tmp_path, "a", lazy64=CALM), run(tmp_path, "b", lazy64=CALM[:7], bad=bad)
     (failing,) = changes(a, b).failing
     assert (failing.before, failing.after) == ((0, 8), (1, 8))
@@ -212,7 +213,10 @@ def test_cell_that_has_vanished_is_worse(tmp_path: Path) -> None:
 
 
 def test_run_whose_samples_all_failed_is_worse(tmp_path: Path) -> None:
-    bad = [Sample("small", n, 1, "panic", {"eager": 0, "size": 64}, {}) for n in range(1, 9)]
+    bad = [
+        Sample("small", n, 1, Status.PANIC, Cell.of({"eager": 0, "size": 64}), {})
+        for n in range(1, 9)
+    ]
     a, b = run(tmp_path, "a", lazy64=CALM), run(tmp_path, "b", bad=bad)
     found = changes(a, b)
     assert found.changes == ()

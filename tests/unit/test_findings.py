@@ -9,8 +9,8 @@ import pytest
 
 from pibed.base.errors import HostError, UsageError
 from pibed.model.experiment import Experiment, load_experiment
-from pibed.model.plan import cells
-from pibed.model.samples import Sample
+from pibed.model.plan import Cell, cells
+from pibed.model.samples import Sample, Status
 from pibed.runs.reading import Run, read
 from pibed.studies.pi import findings, reference
 from pibed.studies.pi.findings import Finding
@@ -34,7 +34,7 @@ def made(study: Experiment, times: Any, rounds: int = 8) -> list[Sample]:
             mmap, work = times(values["demand_paging"], values[others])
             metrics: dict[str, int | float] = dict.fromkeys(study.metrics, 8)
             metrics |= {"mmap_us": mmap, second: work * (1 + round_ / 10000)}
-            found.append(Sample(study.name, round_, order, "ok", values, metrics))
+            found.append(Sample(study.name, round_, order, Status.OK, Cell.of(values), metrics))
     return found
 
 
@@ -133,8 +133,8 @@ def test_with_the_log_line_as_on_the_board(tmp_path: Path) -> None:
     study = load_experiment("logging", {"rounds": 8})
     samples = [
         each
-        if each.parameters["log_faults"] == 1
-        else Sample(each.experiment, each.round, each.order, "ok", each.parameters,
+        if each.cell.as_dict()["log_faults"] == 1
+        else Sample(each.experiment, each.round, each.order, Status.OK, each.cell,
                     each.metrics | {"multiply_us": 5})
         for each in made(study, like_the_pi)
     ]  # fmt: skip
@@ -195,7 +195,7 @@ def test_constant_is_judged_at_every_size(tmp_path: Path) -> None:
     samples = made(study, times)
     # At size 256 the ratio lies around the bound of 1.1.
     for each in samples:
-        if (each.parameters["demand_paging"], each.parameters["size"]) == (1, 256):
+        if each.cell == Cell.of({"demand_paging": 1, "size": 256}):
             each.metrics["mmap_us"] += each.round % 3 - 1
     first, _, _ = judged(study, samples, tmp_path)
     assert [each.verdict for each in first.statements] == ["undecided", "reproduced"]
@@ -206,6 +206,6 @@ def test_the_log_line_is_never_taken_for_the_mode(tmp_path: Path) -> None:
     study = load_experiment("logging", {"rounds": 8, "parameters.demand_paging.values": [1]})
     samples = made(study, like_the_pi)
     for each in samples:
-        each.metrics["multiply_us"] *= 1 + each.parameters["log_faults"]
+        each.metrics["multiply_us"] *= 1 + each.cell.as_dict()["log_faults"]
     _, second, third = judged(study, samples, tmp_path)
     assert {each.verdict for each in (*second.statements, *third.statements)} == {"undecided"}

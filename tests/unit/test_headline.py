@@ -13,7 +13,7 @@ import pytest
 
 from pibed.model.experiment import Experiment
 from pibed.model.plan import Cell, cells
-from pibed.model.samples import Number, Sample
+from pibed.model.samples import Number, Sample, Status
 from pibed.report import wording
 from pibed.report.answer import headline
 from pibed.stats.balance import balances
@@ -57,7 +57,14 @@ def seen(
     return observe(
         spec,
         [
-            Sample("small", row + 1, 1, "ok", at, {"work_us": value, "pages": pages(at, row)})
+            Sample(
+                "small",
+                row + 1,
+                1,
+                Status.OK,
+                Cell.of(at),
+                {"work_us": value, "pages": pages(at, row)},
+            )
             for cell in cells(spec)
             for row in range(rounds)
             for at in [cell.as_dict()]
@@ -406,7 +413,7 @@ def odd(spec: Experiment, pool: Sequence[Number], seed: int) -> Observations:
             if at["eager"]
             else generator.choice([1, pool[0]]),
         }
-        samples.append(Sample("small", row + 1, 1, "ok", at, metrics))
+        samples.append(Sample("small", row + 1, 1, Status.OK, Cell.of(at), metrics))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return observe(spec, samples, 199)

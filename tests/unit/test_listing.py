@@ -10,7 +10,8 @@ import pytest
 
 from pibed.base.errors import UsageError
 from pibed.commands import results as results_command
-from pibed.model.samples import Sample
+from pibed.model.plan import Cell
+from pibed.model.samples import Sample, Status
 from pibed.report import listing
 from pibed.report.listing import Entry
 from pibed.stats.modes import NO_DIFFERENCE, UNDECIDED
@@ -47,7 +48,7 @@ def test_a_finished_run(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_run_with_samples_that_are_not_ok_and_another_lock(tmp_path: Path) -> None:
-    bad = [Sample("small", 1, 1, "panic", {"eager": 0, "size": 64}, {})]
+    bad = [Sample("small", 1, 1, Status.PANIC, Cell.of({"eager": 0, "size": 64}), {})]
     folder = archived(
         tmp_path / "20260203T040506Z-x",
         STUDY,

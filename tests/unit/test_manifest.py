@@ -17,7 +17,8 @@ from pibed.model import plan
 from pibed.model.builder import Made
 from pibed.model.experiment import load_experiment
 from pibed.model.machine import load_machine
-from pibed.model.samples import Sample
+from pibed.model.plan import Cell
+from pibed.model.samples import Sample, Status
 from pibed.runs import manifest
 from tests.unit.helpers import BUILDROOT, experiment
 
@@ -78,7 +79,10 @@ def test_a_real_experiment_is_read_again(tmp_path: Path, images: Images) -> None
 def test_the_end_is_added(tmp_path: Path, images: Images) -> None:
     csv = tmp_path / "samples.csv"
     csv.write_text("x\n")
-    samples = [Sample("small", 1, 1, status, {}, {}) for status in ("ok", "ok", "lost")]
+    samples = [
+        Sample("small", 1, 1, status, Cell.of({}), {})
+        for status in (Status.OK, Status.OK, Status.LOST)
+    ]
     before = begun(images)
     content = record.ended(before, csv, samples, ["b", "a"], ["w"], True)
     recorded = manifest.read(write(tmp_path, content))

@@ -7,12 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from pibed.base.errors import UsageError
+from pibed.base.errors import GuestError, UsageError
 from pibed.commands import sweep
 from pibed.commands.sweep import SweepOptions
+from pibed.guest.guest import (
+    GuestTimeout,
+    KernelHang,
+    KernelOops,
+    KernelPanic,
+    KernelWarning,
+    QemuLost,
+)
+from pibed.guest.line import LineClosed, ProtocolError, Stuck
+from pibed.measure.rounds import status_of
 from pibed.measure.run import Measurement
 from pibed.model.machine import Clock, load_machine
-from pibed.model.samples import Sample
+from pibed.model.plan import Cell
+from pibed.model.samples import Sample, Status
 from pibed.runs.folder import RunFolder
 from tests.unit.helpers import archived, experiment, measured
 
@@ -24,8 +35,8 @@ def outcome(clock: Clock, *values: int) -> Measurement:
             "small",
             number,
             1,
-            "ok",
-            {"eager": 0, "size": 64},
+            Status.OK,
+            Cell.of({"eager": 0, "size": 64}),
             {"work_us": value, "pages": number * 1000},
         )
         for number, value in enumerate(values, start=1)
@@ -33,6 +44,27 @@ def outcome(clock: Clock, *values: int) -> Measurement:
     return Measurement(
         machine, experiment(), RunFolder(Path("nowhere"), experiment()), samples, [], []
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (KernelPanic, Status.PANIC),
+        (KernelOops, Status.OOPS),
+        (KernelWarning, Status.OOPS),
+        (KernelHang, Status.TIMEOUT),
+        (GuestTimeout, Status.TIMEOUT),
+        (Stuck, Status.TIMEOUT),
+        (QemuLost, Status.LOST),
+        (LineClosed, Status.LOST),
+        (ProtocolError, Status.LOST),
+        (GuestError, Status.LOST),
+    ],
+)
+def test_status_of_a_sample_over_which_the_guest_was_lost(
+    kind: type[GuestError], status: Status
+) -> None:
+    assert status_of(kind("gone")) == status
 
 
 def test_cell_that_varies_much_in_real_time_is_pointed_out() -> None:

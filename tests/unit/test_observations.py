@@ -15,16 +15,16 @@ def series(values: list[float], rounds: list[int] | None = None) -> Series:
     return Series(np.array(rounds or range(len(values)), dtype=np.intp), np.array(values))
 
 
-def sample(number: int, eager: int, work: float, status: Status = "ok") -> Sample:
-    metrics: dict[str, Number] = {"work_us": work, "pages": 8} if status == "ok" else {}
-    return Sample("small", number, 1, status, {"eager": eager, "size": 64}, metrics)
+def sample(number: int, eager: int, work: float, status: Status = Status.OK) -> Sample:
+    metrics: dict[str, Number] = {"work_us": work, "pages": 8} if status == Status.OK else {}
+    return Sample("small", number, 1, status, Cell.of({"eager": eager, "size": 64}), metrics)
 
 
 CELL = Cell((("eager", 0), ("size", 64)))
 
 
 def test_cells_without_samples_are_named() -> None:
-    found = observe(experiment(), [sample(1, 0, 5), sample(2, 0, 6), sample(1, 1, 7, "panic")])
+    found = observe(experiment(), [sample(1, 0, 5), sample(2, 0, 6), sample(1, 1, 7, Status.PANIC)])
     assert found.left_out == (
         "eager=0 size=128: no sample that is ok",
         "eager=1 size=64: no sample that is ok",
@@ -37,16 +37,20 @@ def test_cells_without_samples_are_named() -> None:
 
 
 def test_a_metric_that_is_missing_is_named() -> None:
-    lacking = Sample("small", 1, 1, "ok", {"eager": 0, "size": 64}, {"pages": float("nan")})
+    lacking = Sample(
+        "small", 1, 1, Status.OK, Cell.of({"eager": 0, "size": 64}), {"pages": float("nan")}
+    )
     found = observe(experiment(), [lacking, *[sample(2, 1, 5)]])
     assert "eager=0 size=64: no sample that is ok" in found.left_out
-    half = Sample("small", 1, 1, "ok", {"eager": 0, "size": 64}, {"pages": 3})
+    half = Sample("small", 1, 1, Status.OK, Cell.of({"eager": 0, "size": 64}), {"pages": 3})
     found = observe(experiment(), [half])
     assert "eager=0 size=64: no sample that has work_us" in found.left_out
 
 
 def test_what_a_failed_sample_measured_does_not_count() -> None:
-    failed = Sample("small", 1, 1, "failed", {"eager": 0, "size": 64}, {"work_us": 1, "pages": 1})
+    failed = Sample(
+        "small", 1, 1, Status.FAILED, Cell.of({"eager": 0, "size": 64}), {"work_us": 1, "pages": 1}
+    )
     found = observe(experiment(), [failed, sample(2, 0, 5)])
     work = found.series(CELL, "work_us")
     assert work is not None
@@ -54,9 +58,11 @@ def test_what_a_failed_sample_measured_does_not_count() -> None:
 
 
 def test_what_is_no_cell_of_the_experiment_does_not_count() -> None:
-    foreign = Sample("small", 1, 1, "ok", {"eager": 0, "size": 4}, {"work_us": 1, "pages": 1})
-    bare = Sample("small", 1, 1, "ok", {"size": 64}, {"work_us": 1, "pages": 1})
-    unknown = Sample("small", 1, 1, "ok", {"eager": 0, "size": 64}, {"other": 1})
+    foreign = Sample(
+        "small", 1, 1, Status.OK, Cell.of({"eager": 0, "size": 4}), {"work_us": 1, "pages": 1}
+    )
+    bare = Sample("small", 1, 1, Status.OK, Cell.of({"size": 64}), {"work_us": 1, "pages": 1})
+    unknown = Sample("small", 1, 1, Status.OK, Cell.of({"eager": 0, "size": 64}), {"other": 1})
     found = observe(experiment(), [foreign, bare, unknown])
     assert len(found.left_out) == 4
     assert found.counts.shape == (0, 1999)

@@ -12,8 +12,8 @@ import pytest
 from pibed.base import places
 from pibed.base.errors import HostError
 from pibed.model.experiment import Experiment, load_experiment
-from pibed.model.plan import cells
-from pibed.model.samples import Number, Sample
+from pibed.model.plan import Cell, cells
+from pibed.model.samples import Number, Sample, Status
 from pibed.runs.reading import read
 from pibed.studies.pi import findings, penalty, reference
 from tests.unit.helpers import ROOT, archived, experiment
@@ -38,7 +38,7 @@ def made(study: Experiment, cost: Cost, rounds: int = 8) -> list[Sample]:
             each = cost(size, at.get("log_faults", 0), round_)
             metrics: dict[str, Number] = dict.fromkeys(study.metrics, 8)
             metrics |= {"faults": faults, "multiply_us": 1000.0 * size + each * faults}
-            samples.append(Sample(study.name, round_, order, "ok", at, metrics))
+            samples.append(Sample(study.name, round_, order, Status.OK, Cell.of(at), metrics))
     return samples
 
 

@@ -20,6 +20,15 @@ def test_cells_are_all_combinations_in_order() -> None:
     assert cell(0, 64).as_dict() == {"eager": 0, "size": 64}
 
 
+def test_cells_with_the_same_values_are_the_same_in_whatever_order() -> None:
+    turned = Cell.of({"size": 64, "eager": 0})
+    assert turned == cell(0, 64)
+    assert {turned: 1}[cell(0, 64)] == 1
+    assert str(turned) == "size=64 eager=0"
+    assert cell(0, 64) not in {cell(1, 64), Cell.of({"eager": 0}), Cell(())}
+    assert cell(0, 64) != (("eager", 0), ("size", 64))
+
+
 def test_every_round_visits_every_cell_once() -> None:
     rounds = plan.rounds(experiment(rounds=20))
     assert [each.number for each in rounds] == list(range(1, 21))

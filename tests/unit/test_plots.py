@@ -29,7 +29,7 @@ from pibed.base.errors import HostError
 from pibed.model import plan
 from pibed.model.experiment import Experiment, load_experiment
 from pibed.model.plan import Cell
-from pibed.model.samples import Number, Sample
+from pibed.model.samples import Number, Sample, Status
 from pibed.plots import canvas, charts
 from pibed.plots.all import FORMATS
 from pibed.plots.canvas import Plot
@@ -127,7 +127,9 @@ def run(
                 for name, value in exact.items()
             }
             metrics |= dict.fromkeys(("pages_allocated", "pages_freed", "faults"), pages)
-            samples.append(Sample(study.name, each.number, visit.order, "ok", cell, metrics))
+            samples.append(
+                Sample(study.name, each.number, visit.order, Status.OK, Cell.of(cell), metrics)
+            )
     return study, samples
 
 

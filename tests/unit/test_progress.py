@@ -50,12 +50,10 @@ class Sweep:
             Console(file=self.text, width=200), self.experiment, "virtual", jobs, self.durations
         )
 
-    def take(self, round_: int, index: int, status: Status = "ok") -> None:
+    def take(self, round_: int, index: int, status: Status = Status.OK) -> None:
         cell = cells(self.experiment)[index]
         self.progress.began(round_, Visit(index + 1, cell, 0))
-        self.progress.took(
-            Sample("small", round_, index + 1, status, cell.as_dict(), {}, "why [so]")
-        )
+        self.progress.took(Sample("small", round_, index + 1, status, cell, {}, "why [so]"))
 
     @property
     def lines(self) -> list[str]:
@@ -96,7 +94,7 @@ def test_rounds_side_by_side(path: Path) -> None:
 
 def test_bad_sample_is_told_at_once(path: Path) -> None:
     sweep = Sweep(path)
-    sweep.take(1, 0, "panic")
+    sweep.take(1, 0, Status.PANIC)
     assert sweep.lines == ["round 1: eager=0 size=64: panic: why [so]"]
 
 
@@ -141,7 +139,7 @@ def test_durations_of_the_other_clock_do_not_count(path: Path) -> None:
 
 def test_failed_sample_teaches_no_duration(path: Path) -> None:
     sweep = Sweep(path)
-    sweep.take(1, 0, "timeout")
+    sweep.take(1, 0, Status.TIMEOUT)
     assert sweep.durations.get(sweep.experiment, "virtual", cells(sweep.experiment)[0]) is None
 
 

@@ -13,7 +13,8 @@ from pibed.base.errors import UsageError
 from pibed.commands import report
 from pibed.model import plan
 from pibed.model.experiment import load_experiment
-from pibed.model.samples import Sample
+from pibed.model.plan import Cell
+from pibed.model.samples import Sample, Status
 from pibed.report import page as report_page
 from pibed.report.page import Figure
 from pibed.runs import reading
@@ -308,7 +309,7 @@ def test_words_of_others_are_no_markup(tmp_path: Path) -> None:
         "work_us": {"title": "a|b <b>", "pattern": "(a)", "unit": "<i>", "table": True},
         "pages": {"title": "pages", "counter": "/p", "unit": "pages"},
     }
-    bad = [Sample("small", 1, 9, "panic", {"eager": 1, "size": 128}, {})]
+    bad = [Sample("small", 1, 9, Status.PANIC, Cell.of({"eager": 1, "size": 128}), {})]
     study = experiment(rounds=6, title=title, metrics=metrics)
     page, text = texts(run(tmp_path, SLOW, FAST, study=study, bad=bad, problems=["<p>"]))
     assert "script" not in page.tags
@@ -351,7 +352,10 @@ def test_one_mode(tmp_path: Path) -> None:
 
 
 def test_what_went_wrong_is_told(tmp_path: Path) -> None:
-    bad = [Sample("small", round_, 4, "panic", {"eager": 1, "size": 128}, {}) for round_ in (1, 2)]
+    bad = [
+        Sample("small", round_, 4, Status.PANIC, Cell.of({"eager": 1, "size": 128}), {})
+        for round_ in (1, 2)
+    ]
     found = run(
         tmp_path,
         SLOW,
@@ -379,7 +383,8 @@ def test_what_went_wrong_is_told(tmp_path: Path) -> None:
 
 def test_many_bad_samples_are_counted(tmp_path: Path) -> None:
     bad = [
-        Sample("small", round_, 1, "lost", {"eager": 0, "size": 64}, {}) for round_ in range(1, 151)
+        Sample("small", round_, 1, Status.LOST, Cell.of({"eager": 0, "size": 64}), {})
+        for round_ in range(1, 151)
     ]
     page, _ = texts(run(tmp_path, study=experiment(rounds=200), bad=bad))
     assert "Round 100, mode lazy, size 64: lost" in page.text
@@ -410,7 +415,7 @@ def test_why_a_sample_is_not_ok_comes_from_its_boot(tmp_path: Path) -> None:
     study = experiment(rounds=1)
     (round_,) = plan.rounds(study)
     samples = [
-        Sample("small", 1, visit.order, "failed", visit.cell.as_dict(), {}, "said \x1b[31m no")
+        Sample("small", 1, visit.order, Status.FAILED, visit.cell, {}, "said \x1b[31m no")
         for visit in round_.visits
     ]
     folder = archived(tmp_path / "20260203T040506Z-small", study, samples)
@@ -433,7 +438,7 @@ def test_a_run_that_was_killed_has_the_samples_of_its_rounds(tmp_path: Path) -> 
     log = SampleLog(kept.boot_folder(1, 1) / "samples.jsonl")
     for visit in first.visits:
         metrics: dict[str, int | float] = {"work_us": 7, "pages": 8}
-        log.append(Sample("small", 1, visit.order, "ok", visit.cell.as_dict(), metrics))
+        log.append(Sample("small", 1, visit.order, Status.OK, visit.cell, metrics))
     log.close()
     kept.finish_round(1, 1, [])
     page, _ = texts(reading.read(folder))

@@ -15,8 +15,8 @@ import pytest
 from pibed.base.errors import HostError, UsageError
 from pibed.base.files import write_file
 from pibed.model import plan
-from pibed.model.plan import Round
-from pibed.model.samples import Sample
+from pibed.model.plan import Cell, Round
+from pibed.model.samples import Sample, Status
 from pibed.runs import locate
 from pibed.runs.folder import RunFolder, SampleLog
 from tests.unit.helpers import experiment, python
@@ -29,7 +29,9 @@ def create(root: Path, name: str = "small", now: datetime.datetime = NOW) -> Run
 
 
 def sample(order: int, **changes: object) -> Sample:
-    return Sample("small", 1, order, "ok", {"eager": 0, "size": 64}, {"work_us": 5, "pages": 8})
+    return Sample(
+        "small", 1, order, Status.OK, Cell.of({"eager": 0, "size": 64}), {"work_us": 5, "pages": 8}
+    )
 
 
 def test_folder_is_named_for_time_and_experiment(tmp_path: Path) -> None:
@@ -251,7 +253,7 @@ def measure(run: RunFolder, round_: Round, boots: tuple[int, ...]) -> list[Sampl
     """Puts a round's samples into boots of so many visits each, all but the record of its end."""
     samples = [
         Sample(
-            *("small", round_.number, visit.order, "ok", visit.cell.as_dict()),
+            *("small", round_.number, visit.order, Status.OK, visit.cell),
             metrics={"work_us": 5, "pages": 8},
         )
         for visit in round_.visits

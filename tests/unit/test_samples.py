@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pibed.model import samples as samples_module
+from pibed.model.plan import Cell
 from pibed.model.protocol import Result
 from pibed.model.samples import Sample, Status, from_csv, take_metrics, to_csv
 from tests.unit.helpers import experiment
@@ -88,21 +89,21 @@ def test_counters_do_not_mix_up() -> None:
     assert taken == {"z": 2, "a": 30}
 
 
-def sample(round_: int, order: int, status: Status = "ok", **more: object) -> Sample:
+def sample(round_: int, order: int, status: Status = Status.OK, **more: object) -> Sample:
     return Sample(
         experiment="small",
         round=round_,
         order=order,
         status=status,
-        parameters={"eager": order % 2, "size": 64},
-        metrics={"work_us": 1.5, "pages": 24} if status == "ok" else {},
-        message="" if status == "ok" else 'why, "so"',
+        cell=Cell.of({"eager": order % 2, "size": 64}),
+        metrics={"work_us": 1.5, "pages": 24} if status == Status.OK else {},
+        message="" if status == Status.OK else 'why, "so"',
     )
 
 
 def test_csv_is_literally_this() -> None:
     text = samples_module.to_csv(
-        experiment(), [sample(2, 1), sample(1, 2, "panic"), sample(10, 1), sample(1, 1)]
+        experiment(), [sample(2, 1), sample(1, 2, Status.PANIC), sample(10, 1), sample(1, 1)]
     )
     assert text == (
         "experiment,round,order,status,eager,size,work_us,pages\n"
@@ -119,7 +120,7 @@ def test_csv_of_nothing_has_its_header() -> None:
     )
 
 
-@pytest.mark.parametrize("status", ["ok", "timeout"])
+@pytest.mark.parametrize("status", [Status.OK, Status.TIMEOUT])
 def test_json_and_back(status: Status) -> None:
     before = sample(1, 2, status)
     line = before.to_json()
@@ -132,7 +133,7 @@ def test_json_and_back(status: Status) -> None:
 
 
 def test_json_of_a_message_with_anything() -> None:
-    before = Sample("small", 1, 1, "failed", {}, {}, 'µ\n\x00\ufffd"')
+    before = Sample("small", 1, 1, Status.FAILED, Cell.of({}), {}, 'µ\n\x00\ufffd"')
     assert "\n" not in before.to_json()
     assert Sample.from_json(before.to_json()) == before
 
@@ -146,8 +147,15 @@ def test_json_of_anything_else(line: str) -> None:
 def test_a_csv_is_read_again() -> None:
     study = experiment()
     found = [
-        Sample("small", 1, 1, "ok", {"eager": 0, "size": 64}, {"work_us": 1.5, "pages": 8}),
-        Sample("small", 1, 2, "panic", {"eager": 1, "size": 64}, {}),
+        Sample(
+            "small",
+            1,
+            1,
+            Status.OK,
+            Cell.of({"eager": 0, "size": 64}),
+            {"work_us": 1.5, "pages": 8},
+        ),
+        Sample("small", 1, 2, Status.PANIC, Cell.of({"eager": 1, "size": 64}), {}),
     ]
     assert from_csv(study, to_csv(study, found)) == found
     assert from_csv(study, to_csv(study, [])) == []

@@ -9,7 +9,8 @@ import warnings
 
 import pytest
 
-from pibed.model.samples import Number, Sample
+from pibed.model.plan import Cell
+from pibed.model.samples import Number, Sample, Status
 from pibed.stats import summary
 from pibed.stats.balance import balances
 from pibed.stats.growth import changes, costs, fits
@@ -57,9 +58,9 @@ def odd_run(pool: list[Number], seed: int) -> list[Sample]:
     generator = random.Random(seed)
     missing = generator.choice([0, 0, 0.1, 0.5])
     return [
-        Sample("small", number, 1, "ok", {"eager": eager, "size": size}, metrics)
+        Sample("small", number, 1, Status.OK, Cell.of({"eager": eager, "size": size}), metrics)
         if generator.random() < 0.9
-        else Sample("small", number, 1, "panic", {"eager": eager, "size": size}, {})
+        else Sample("small", number, 1, Status.PANIC, Cell.of({"eager": eager, "size": size}), {})
         for number in range(1, generator.choice([1, 2, 5, 6, 7, 12]) + 1)
         for eager in (0, 1)
         for size in (1, 2, 4)

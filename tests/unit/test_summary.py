@@ -159,9 +159,9 @@ def test_median_interval_is_as_wide_as_the_confidence_asks() -> None:
     assert median_interval(values, 0.999) is None
 
 
-def sample(eager: int, size: int, work: float, status: Status = "ok") -> Sample:
-    metrics: dict[str, Number] = {"work_us": work, "pages": 8} if status == "ok" else {}
-    return Sample("small", 1, 1, status, {"eager": eager, "size": size}, metrics)
+def sample(eager: int, size: int, work: float, status: Status = Status.OK) -> Sample:
+    metrics: dict[str, Number] = {"work_us": work, "pages": 8} if status == Status.OK else {}
+    return Sample("small", 1, 1, status, Cell.of({"eager": eager, "size": size}), metrics)
 
 
 def test_cells_in_the_experiments_order() -> None:
@@ -179,7 +179,7 @@ def test_cells_in_the_experiments_order() -> None:
 
 
 def test_samples_that_are_not_ok_do_not_count() -> None:
-    bad: list[Status] = ["failed", "timeout", "panic", "oops", "lost"]
+    bad: list[Status] = [each for each in Status if each != Status.OK]
     samples = [sample(0, 64, 0, status) for status in bad]
     found = summary.summarise(experiment(), [*samples, sample(0, 64, 3)])
     assert [(each.metric, each.n, each.min) for each in found] == [
@@ -189,12 +189,14 @@ def test_samples_that_are_not_ok_do_not_count() -> None:
 
 
 def test_no_sample_that_is_ok() -> None:
-    assert summary.summarise(experiment(), [sample(0, 64, 0, "lost")]) == []
+    assert summary.summarise(experiment(), [sample(0, 64, 0, Status.LOST)]) == []
     assert summary.summarise(experiment(), []) == []
 
 
 def test_order_of_a_samples_parameters_does_not_matter() -> None:
-    turned = Sample("small", 1, 1, "ok", {"size": 64, "eager": 0}, {"work_us": 1, "pages": 8})
+    turned = Sample(
+        "small", 1, 1, Status.OK, Cell.of({"size": 64, "eager": 0}), {"work_us": 1, "pages": 8}
+    )
     assert len(summary.summarise(experiment(), [turned])) == 2
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 
+from pibed.model.plan import Cell
 from pibed.report.wording import enumeration, number
 from pibed.stats.growth import CostChange, EventCost, changes, costs
 from pibed.stats.observations import Observations
@@ -34,9 +35,9 @@ def explained(observations: Observations, published: Sequence[Published]) -> lis
         (size, change, without)
         for size in DIFFERENT
         for change, without in both
-        if change.others.as_dict() == {SIZE: size}
+        if change.others == Cell.of({SIZE: size})
         and change.values == (0, 1)
-        and without.others.as_dict() == {SIZE: size, LOG: 0}
+        and without.others == Cell.of({SIZE: size, LOG: 0})
         and change.change is not None
         and without.cost is not None
     ]

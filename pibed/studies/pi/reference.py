@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pibed.base.errors import HostError, UsageError
 from pibed.model.experiment import Experiment
 from pibed.model.plan import Cell, cells
+from pibed.model.samples import Status
 from pibed.report import wording
 from pibed.runs.reading import Run
 from pibed.stats.modes import Comparison, judge_all, measure
@@ -100,7 +101,7 @@ def require_study(run: Run) -> Observations:
     analysis = experiment.analysed.model_copy(update=changes)
     experiment = experiment.model_copy(update={"analysis": analysis})
     observations = observe(experiment, run.samples)
-    if not any(each.status == "ok" for each in run.samples):
+    if not any(each.status == Status.OK for each in run.samples):
         raise UsageError(f"{run.name}: there is no sample that is ok")
     return observations
 
