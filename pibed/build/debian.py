@@ -26,6 +26,7 @@ from pibed.build.sources.apt import SourcePackage
 from pibed.build.sources.unpack import extract_linux, unpack_busybox
 from pibed.build.store import Output, Step
 from pibed.build.toolchain import Toolchain
+from pibed.model.builder import Made
 from pibed.model.machine import Machine
 
 # Fixed, so that the same sources give the same bytes wherever and whenever they are built.
@@ -90,14 +91,14 @@ def build(order: Order) -> Images:
         kernel_source=linux_source.path,
         kernel_build=kernel.path,
         variables=tuple(builder.variables),
-        sources={archive.package: archive.source.model_dump() for archive in (linux, busybox)},
+        sources={archive.package: archive.source for archive in (linux, busybox)},
         tools=tools.linking,
         steps=(
             *(linux_source, busybox_source),
             *(kernel, device_tree, busybox_binary, module, programs, initramfs),
         ),
         lock=comparison,
-        builder={"name": "debian"},
+        builder=Made(name="debian"),
         components=materials.of_debian(linux.source, busybox.source, payload, tools.linking),
     )
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pibed.build.materials import Component
-from pibed.build.sources.lock import Standing
 from pibed.build.store import Output
+from pibed.model.builder import Made, Source, Standing
 
 
 @dataclass(frozen=True)
@@ -27,14 +26,14 @@ class Images:
     kernel_build: Path
     variables: tuple[str, ...]
     """Given to make for anything that is built against the kernel."""
-    sources: dict[str, dict[str, Any]]
-    """Package name to version and files (with their SHA-256) of what was built from."""
+    sources: dict[str, Source]
+    """What was built from, by the package's name."""
     tools: dict[str, str]
     """Tool to the line in which it states its version."""
     steps: tuple[Output, ...]
     lock: Standing
     """How what they were made from and with stands to the lock."""
-    builder: dict[str, Any]
-    """What made them and how, as the manifest has it; see `pibed.build.builders`."""
+    builder: Made
+    """What made them and how; see `pibed.build.builders`."""
     components: tuple[Component, ...]
     """All that they consist of, and what made them."""

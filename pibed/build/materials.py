@@ -17,7 +17,7 @@ from pibed import __version__
 from pibed.base.files import digest_file
 from pibed.build.payload import Payload
 from pibed.build.sources.apt import SourcePackage
-from pibed.build.sources.lock import Source
+from pibed.model.builder import Source
 
 _VERSION = "1.6"
 

@@ -36,7 +36,7 @@ def legal(
         "device tree": images.device_tree,
         "initramfs": images.initramfs,
     }
-    title = f"{machine.name}, Linux {machine.kernel.version}, {images.builder['name']}"
+    title = f"{machine.name}, Linux {machine.kernel.version}, {images.builder.name}"
     progress = BuildProgress(terminal.stderr(), show_cached=False)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

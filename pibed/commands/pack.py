@@ -25,7 +25,7 @@ from pibed.model.protocol import DONE
 from pibed.runs import locate, manifest
 from pibed.runs.folder import RunFolder
 from pibed.runs.hints import rerun_command, resume_command
-from pibed.runs.manifest import Recorded
+from pibed.runs.manifest import Manifest
 
 _IMAGES = Path("images")
 
@@ -137,7 +137,7 @@ def pack(given: str, output: str | None) -> None:
         raise HostError(
             f"{folder}: the images that it was measured with cannot be made any more: "
             + "; ".join(other),
-            fix=f"check out the commit that {recorded.path} names, or measure anew: "
+            fix=f"check out the commit that {folder / 'manifest.json'} names, or measure anew: "
             + rerun_command(folder),
         )
     try:
@@ -155,7 +155,7 @@ def pack(given: str, output: str | None) -> None:
     print(f"{target} ({target.stat().st_size / 1e6:.1f} MB)")
 
 
-def _stage(recorded: Recorded, folder: Path, images: Images, staging: Path) -> None:
+def _stage(recorded: Manifest, folder: Path, images: Images, staging: Path) -> None:
     """Puts all that belongs into the archive below `staging`."""
     (staging / _IMAGES).mkdir(parents=True)
     packed = replace(images, kernel=_IMAGES / "kernel", device_tree=_IMAGES / "board.dtb")
@@ -190,7 +190,7 @@ def _stage(recorded: Recorded, folder: Path, images: Images, staging: Path) -> N
             seed=seed,
         )
         lines.append(shlex.join(["boot", boot.name, *argv[1:]]))
-    version = recorded.content["qemu"]["version"]
+    version = recorded.qemu.version
     script = _SCRIPT.format(
         binary="qemu-system-arm",
         version=shlex.quote(version),

@@ -14,6 +14,7 @@ from pibed.base.errors import HostError, IncompleteError, UsageError
 from pibed.build import builders, host
 from pibed.build.sources.lock import Policy
 from pibed.commands import arguments, build
+from pibed.measure import record
 from pibed.measure.run import Measurement, measure, measure_rest, tell_differences
 from pibed.model import plan
 from pibed.model.experiment import Experiment, load_experiment
@@ -81,7 +82,7 @@ def rerun(
     locate.require_writable(root)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     images = build.make_images(machine, experiment, policy, builders.recorded(recorded.builder))
-    tell_differences(recorded, images, qemu_version)
+    tell_differences(path.resolve().parent.name, recorded, images, qemu_version)
     outcome = measure(root, machine, experiment, images, count, name, qemu_version)
     _show([outcome])
     before = recorded.samples_digest if recorded.finished else None
@@ -137,7 +138,7 @@ def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     policy = arguments.policy(options.locked, False, options.mirror)
     images = build.make_images(machine, experiment, policy, builders.recorded(recorded.builder))
-    outcome = Measurement(machine, experiment, run, [], [], recorded.content["lock"]["differs"])
+    outcome = Measurement(machine, experiment, run, [], [], list(recorded.lock.differs))
     console = terminal.stderr()
     with run.held():
         recorded = manifest.read(folder / "manifest.json")
@@ -151,7 +152,7 @@ def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
         if recorded.finished and not left and run.has_samples(recorded.samples_digest):
             console.print("sweep: this run has come to its end already", markup=False)
             return outcome
-        if tell_differences(recorded, images, qemu_version):
+        if tell_differences(folder.name, recorded, images, qemu_version):
             raise HostError(
                 f"{folder}: what is left of this run cannot be measured as its beginning was",
                 fix=f"measure all of it anew: {rerun_command(folder)}",
@@ -159,8 +160,7 @@ def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
         for round_ in left:
             if (words := run.set_aside(round_)) is not None:
                 console.print(words, markup=False)
-        resumed = recorded.content["resumed"] + 1
-        before = recorded.content | {"finished": False, "resumed": resumed, "jobs": jobs}
+        before = record.resumed(recorded, jobs)
         run.write_manifest(before)
         measure_rest(outcome, images, jobs, before)
     return outcome

@@ -29,7 +29,6 @@ from pibed.model.experiment import Experiment, load_experiment
 from pibed.model.machine import Machine, load_machine
 from pibed.runs import locate, manifest
 from pibed.runs.hints import resume_command
-from pibed.runs.manifest import Recorded
 
 # What of a boot must be the same again; qemu.log has paths of the host.
 _BOOT_FILES = ("plan", "agent.log", "console.log", "samples.jsonl")
@@ -76,10 +75,10 @@ def verify(options: VerifyOptions) -> None:
     if options.build and options.results is None:
         verify_build(builder)
         return
-    recorded = _find(options.results) if isinstance(options.results, str) else _newest()
+    folder = _find(options.results) if isinstance(options.results, str) else _newest()
     if options.build or options.results is None:
         verify_build(builder)
-    if recorded is None:
+    if folder is None:
         terminal.stderr().print("verify: there is no run yet; measuring the first one")
         sweep.sweep(
             SweepOptions(
@@ -88,23 +87,23 @@ def verify(options: VerifyOptions) -> None:
                 buildroot_dir=options.buildroot_dir,
             )
         )
-        recorded = _find("latest")
-    verify_results(recorded)
+        folder = _find("latest")
+    verify_results(folder)
 
 
-def _newest() -> Recorded | None:
+def _newest() -> Path | None:
     for path in sorted((places.checkout() / "results").glob("2*/manifest.json"), reverse=True):
         try:
             recorded = manifest.read(path)
         except UsageError:
             continue
         if recorded.finished and recorded.machine.clock == "virtual":
-            return recorded
+            return path.parent
     return None
 
 
-def _find(given: str) -> Recorded:
-    """A run that can be verified; raises UsageError if it is none."""
+def _find(given: str) -> Path:
+    """The folder of a run that can be verified; raises UsageError if it is none."""
     folder = locate.find(places.checkout() / "results", given)
     recorded = manifest.read(folder / "manifest.json")
     if recorded.machine.clock == "host":
@@ -117,40 +116,39 @@ def _find(given: str) -> Recorded:
             f"{folder}: it was cut off, so there is no whole run to compare with",
             fix=resume_command(folder),
         )
-    return recorded
+    return folder
 
 
-def verify_results(recorded: Recorded) -> None:
+def verify_results(folder: Path) -> None:
     """Measures a run once more from its manifest and compares the samples and all logs.
 
     What was measured for the comparison stays only if it differs.
 
     Raises ChecksFailed if a byte differs.
     """
-    folder = recorded.path.parent
+    recorded = manifest.read(folder / "manifest.json")
     machine, experiment = recorded.machine, recorded.experiment
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     builder = builders.recorded(recorded.builder)
     images = build.make_images(machine, experiment, builder=builder)
-    other = tell_differences(recorded, images, qemu_version)
+    other = tell_differences(folder.name, recorded, images, qemu_version)
     jobs = min(len(os.sched_getaffinity(0)), experiment.rounds)
     again = measure(
         places.cache() / "verify", machine, experiment, images, jobs, "verify", qemu_version
-    ).run.folder
-    found, compared = compare_runs(folder, again)
+    )
+    found, compared = compare_runs(folder, again.run.folder)
     if found:
         for line in found:
             print(line)
         raise ChecksFailed(
             f"{folder.name}: measured again, it is not the same"
             + (", with other images, plan or QEMU (see above)" if other else ""),
-            fix=f"what was measured now is in {again}",
+            fix=f"what was measured now is in {again.run.folder}",
         )
-    shutil.rmtree(again)
-    count = recorded.content["samples"]["count"]
+    shutil.rmtree(again.run.folder)
     print(
-        f"verify: {folder.name}: {count} samples measured again; samples.csv and {compared - 1} "
-        "files of its boots are byte for byte the same"
+        f"verify: {folder.name}: {len(again.samples)} samples measured again; samples.csv and "
+        f"{compared - 1} files of its boots are byte for byte the same"
     )
 
 
@@ -277,7 +275,7 @@ def _build_again(folder: Path, builder: Builder, first: Images, log: Path) -> di
     }
     code = "import sys; from pibed.commands.verify import build_again; build_again(sys.argv[1])"
     argv = ["sh", "-c", 'umask 077; exec "$@"', "sh", *user, sys.executable, "-c", code]
-    argv.append(json.dumps(first.builder))
+    argv.append(first.builder.model_dump_json())
     last = ""
 
     progress = BuildProgress(terminal.stderr(), show_cached=False)

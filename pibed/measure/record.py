@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pibed import __version__
 from pibed.base import places
@@ -19,99 +19,108 @@ from pibed.model import plan
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
 from pibed.model.samples import Sample
-from pibed.runs.manifest import SCHEMA_VERSION, Recorded
+from pibed.runs.manifest import (
+    SCHEMA_VERSION,
+    Git,
+    Host,
+    Load,
+    Manifest,
+    Qemu,
+    RoundSeed,
+    SamplesRecord,
+)
 
 
 def begun(
     machine: Machine, experiment: Experiment, jobs: int, images: Images, qemu_version: str
-) -> dict[str, Any]:
-    """The content of manifest.json before the first boot; see docs/results.md."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "pibed": __version__,
-        "git": _git(),
-        "finished": False,
-        "resumed": 0,
-        "clock": machine.clock,
-        "jobs": jobs,
-        "machine": machine.model_dump(mode="json"),
-        "experiment": experiment.model_dump(mode="json"),
-        "rounds": [{"number": each.number, "seed": each.seed} for each in plan.rounds(experiment)],
-        "plan": plan.digest(experiment),
-        "samples": None,
-        "problems": [],
-        "warnings": [],
-        "builder": images.builder,
-        "sources": images.sources,
-        "tools": images.tools,
-        "lock": {"digest": images.lock.digest, "differs": list(images.lock.differs)},
-        "steps": {output.step.name: output.step.key for output in images.steps},
-        "images": _digests(images),
-        "qemu": {
-            "version": qemu_version,
-            # The serial lines, the plan behind the initramfs, and the round's seed come on top.
-            "command": _command(machine, images),
-        },
-        "host": {
-            "system": platform.platform(),
-            "processor": _processor(),
-            "cores": len(os.sched_getaffinity(0)),
-            "python": platform.python_version(),
-            "governor": _governor(),
-            "load_average": {"begin": os.getloadavg()[0], "end": None},
-        },
-    }
+) -> Manifest:
+    """The manifest before the first boot."""
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        pibed=__version__,
+        git=_git(),
+        finished=False,
+        resumed=0,
+        clock=machine.clock,
+        jobs=jobs,
+        machine=machine,
+        experiment=experiment,
+        rounds=[RoundSeed(number=each.number, seed=each.seed) for each in plan.rounds(experiment)],
+        plan=plan.digest(experiment),
+        samples=None,
+        problems=[],
+        warnings=[],
+        builder=images.builder,
+        sources=images.sources,
+        tools=images.tools,
+        lock=images.lock,
+        steps={output.step.name: output.step.key for output in images.steps},
+        images=_digests(images),
+        qemu=Qemu(version=qemu_version, command=_command(machine, images)),
+        host=Host(
+            system=platform.platform(),
+            processor=_processor(),
+            cores=len(os.sched_getaffinity(0)),
+            python=platform.python_version(),
+            governor=_governor(),
+            load_average=Load(begin=os.getloadavg()[0], end=None),
+        ),
+    )
+
+
+def resumed(before: Manifest, jobs: int) -> Manifest:
+    """The manifest of a run that is taken up again."""
+    return before.model_copy(
+        update={"finished": False, "resumed": before.resumed + 1, "jobs": jobs}
+    )
 
 
 def ended(
-    before: Mapping[str, Any],
+    before: Manifest,
     csv: Path,
     samples: Sequence[Sample],
     problems: Sequence[str],
     warnings: Sequence[str],
     finished: bool,
-) -> dict[str, Any]:
-    """The content once samples.csv is written, whether the run came to its end or was cut off."""
-    load = dict(before["host"]["load_average"]) | {"end": os.getloadavg()[0]}
-    statuses = sorted({sample.status for sample in samples})
-    return dict(before) | {
-        "finished": finished,
-        "samples": {
-            "digest": digest_file(csv),
-            "count": len(samples),
-            "statuses": {
-                status: sum(sample.status == status for sample in samples) for status in statuses
-            },
-        },
-        "problems": sorted(problems),
-        "warnings": list(warnings),
-        "host": dict(before["host"]) | {"load_average": load},
-    }
+) -> Manifest:
+    """The manifest once samples.csv is written, whether the run came to its end or was cut off."""
+    load = before.host.load_average.model_copy(update={"end": os.getloadavg()[0]})
+    counts = Counter(sample.status for sample in samples)
+    return before.model_copy(
+        update={
+            "finished": finished,
+            "samples": SamplesRecord(
+                digest=digest_file(csv), count=len(samples), statuses=dict(sorted(counts.items()))
+            ),
+            "problems": sorted(problems),
+            "warnings": list(warnings),
+            "host": before.host.model_copy(update={"load_average": load}),
+        }
+    )
 
 
-def differences(recorded: Recorded, images: Images, qemu_version: str) -> list[str]:
+def differences(recorded: Manifest, images: Images, qemu_version: str) -> list[str]:
     """What is not as it was when the run was made, one line each: images, plan, and QEMU."""
-    content = recorded.content
     lines = other_images(recorded, images)
-    if content["plan"] != plan.digest(recorded.experiment):
+    if recorded.plan != plan.digest(recorded.experiment):
         lines.append("plan: this version of pibed gives the guest other commands")
-    version = content["qemu"]["version"]
+    version = recorded.qemu.version
     if version != qemu_version:
         lines.append(f"QEMU: it is {qemu_version} instead of {version}")
-    now, then = _options(_command(recorded.machine, images)), _options(content["qemu"]["command"])
+    now, then = _options(_command(recorded.machine, images)), _options(recorded.qemu.command)
     if now != then:
         lines.append(f"QEMU's options: they are {' '.join(now)} instead of {' '.join(then)}")
-    if recorded.machine.clock == "host" and _processor() != content["host"]["processor"]:
-        lines.append(f"host: it is {_processor()} instead of {content['host']['processor']}")
+    if recorded.machine.clock == "host" and _processor() != recorded.host.processor:
+        lines.append(f"host: it is {_processor()} instead of {recorded.host.processor}")
     return lines
 
 
-def other_images(recorded: Recorded, images: Images) -> list[str]:
+def other_images(recorded: Manifest, images: Images) -> list[str]:
     """Which images are not those that the run was measured with, one line each."""
     now = _digests(images)
     return [
         f"{name}: its SHA-256 is {now.get(name)} instead of {digest}"
-        for name, digest in recorded.content["images"].items()
+        for name, digest in recorded.images.items()
         if now.get(name) != digest
     ]
 
@@ -144,7 +153,7 @@ def _governor() -> str | None:
         return None
 
 
-def _git() -> dict[str, Any] | None:
+def _git() -> Git | None:
     """The checkout's commit, and whether tracked files differ from it; None outside of git."""
     try:
         # Reading a checkout of another user's does no harm.
@@ -153,7 +162,7 @@ def _git() -> dict[str, Any] | None:
         changed = _output(*git, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return {"commit": commit, "modified": bool(changed)}
+    return Git(commit=commit, modified=bool(changed))
 
 
 def _output(*argv: str) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import datetime
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pibed.base import places, terminal
 from pibed.build.images import Images
@@ -20,7 +19,7 @@ from pibed.model.machine import Machine
 from pibed.model.samples import Sample
 from pibed.runs.folder import RunFolder
 from pibed.runs.hints import resume_command
-from pibed.runs.manifest import Recorded
+from pibed.runs.manifest import Manifest
 from pibed.stats import summary
 from pibed.stats.summary import Summary
 
@@ -60,11 +59,10 @@ class Measurement:
         ]
 
 
-def tell_differences(recorded: Recorded, images: Images, qemu_version: str) -> bool:
+def tell_differences(name: str, recorded: Manifest, images: Images, qemu_version: str) -> bool:
     """Says what is not as it was when a run was made; returns whether there is anything."""
     lines = record.differences(recorded, images, qemu_version)
     for line in lines:
-        name = recorded.path.resolve().parent.name
         terminal.stderr().print(f"differs from {name}: {line}", markup=False)
     return bool(lines)
 
@@ -88,9 +86,7 @@ def measure(
     return outcome
 
 
-def measure_rest(
-    outcome: Measurement, images: Images, jobs: int, before: Mapping[str, Any]
-) -> None:
+def measure_rest(outcome: Measurement, images: Images, jobs: int, before: Manifest) -> None:
     """Measures what is missing of an outcome; its files are written whatever happens."""
     machine, experiment, run = outcome.machine, outcome.experiment, outcome.run
     console = terminal.stderr()

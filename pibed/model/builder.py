@@ -1,16 +1,42 @@
-"""What makes images: how Buildroot is set up, and what a manifest says of a builder."""
+"""What makes images, and from what: how Buildroot is set up, what a manifest says of builds."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from pibed.base import places
 from pibed.model.loading import Record, load_file
+
+# Names of files and versions become parts of paths and of apt's command line.
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+~_%-]*$")]
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Source(Record):
+    """A package of the distribution that something is built from."""
+
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+~:-]*$")]
+    """The package's version."""
+    files: Annotated[dict[FileName, Sha256], Field(min_length=1)]
+    """Its files and their SHA-256."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a build stands to the lock: the SHA-256 of the lock file (None without one), and what
+    differs from it, one line each.
+    """
+
+    digest: str | None
+    differs: tuple[str, ...]
+
 
 ToolchainName = Literal["bootlin", "internal", "path", "distro"]
 
@@ -42,14 +68,12 @@ class Settings(Record):
 class RecordedSettings(Settings):
     """Settings as a manifest has them."""
 
-    repository: str = ""
+    repository: Annotated[str, Field(exclude=True)] = ""
     """Not recorded: it is this host's affair, and may name a person."""
 
 
-class Made(BaseModel):
+class Made(Record):
     """What made a run's images, as its manifest has it; only Buildroot has more than a name."""
-
-    model_config = ConfigDict(strict=True)
 
     name: Literal["debian", "buildroot"]
     version: str | None = None
@@ -69,6 +93,11 @@ class Made(BaseModel):
                     raise ValueError(f"{key} is missing")
         return self
 
+    @model_serializer(mode="wrap")
+    def _with_what_it_has(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        described: dict[str, Any] = dump(self)
+        return described if self.settings is not None else {"name": self.name}
+
     @property
     def words(self) -> str:
         """For people: `buildroot 2025.02.16, toolchain distro; overridden: busybox, host-tar`."""
@@ -76,10 +105,6 @@ class Made(BaseModel):
             return self.name
         overridden = f"; overridden: {', '.join(sorted(self.overrides))}" if self.overrides else ""
         return f"{self.name} {self.version}, toolchain {self.settings.toolchain}{overridden}"
-
-
-# Of manifests from before there was another.
-BEFORE_BUILDROOT = Made(name="debian")
 
 
 def load_settings(overrides: Mapping[str, str]) -> Settings:

@@ -196,10 +196,9 @@ def _settings(before: Run, after: Run) -> Iterable[str]:
 
 
 def _described(run: Run) -> dict[str, str]:
-    content, experiment, machine = run.recorded.content, run.experiment, run.recorded.machine
-    git = content.get("git")
-    modified = isinstance(git, dict) and git.get("modified")
-    commit = f"{git.get('commit')}{' (modified)' if modified else ''}" if git else "none"
+    recorded, experiment, machine = run.recorded, run.experiment, run.recorded.machine
+    git = recorded.git
+    commit = f"{git.commit}{' (modified)' if git.modified else ''}" if git else "none"
     parameters = " ".join(f"{k}={v}" for k, v in experiment.module.parameters.items())
     return {
         "experiment": experiment.name,
@@ -208,31 +207,30 @@ def _described(run: Run) -> dict[str, str]:
         "kernel": machine.kernel.version,
         "workload": " ".join([experiment.workload.command, *experiment.workload.cflags]),
         "module parameters": parameters,
-        "QEMU": str(content["qemu"]["version"]),
+        "QEMU": recorded.qemu.version,
         "commit": commit,
-        "builder": run.recorded.builder.words,
+        "builder": recorded.builder.words,
         **_made_with(run),
-        "images": " ".join(digest[:12] for digest in content["images"].values()),
+        "images": " ".join(digest[:12] for digest in recorded.images.values()),
         "rounds": str(experiment.rounds),
         "seed": str(experiment.seed),
         "minimum relevant difference [%]": f"{experiment.analysed.relevant_percent:g}",
-        "host": str(content["host"]["processor"]) if machine.clock == "host" else "any",
+        "host": recorded.host.processor if machine.clock == "host" else "any",
     }
 
 
 def _made_with(run: Run) -> dict[str, str]:
     """What else of a builder shows in the guest, whatever the builder calls it."""
-    sources, tools = (run.recorded.content.get(key) for key in ("sources", "tools"))
-    sources, tools = (each if isinstance(each, dict) else {} for each in (sources, tools))
-    source, packages = sources.get("busybox"), run.recorded.builder.packages
-    busybox = source.get("version") if isinstance(source, dict) else packages.get("busybox")
+    tools = run.recorded.tools
+    source, packages = run.recorded.sources.get("busybox"), run.recorded.builder.packages
+    busybox = source.version if source is not None else packages.get("busybox")
     found = {
         "compiler": [line for name, line in tools.items() if name.endswith("-gcc")],
         "linker": [line for name, line in tools.items() if name.endswith("-ld")],
         "C library": [line for name, line in tools.items() if name == "libc.a"],
         "BusyBox": [busybox] if busybox else [],
     }
-    return {name: ", ".join(map(str, lines)) or "not known" for name, lines in found.items()}
+    return {name: ", ".join(lines) or "not known" for name, lines in found.items()}
 
 
 def worth_showing(experiment: Experiment, change: Change) -> bool:

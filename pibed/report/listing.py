@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import json
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pibed.base.errors import PibedError
 from pibed.model import plan
-from pibed.runs import reading
+from pibed.runs import manifest, reading
 from pibed.runs.reading import Run
 from pibed.stats.modes import NO_DIFFERENCE, UNDECIDED, Comparison, compare
 from pibed.stats.observations import observe
@@ -68,13 +65,13 @@ def entry(folder: Path) -> Entry:
         verdict = in_a_word(compare(observe(experiment, run.samples)), _deciding(run))
     except (ValueError, ArithmeticError) as error:  # numbers that nobody has measured
         verdict = f"not computable: {error}"
-    differs = run.recorded.content["lock"]["differs"]
+    differs = run.recorded.lock.differs
     return Entry(
         folder.name,
         shown,
         experiment.name,
         run.recorded.machine.clock,
-        f"{len(plan.cells(experiment))} × {experiment.rounds}",
+        _size(len(plan.cells(experiment)), experiment.rounds),
         _state(run),
         verdict,
         f"differs ({len(differs)})" if differs else "as locked",
@@ -115,47 +112,32 @@ def _state(run: Run) -> str:
 
 def _damaged(folder: Path, when: str, error: Exception) -> Entry:
     """What can be said of a run whose manifest cannot be used."""
-    content = _content(folder / "manifest.json")
-    if not (folder / "manifest.json").is_file():
+    path = folder / "manifest.json"
+    left = manifest.remains(path)
+    version = left.schema_version
+    if not path.is_file():
         state = "no manifest"
-    elif (version := content.get("schema_version")) in (1,):
-        ending = "finished" if content.get("finished") else "unfinished"
+    elif version is not None and version < manifest.SCHEMA_VERSION:
+        ending = "finished" if left.finished else "unfinished"
         state = f"{ending}; of an older pibed (schema {version})"
     else:
         text = error.message if isinstance(error, PibedError) else str(error)
-        state = f"damaged: {text.removeprefix(str(folder / 'manifest.json') + ': ')}"
-    experiment = content.get("experiment")
-    experiment = experiment if isinstance(experiment, dict) else {}
+        state = f"damaged: {text.removeprefix(f'{path}: ')}"
     found = _STAMP.fullmatch(folder.name)
-    name = experiment.get("name") or (found.group(2) if found else NONE)
-    clock = content.get("clock")
     return Entry(
         folder.name,
         when,
-        str(name),
-        clock if isinstance(clock, str) else NONE,
-        _size(experiment),
+        left.experiment.name or (found.group(2) if found else NONE),
+        left.clock or NONE,
+        _size(left.experiment.cells, left.experiment.rounds),
         state,
         NONE,
         NONE,
     )
 
 
-def _size(experiment: dict[str, Any]) -> str:
-    """Cells × rounds of an experiment that is not known to be one."""
-    try:
-        counts = [len(each["values"]) for each in experiment["parameters"].values()]
-        return f"{math.prod(counts)} × {int(experiment['rounds'])}"
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return NONE
-
-
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+def _size(cells: int | None, rounds: int | None) -> str:
+    return NONE if cells is None or rounds is None else f"{cells} × {rounds}"
 
 
 def _when(folder: Path) -> datetime.datetime:

@@ -304,8 +304,8 @@ def _summary(
 
 def _measured(run: Run) -> Iterable[tuple[str, str]]:
     """From the manifest; what it does not have is left out."""
-    content, experiment = run.recorded.content, run.experiment
-    machine = run.recorded.machine
+    recorded, experiment = run.recorded, run.experiment
+    machine = recorded.machine
     yield "run", run.name
     yield (
         "experiment",
@@ -318,50 +318,41 @@ def _measured(run: Run) -> Iterable[tuple[str, str]]:
     yield "workload", experiment.workload.command + (f" ({flags})" if flags else "")
     parameters = experiment.module.parameters.items()
     yield "module", " ".join([experiment.module.name, *(f"{k}={v}" for k, v in parameters)])
-    yield "QEMU", str(content["qemu"]["version"])
-    yield "builder", run.recorded.builder.words
-    for key in ("sources", "tools"):
-        versions = content.get(key)
-        if isinstance(versions, dict) and versions:
-            yield (
-                key,
-                "; ".join(
-                    f"{name} {each.get('version') if isinstance(each, dict) else each}"
-                    for name, each in versions.items()
-                ),
-            )
-    differs = content["lock"]["differs"]
+    yield "QEMU", recorded.qemu.version
+    yield "builder", recorded.builder.words
+    if recorded.sources:
+        versions = (f"{name} {each.version}" for name, each in recorded.sources.items())
+        yield "sources", "; ".join(versions)
+    if recorded.tools:
+        yield "tools", "; ".join(f"{name} {line}" for name, line in recorded.tools.items())
+    differs = recorded.lock.differs
     yield "lock", f"differs: {'; '.join(differs)}" if differs else "all as locked"
-    git = content.get("git")
-    if isinstance(git, dict):
-        changed = ", tracked files modified" if git.get("modified") else ""
-        yield "pibed", f"{content.get('pibed')}, commit {git.get('commit')}{changed}"
+    if (git := recorded.git) is not None:
+        changed = ", tracked files modified" if git.modified else ""
+        yield "pibed", f"{recorded.pibed}, commit {git.commit}{changed}"
     else:
-        yield "pibed", f"{content.get('pibed')}"
-    host = content["host"]
-    yield "host", ", ".join(str(host[key]) for key in ("processor", "system") if host.get(key))
+        yield "pibed", recorded.pibed
+    host = recorded.host
+    yield "host", ", ".join(filter(None, (host.processor, host.system)))
     if machine.clock == "host":
-        load = host["load_average"]
-        words = [f"{load[key]:.2f} at the {key}" for key in ("begin", "end") if load.get(key)]
-        governor = host.get("governor") or "not stated"
-        yield "load", f"{', '.join(words) or 'not known'}; frequency governor: {governor}"
-    if content["resumed"]:
-        yield "resumed", f"{content['resumed']} times after an interruption"
+        load = f"{host.load_average.begin:.2f} at the begin"
+        if host.load_average.end is not None:
+            load += f", {host.load_average.end:.2f} at the end"
+        yield "load", f"{load}; frequency governor: {host.governor or 'not stated'}"
+    if recorded.resumed:
+        yield "resumed", f"{recorded.resumed} times after an interruption"
     yield (
         "samples.csv",
-        f"SHA-256 {run.recorded.samples_digest or '(not written yet)'}, as the manifest has it",
+        f"SHA-256 {recorded.samples_digest or '(not written yet)'}, as the manifest has it",
     )
     yield "to repeat it", f"invoke rerun results/{run.name}/manifest.json"
 
 
 def _warnings(run: Run, observations: Observations) -> Iterable[str]:
-    content = run.recorded.content
     experiment = run.experiment
-    for line in content["lock"]["differs"]:
+    for line in run.recorded.lock.differs:
         yield f"Differs from the lock: {line}"
-    for key in ("problems", "warnings"):
-        lines = content.get(key)
-        yield from map(str, lines if isinstance(lines, list) else [])
+    yield from (*run.recorded.problems, *run.recorded.warnings)
     bad = [each for each in run.samples if each.status != Status.OK]
     if bad:
         counts = reading.not_ok(run.samples)

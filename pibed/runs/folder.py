@@ -12,11 +12,11 @@ import datetime
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Self, TextIO
 
 from pibed.base.errors import HostError
 from pibed.base.files import digest_file, explain, sync_folders, write_file
@@ -26,6 +26,7 @@ from pibed.model.plan import Round
 from pibed.model.protocol import Command
 from pibed.model.samples import Sample, Status
 from pibed.runs.locate import make_folder, make_unique
+from pibed.runs.manifest import Manifest
 from pibed.stats import summary
 
 # In the folder of a round's first boot, once the whole round is measured.
@@ -158,9 +159,9 @@ class RunFolder:
         summaries = summary.summarise(self.experiment, samples)
         self._write("summary.csv", summary.to_csv(self.experiment, summaries))
 
-    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+    def write_manifest(self, manifest: Manifest) -> None:
         """Writes manifest.json."""
-        self._write("manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+        self._write("manifest.json", manifest.to_json())
 
     def _write(self, name: str, text: str) -> None:
         write_file(self.folder / name, text)

@@ -1,105 +1,204 @@
-"""The manifest of a run, read: all that is needed to run it again, and to know what it was."""
+"""The manifest of a run: all that is needed to run it again, and to know what it was.
+
+`Manifest` is the content of manifest.json as it is written and read; see docs/results.md.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import math
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from pibed.base.errors import UsageError
-from pibed.model.builder import BEFORE_BUILDROOT, Made
+from pibed.model.builder import Made, Source, Standing
 from pibed.model.experiment import Experiment
-from pibed.model.machine import Machine
+from pibed.model.loading import Record
+from pibed.model.machine import Clock, Machine
+from pibed.model.samples import Status
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION: Literal[3] = 3
 
-
-class _Needed(BaseModel):
-    """The keys that are needed to run it again, beside machine and experiment."""
-
-    model_config = ConfigDict(strict=True)
-
-    finished: bool
-    resumed: int
-    plan: str
-    samples: _Samples | None
-    images: dict[str, str]
-    qemu: _Qemu
-    lock: _Lock
-    host: _Host
-    builder: Made = BEFORE_BUILDROOT
+_FIX = "name the manifest.json of a run of this version of pibed"
 
 
-class _Samples(BaseModel):
+class Git(Record):
+    """The checkout's commit, and whether tracked files differed from it."""
+
+    commit: str
+    modified: bool
+
+
+class RoundSeed(Record):
+    """A round and its seed."""
+
+    number: int
+    seed: int
+
+
+class SamplesRecord(Record):
+    """What samples.csv was when it was written."""
+
     digest: str
+    """SHA-256."""
     count: int
+    statuses: dict[Status, int]
+    """How many samples of each status, of those that there are."""
 
 
-class _Qemu(BaseModel):
+class Qemu(Record):
+    """What booted the guests."""
+
     version: str
     command: list[str]
+    """Without the serial lines, the plan behind the initramfs, and the round's seed."""
 
 
-class _Lock(BaseModel):
-    differs: list[str]
+class Load(Record):
+    """The host's load average over a minute; None for an end that has not come."""
+
+    begin: float
+    end: float | None
 
 
-class _Host(BaseModel):
+class Host(Record):
+    """What measured."""
+
+    system: str
     processor: str
-    load_average: dict[str, float | None]
+    cores: int
+    python: str
+    governor: str | None
+    """How the kernel chooses the frequency of the first CPU; None where it does not say."""
+    load_average: Load
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """What a manifest says of its run, as far as it is needed to run it again."""
+class Manifest(Record):
+    """The content of manifest.json, its keys in this order."""
 
-    path: Path
+    schema_version: Literal[3]
+    pibed: str
+    git: Git | None
+    """None outside of git."""
+    finished: bool
+    """Whether the run came to its end."""
+    resumed: int
+    """How often it was taken up after an interruption."""
+    clock: Clock
+    jobs: int
     machine: Machine
     experiment: Experiment
+    rounds: list[RoundSeed]
+    plan: str
+    """SHA-256 of all commands for the guests."""
+    samples: SamplesRecord | None
+    """None before the end."""
+    problems: list[str]
+    warnings: list[str]
     builder: Made
-    content: dict[str, Any]
+    sources: dict[str, Source]
+    tools: dict[str, str]
+    lock: Standing
+    steps: dict[str, str]
+    """The build's steps and their keys."""
+    images: dict[str, str]
+    """SHA-256 of each."""
+    qemu: Qemu
+    host: Host
 
-    @property
-    def finished(self) -> bool:
-        """Whether the run came to its end."""
-        return bool(self.content["finished"])
+    @model_validator(mode="after")
+    def _finished_has_samples(self) -> Manifest:
+        if self.finished and self.samples is None:
+            raise ValueError("samples: a finished run has some")
+        return self
 
     @property
     def samples_digest(self) -> str | None:
         """SHA-256 of samples.csv; None if nothing was measured yet."""
-        samples = self.content["samples"]
-        return None if samples is None else str(samples["digest"])
+        return None if self.samples is None else self.samples.digest
+
+    def to_json(self) -> str:
+        """The text of manifest.json."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
 
 
-def read(path: Path) -> Recorded:
+def read(path: Path) -> Manifest:
     """Reads a manifest; raises UsageError that names the file and what is wrong with it."""
-    fix = "name the manifest.json of a run of this version of pibed"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
     except (ValueError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not JSON: {error}", fix=fix) from None
+        raise UsageError(f"{path}: not JSON: {error}", fix=_FIX) from None
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", fix=fix) from None
+        raise UsageError(f"{path}: {error.strerror}", fix=_FIX) from None
     except RecursionError:
-        raise UsageError(f"{path}: too deeply nested", fix=fix) from None
-    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
-        version = content.get("schema_version") if isinstance(content, dict) else None
+        raise UsageError(f"{path}: too deeply nested", fix=_FIX) from None
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION:
         expected = f"expected {SCHEMA_VERSION}, not {version}"
-        raise UsageError(f"{path}: schema_version: {expected}", fix=fix)
+        raise UsageError(f"{path}: schema_version: {expected}", fix=_FIX)
     try:
         # As JSON, in which the keys of every mapping are text.
-        machine = Machine.model_validate_json(json.dumps(content.get("machine")))
-        experiment = Experiment.model_validate_json(json.dumps(content.get("experiment")))
-        needed = _Needed.model_validate(content)
+        return Manifest.model_validate_json(text)
     except ValidationError as error:
         problem = error.errors()[0]
-        parents = [] if error.title == _Needed.__name__ else [error.title.lower()]
-        key = ".".join([*parents, *(str(part) for part in problem["loc"])])
+        key = ".".join(str(part) for part in problem["loc"])
         words = problem["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{path}: {key}: {words}", fix=fix) from None
-    if needed.finished and needed.samples is None:
-        raise UsageError(f"{path}: samples: a finished run has some", fix=fix)
-    return Recorded(path, machine, experiment, needed.builder, content)
+        raise UsageError(": ".join(filter(None, (str(path), key, words))), fix=_FIX) from None
+
+
+def _or_none(value: Any, read_value: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return read_value(value)
+    except ValidationError:
+        return None
+
+
+_Tolerant = WrapValidator(_or_none)
+
+
+class _Parameter(BaseModel):
+    values: list[Any]
+
+
+class ExperimentRemains(BaseModel):
+    """What is left of a manifest's experiment."""
+
+    name: Annotated[str | None, _Tolerant] = None
+    parameters: Annotated[dict[str, _Parameter] | None, _Tolerant] = None
+    rounds: Annotated[int | None, _Tolerant] = None
+
+    @property
+    def cells(self) -> int | None:
+        """How many cells it has."""
+        if self.parameters is None:
+            return None
+        return math.prod(len(each.values) for each in self.parameters.values())
+
+
+class Remains(BaseModel):
+    """What a manifest that cannot be used tells of its run all the same; None where it does not."""
+
+    schema_version: Annotated[int | None, _Tolerant] = None
+    finished: Annotated[bool | None, _Tolerant] = None
+    clock: Annotated[str | None, _Tolerant] = None
+    experiment: Annotated[
+        ExperimentRemains, BeforeValidator(lambda value: value if isinstance(value, dict) else {})
+    ] = ExperimentRemains()
+
+
+def remains(path: Path) -> Remains:
+    """What is left of a manifest; nothing of one that is not there, or is no manifest at all."""
+    try:
+        return Remains.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError):
+        return Remains()

@@ -15,7 +15,7 @@ from pibed.model.samples import Sample, Status
 from pibed.runs import manifest
 from pibed.runs.folder import RunFolder
 from pibed.runs.hints import resume_command
-from pibed.runs.manifest import Recorded
+from pibed.runs.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Run:
     """What a run's files say."""
 
     folder: Path
-    recorded: Recorded
+    recorded: Manifest
     samples: tuple[Sample, ...]
     """Sorted by round and order."""
     notes: tuple[str, ...]

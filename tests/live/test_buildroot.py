@@ -117,10 +117,12 @@ def test_sweep_and_its_repetition_by_the_manifest(in_copy: Invoke, tmp_path: Pat
     done = in_copy("sweep", *OPTIONS, *sizes)
     assert done.returncode == 0, done.stderr
     run = only_run(results)
-    builder = manifest.read(run / "manifest.json").content["builder"]
-    assert (builder["name"], builder["settings"]["toolchain"]) == ("buildroot", "distro")
-    assert builder["overrides"]["busybox"] == "the distribution's package busybox"
-    assert "repository" not in builder["settings"]  # its URL can have a password
+    builder = manifest.read(run / "manifest.json").builder
+    assert builder.settings is not None
+    assert (builder.name, builder.settings.toolchain) == ("buildroot", "distro")
+    assert builder.overrides["busybox"] == "the distribution's package busybox"
+    # Its URL can have a password.
+    assert '"repository"' not in (run / "manifest.json").read_text(encoding="utf-8")
     again = in_copy("rerun", str(run / "manifest.json"), "--results", str(tmp_path / "again"))
     assert again.returncode == 0, again.stderr
     assert f"samples.csv: byte for byte that of {run / 'manifest.json'}" in again.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -9,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from pibed.build.images import Images
-from pibed.build.sources.lock import Standing
 from pibed.measure import record
+from pibed.model.builder import Made, Source, Standing
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock, load_machine
 from pibed.model.plan import Cell
 from pibed.model.samples import Number, Sample, Status
 from pibed.runs.folder import RunFolder
+from pibed.runs.manifest import Manifest
 
 BUILDROOT: dict[str, Any] = {
     "name": "buildroot",
@@ -105,13 +107,18 @@ def images_of(image: Path, differs: tuple[str, ...] = ()) -> Images:
         kernel_source=image,
         kernel_build=image,
         variables=(),
-        sources={"busybox": {"version": "1.35", "files": {}}},
+        sources={"busybox": Source(version="1.35", files={"busybox.tar": "0" * 64})},
         lock=Standing("0" * 64, differs),
         tools={"gcc": "gcc 12"},
         steps=(),
-        builder={"name": "debian"},
+        builder=Made(name="debian"),
         components=(),
     )
+
+
+def begun(study: Experiment, image: Path = ROOT / "inv") -> Manifest:
+    """A run's manifest before its first boot; a file stands for all images."""
+    return record.begun(load_machine("pi2"), study, 2, images_of(image), "QEMU 7.2")
 
 
 def archived(
@@ -136,12 +143,14 @@ def archived(
     machine = load_machine("pi2").model_copy(update={"clock": clock})
     run = RunFolder(folder, study)
     before = record.begun(machine, study, 2, images, "QEMU 7.2")
-    before["git"] = {"commit": "c" * 40, "modified": False}
-    before["host"] |= {"system": "Linux", "processor": "P", "load_average": {"begin": 1.0}}
     run.write_samples(list(samples))
-    content = record.ended(before, folder / "samples.csv", samples, problems, (), finished)
-    content["host"]["load_average"]["end"] = None
-    run.write_manifest(content | dict(made or {}))
+    manifest = record.ended(before, folder / "samples.csv", samples, problems, (), finished)
+    content = manifest.model_dump(mode="json")
+    content["git"] = {"commit": "c" * 40, "modified": False}
+    content["host"] |= {"system": "Linux", "processor": "P"}
+    content["host"]["load_average"] = {"begin": 1.0, "end": None}
+    text = json.dumps(content | dict(made or {}), ensure_ascii=False)
+    (folder / "manifest.json").write_text(text, encoding="utf-8")
     return folder
 
 

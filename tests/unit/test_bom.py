@@ -14,7 +14,7 @@ from pibed.base.files import digest_file
 from pibed.build import materials
 from pibed.build.materials import Component
 from pibed.build.sources.apt import SourcePackage
-from pibed.build.sources.lock import Source
+from pibed.model.builder import Source
 
 COMPONENTS = [
     Component("gcc", "12", "GPL-3.0-or-later", "host"),

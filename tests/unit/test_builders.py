@@ -17,7 +17,7 @@ from pibed.build.sources.lock import DEFAULT_POLICY, Lock, Pin
 from pibed.commands import sweep, verify
 from pibed.commands.sweep import SweepOptions
 from pibed.commands.verify import VerifyOptions
-from pibed.model.builder import BEFORE_BUILDROOT, Made
+from pibed.model.builder import Made
 from pibed.model.machine import load_machine
 from tests.unit.helpers import BUILDROOT, archived, experiment, measured
 
@@ -83,7 +83,7 @@ def pin() -> Pin:
 
 
 def test_builder_of_a_manifest(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert builders.recorded(BEFORE_BUILDROOT) == Debian()
+    assert builders.recorded(Made(name="debian")) == Debian()
     made = of_buildroot()
     # Where it is fetched from is this host's affair, what is built is the run's.
     monkeypatch.setenv("PIBED_BUILDROOT", "/elsewhere")

@@ -141,9 +141,15 @@ def test_other_builder_and_what_it_changes(tmp_path: Path) -> None:
         "builder: debian, then buildroot 2025.02.16, toolchain distro; "
         "overridden: busybox, host-tar",
     ]
-    damaged = run(tmp_path, "d", lazy64=OTHER, made={"tools": 3, "sources": {"busybox": 1}})
-    assert "compiler: arm-y-gcc 12, then not known" in how(changes(a, damaged))
-    assert "BusyBox: 1.35, then not known" in how(changes(a, damaged))
+    silent = run(tmp_path, "d", lazy64=OTHER, made={"tools": {}, "sources": {}})
+    assert "compiler: arm-y-gcc 12, then not known" in how(changes(a, silent))
+    assert "BusyBox: 1.35, then not known" in how(changes(a, silent))
+    for made, words in (
+        ({"tools": 3}, "tools: "),
+        ({"sources": {"busybox": 1}}, "sources.busybox"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            run(tmp_path, words[:3], lazy64=OTHER, made=made)
 
 
 def test_identical_runs(tmp_path: Path) -> None:

@@ -74,9 +74,9 @@ def test_a_run_without_samples_csv_has_those_of_its_rounds(tmp_path: Path) -> No
         ("samples.csv", "rubbish", "damaged; samples.csv is damaged (line 1: other columns"),
         ("samples.csv", None, "damaged; There are 0 of 24 samples"),
         ("manifest.json", "{", "damaged: not JSON"),
-        ("manifest.json", '{"schema_version": 2}', "damaged: machine: "),
-        ("manifest.json", '{"schema_version": 9}', "damaged: schema_version: expected 2, not 9"),
-        ("manifest.json", "[]", "damaged: schema_version: expected 2, not None"),
+        ("manifest.json", '{"schema_version": 3}', "damaged: pibed: "),
+        ("manifest.json", '{"schema_version": 9}', "damaged: schema_version: expected 3, not 9"),
+        ("manifest.json", "[]", "damaged: schema_version: expected 3, not None"),
         ("manifest.json", None, "no manifest"),
     ],
 )
@@ -93,13 +93,39 @@ def test_a_csv_that_was_changed_is_told(tmp_path: Path) -> None:
     assert "samples.csv is not the file that the manifest describes" in listing.entry(folder).state
 
 
-def test_a_run_of_an_older_version(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_run_of_an_older_version(tmp_path: Path, version: int) -> None:
     folder = archived(tmp_path / "20260203T040506Z-x", STUDY, samples())
     path = folder / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 1}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": version}))
     found = listing.entry(folder)
-    assert found.state == "finished; of an older pibed (schema 1)"
+    assert found.state == f"finished; of an older pibed (schema {version})"
     assert (found.experiment, found.clock, found.size) == ("small", "virtual", "4 × 6")
+
+
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        ({}, ("small", "virtual", "4 × 6")),
+        ({"clock": 3}, ("small", "-", "4 × 6")),
+        ({"experiment": []}, ("x", "virtual", "-")),
+        ({"experiment": {"name": 3, "rounds": 2}}, ("x", "virtual", "-")),
+        (
+            {"experiment": {"name": "y", "parameters": {"a": {"values": [1]}}}},
+            ("y", "virtual", "-"),
+        ),
+        ({"experiment": {"parameters": {"a": 1}, "rounds": 2}}, ("x", "virtual", "-")),
+    ],
+)
+def test_what_a_damaged_manifest_tells_all_the_same(
+    tmp_path: Path, change: dict[str, object], left: tuple[str, str, str]
+) -> None:
+    folder = archived(tmp_path / "20260203T040506Z-x", STUDY, samples())
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"finished": "perhaps"} | change))
+    found = listing.entry(folder)
+    assert found.state.startswith("damaged: ")
+    assert (found.experiment, found.clock, found.size) == left
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,11 @@ from pibed.build import toolchain
 from pibed.build.sources import lock
 from pibed.build.sources import packages as sources
 from pibed.build.sources.apt import Kind
-from pibed.build.sources.lock import Lock, Pin, Policy, Source, Standing
+from pibed.build.sources.lock import Lock, Pin, Policy
 from pibed.build.toolchain import Toolchain
 from pibed.commands import arguments
 from pibed.commands import lock as lock_command
+from pibed.model.builder import Source, Standing
 from pibed.model.loading import load_file
 from pibed.model.machine import Machine, load_machine
 from tests.unit.helpers import ROOT

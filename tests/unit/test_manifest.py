@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,16 @@ import pytest
 from pibed.base.errors import UsageError
 from pibed.base.files import digest_file
 from pibed.build.images import Images
-from pibed.build.sources.lock import Standing
 from pibed.measure import record
 from pibed.model import plan
-from pibed.model.builder import Made
+from pibed.model.builder import Made, Standing
 from pibed.model.experiment import load_experiment
 from pibed.model.machine import load_machine
 from pibed.model.plan import Cell
 from pibed.model.samples import Sample, Status
 from pibed.runs import manifest
-from tests.unit.helpers import BUILDROOT, experiment
+from pibed.runs.manifest import Manifest
+from tests.unit.helpers import BUILDROOT, ROOT, experiment
 
 
 @pytest.fixture
@@ -44,23 +45,32 @@ def images(tmp_path: Path) -> Images:
         lock=Standing(None, ()),
         tools={},
         steps=(),
-        builder={"name": "debian"},
+        builder=Made(name="debian"),
         components=(),
     )
 
 
-def begun(images: Images) -> dict[str, Any]:
+def begun(images: Images) -> Manifest:
     return record.begun(load_machine("pi2"), experiment(), 2, images, "QEMU 7.2")
 
 
-def write(folder: Path, content: Any) -> Path:
+def content_of(images: Images) -> dict[str, Any]:
+    """As JSON has it, to be damaged."""
+    content: dict[str, Any] = json.loads(begun(images).to_json())
+    return content
+
+
+def write(folder: Path, content: dict[str, Any] | Manifest) -> Path:
     path = folder / "manifest.json"
-    path.write_text(json.dumps(content), encoding="utf-8")
+    text = content.to_json() if isinstance(content, Manifest) else json.dumps(content)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
 def test_what_is_written_is_read_again(tmp_path: Path, images: Images) -> None:
     recorded = manifest.read(write(tmp_path, begun(images)))
+    assert recorded == begun(images).model_copy(update={"host": recorded.host})
+    assert recorded.to_json() == (tmp_path / "manifest.json").read_text(encoding="utf-8")
     assert recorded.machine == load_machine("pi2")
     assert recorded.experiment == experiment()
     assert recorded.finished is False
@@ -88,15 +98,28 @@ def test_the_end_is_added(tmp_path: Path, images: Images) -> None:
     recorded = manifest.read(write(tmp_path, content))
     assert recorded.finished is True
     assert recorded.samples_digest == digest_file(csv)
-    assert content["samples"]["statuses"] == {"lost": 1, "ok": 2}
-    assert (content["problems"], content["warnings"]) == (["a", "b"], ["w"])
-    assert content["host"]["load_average"]["end"] is not None
-    assert before["host"]["load_average"]["end"] is None
-    assert before["finished"] is False
+    assert content.samples is not None
+    assert content.samples.statuses == {"lost": 1, "ok": 2}
+    assert '"lost": 1,\n      "ok": 2' in content.to_json()
+    assert (content.problems, content.warnings) == (["a", "b"], ["w"])
+    assert content.host.load_average.end is not None
+    assert before.host.load_average.end is None
+    assert before.finished is False
+    again = record.resumed(content, 5)
+    assert (again.finished, again.resumed, again.jobs) == (False, 1, 5)
+    assert record.resumed(again, 5).resumed == 2
+    assert manifest.read(write(tmp_path, again)) == again
+
+
+def test_keys_are_those_of_the_documentation_in_their_order(images: Images) -> None:
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?`) \|", page.partition("## Manifest")[2], re.MULTILINE)
+    keys = [key for row in rows for key in re.findall(r"`(\w+)`", row)]
+    assert list(content_of(images)) == keys
 
 
 def test_differences_are_named(tmp_path: Path, images: Images) -> None:
-    content = begun(images)
+    content = content_of(images)
     images.kernel.write_text("other")
     content["plan"] = "0"
     content["qemu"]["command"].append("-other")
@@ -109,7 +132,7 @@ def test_differences_are_named(tmp_path: Path, images: Images) -> None:
 
 
 def test_folders_of_another_host_are_no_difference(tmp_path: Path, images: Images) -> None:
-    content = begun(images)
+    content = content_of(images)
     command = content["qemu"]["command"]
     content["qemu"]["command"] = [part.replace(str(tmp_path), "/elsewhere") for part in command]
     assert content["qemu"]["command"] != command
@@ -119,7 +142,7 @@ def test_folders_of_another_host_are_no_difference(tmp_path: Path, images: Image
 
 def test_real_time_on_another_host_is_a_difference(tmp_path: Path, images: Images) -> None:
     machine = load_machine("pi2").model_copy(update={"clock": "host"})
-    content = record.begun(machine, experiment(), 1, images, "QEMU 7.2")
+    content = json.loads(record.begun(machine, experiment(), 1, images, "QEMU 7.2").to_json())
     content["host"]["processor"] = "Another One"
     recorded = manifest.read(write(tmp_path, content))
     (line,) = record.differences(recorded, images, "QEMU 7.2")
@@ -129,34 +152,44 @@ def test_real_time_on_another_host_is_a_difference(tmp_path: Path, images: Image
 SETTINGS = BUILDROOT["settings"]
 
 
-def test_builder_is_read_and_without_one_it_is_debian(tmp_path: Path, images: Images) -> None:
-    content = begun(images)
-    assert manifest.read(write(tmp_path, content)).builder == Made(name="debian")
-    del content["builder"]
+def test_builder_is_read(tmp_path: Path, images: Images) -> None:
+    content = content_of(images)
+    assert content["builder"] == {"name": "debian"}
     assert manifest.read(write(tmp_path, content)).builder == Made(name="debian")
     content["builder"] = BUILDROOT
     made = manifest.read(write(tmp_path, content)).builder
     assert made.model_dump(exclude={"settings": {"repository"}}) == BUILDROOT
-    # As the first manifests have it.
+    assert json.loads(made.model_dump_json()) == BUILDROOT
+    # It can have a password: what is there by mistake is not passed on.
     content["builder"] = BUILDROOT | {"settings": SETTINGS | {"repository": "https://a:b@c/"}}
-    assert manifest.read(write(tmp_path, content)).builder.settings is not None
+    assert "a:b@c" not in manifest.read(write(tmp_path, content)).to_json()
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"schema_version": 1}, "schema_version: expected 2, not 1"),
+        ({"schema_version": 1}, "schema_version: expected 3, not 1"),
         ({"plan": None}, "plan: Field required"),
         ({"finished": "false"}, "finished: Input should be a valid boolean"),
         ({"finished": True}, "samples: a finished run has some"),
         ({"samples": 3}, r"samples: Input should be"),
         ({"samples": {}}, r"samples\.digest: Field required"),
         ({"resumed": "1"}, "resumed: "),
-        ({"lock": {}}, r"lock\.differs: Field required"),
+        ({"lock": {"digest": None}}, r"lock\.differs: Field required"),
         ({"images": {"kernel": 1}}, r"images\.kernel: "),
         ({"qemu": {}}, r"qemu\.version: Field required"),
         ({"machine": {}}, r"machine\.schema_version: Field required"),
         ({"experiment": {"rounds": 0}}, r"experiment\."),
+        ({"schema_version": 2}, "schema_version: expected 3, not 2"),
+        ({"schema_version": "3"}, "schema_version: expected 3, not 3"),
+        ({"git": {}}, r"git\.commit: Field required"),
+        ({"clock": "sundial"}, "clock: Input should be"),
+        ({"problems": "none"}, "problems: Input should be"),
+        ({"sources": {"busybox": {"version": "1", "files": {}}}}, r"sources\.busybox\.files: "),
+        ({"tools": 3}, "tools: Input should be"),
+        ({"host": {"load_average": {"begin": "1"}}}, r"host\."),
+        ({"more": 1}, "more: Extra inputs are not permitted"),
+        ({"builder": None}, "builder: Field required"),
         ({"builder": "buildroot"}, "builder: Input should be"),
         ({"builder": {}}, r"builder\.name: Field required"),
         ({"builder": {"name": "yocto"}}, r"builder\.name: Input should be 'debian' or 'buildroot'"),
@@ -175,9 +208,10 @@ def test_builder_is_read_and_without_one_it_is_debian(tmp_path: Path, images: Im
 def test_what_is_wrong_is_named(
     tmp_path: Path, images: Images, change: dict[str, Any], words: str
 ) -> None:
-    content = {key: value for key, value in (begun(images) | change).items() if value is not None}
-    if "samples" not in change:
-        content["samples"] = None
+    removed = [key for key, value in change.items() if value is None]
+    content = {
+        key: value for key, value in (content_of(images) | change).items() if key not in removed
+    }
     path = write(tmp_path, content)
     with pytest.raises(UsageError, match=words) as caught:
         manifest.read(path)

@@ -19,7 +19,7 @@ from pibed.model.plan import Cell, Round
 from pibed.model.samples import Sample, Status
 from pibed.runs import locate
 from pibed.runs.folder import RunFolder, SampleLog
-from tests.unit.helpers import experiment, python
+from tests.unit.helpers import begun, experiment, python
 
 NOW = datetime.datetime(2026, 2, 3, 4, 5, 6, 999_999, tzinfo=datetime.UTC)
 
@@ -93,7 +93,8 @@ def test_boot_folders(tmp_path: Path) -> None:
 def test_files_are_written_whole(tmp_path: Path) -> None:
     run = create(tmp_path)
     run.write_samples([sample(2), sample(1)])
-    run.write_manifest({"name": "µ", "list": [1]})
+    manifest = begun(experiment())
+    run.write_manifest(manifest)
     assert sorted(path.name for path in run.folder.iterdir()) == [
         "manifest.json",
         "samples.csv",
@@ -111,7 +112,7 @@ def test_files_are_written_whole(tmp_path: Path) -> None:
         .startswith("0,64,work_us,2,5,5,")
     )
     text = (run.folder / "manifest.json").read_text(encoding="utf-8")
-    assert json.loads(text) == {"name": "µ", "list": [1]}
+    assert json.loads(text) == manifest.model_dump(mode="json")
     assert "µ" in text
 
 
@@ -197,7 +198,7 @@ def test_full_disk_at_the_start(tiny: Path) -> None:
         run = create(tiny)
         for number in range(1, 1000):
             run.boot_folder(number, 1)
-        run.write_manifest({})
+        run.write_manifest(begun(experiment()))
 
 
 @pytest.fixture
@@ -380,7 +381,7 @@ def test_a_run_is_measured_by_one_process_at_a_time(tmp_path: Path) -> None:
 
 def test_runs_are_found_by_path_and_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = create(tmp_path / "results")
-    run.write_manifest({})
+    run.write_manifest(begun(experiment()))
     monkeypatch.chdir(tmp_path)
     for text in (str(run.folder), f"results/{run.folder.name}", run.folder.name, "latest"):
         assert locate.find(tmp_path / "results", text) == run.folder.resolve()
@@ -393,7 +394,7 @@ def test_what_is_no_run_is_explained(tmp_path: Path) -> None:
     run = create(tmp_path)
     with pytest.raises(UsageError, match=r"no manifest\.json in it"):
         locate.find(tmp_path, "latest")
-    run.write_manifest({})
+    run.write_manifest(begun(experiment()))
     for text in ("nothing", ""):
         with pytest.raises(UsageError, match=f"no run {text!r}") as caught:
             locate.find(tmp_path / "", text)

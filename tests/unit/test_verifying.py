@@ -28,8 +28,8 @@ def done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
         calls.append(options)
         first(tmp_path)
 
-    def verify_results(recorded: Any) -> None:
-        calls.append(recorded.path.parent.name)
+    def verify_results(folder: Path) -> None:
+        calls.append(folder.name)
 
     monkeypatch.setattr(places, "checkout", lambda: tmp_path)
     monkeypatch.setattr(sweep, "sweep", sweep_first)

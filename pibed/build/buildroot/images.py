@@ -26,10 +26,9 @@ from pibed.build.making import Order, Workbench
 from pibed.build.sources import lock
 from pibed.build.sources import packages as sources
 from pibed.build.sources.apt import SourcePackage
-from pibed.build.sources.lock import Standing
 from pibed.build.sources.unpack import extract_linux, unpack_busybox
 from pibed.build.store import Output, Step
-from pibed.model.builder import Settings
+from pibed.model.builder import Made, RecordedSettings, Settings, Standing
 from pibed.model.machine import Machine
 
 
@@ -67,23 +66,23 @@ def build(order: Order, settings: Settings, folder: Path | None) -> Images:
         kernel_source=work.kernel,
         kernel_build=output.path / "kernel",
         variables=(f"ARCH={machine.arch}", f"CROSS_COMPILE={work.output}/{record['prefix']}"),
-        sources={each.package: each.source.model_dump() for each in archives},
+        sources={each.package: each.source for each in archives},
         tools=record["tools"],
         steps=(work.linux, *work.compiler.steps, output),
         lock=comparison,
-        builder={
-            "name": "buildroot",
-            "version": work.tree.version,
-            "source": work.tree.key,
-            "folder": None if folder is None else str(folder),
-            "settings": settings.model_dump(exclude={"repository"}),
-            "packages": {
+        builder=Made(
+            name="buildroot",
+            version=work.tree.version,
+            source=work.tree.key,
+            folder=None if folder is None else str(folder),
+            settings=RecordedSettings.model_validate(settings.model_dump(exclude={"repository"})),
+            packages={
                 name: each["version"]
                 for name, each in record["packages"].items()
                 if name not in record["overrides"]
             },
-            "overrides": record["overrides"],
-        },
+            overrides=record["overrides"],
+        ),
         components=materials.of_buildroot(
             work.tree.version, record["packages"], record["overrides"], archives, record["tools"]
         ),

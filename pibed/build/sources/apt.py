@@ -18,8 +18,9 @@ from typing import Literal
 from pibed.base.errors import BuildError, HostError
 from pibed.base.files import digest_file, digest_text
 from pibed.base.process import capture, run_logged
-from pibed.build.sources.lock import DEFAULT_POLICY, Policy, Source
+from pibed.build.sources.lock import DEFAULT_POLICY, Policy
 from pibed.build.store import explain, no_space
+from pibed.model.builder import Source
 
 Kind = Literal["binary", "source"]
 

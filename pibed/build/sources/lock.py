@@ -17,23 +17,10 @@ from pydantic import Field
 from pibed.base import places
 from pibed.base.errors import HostError, UsageError
 from pibed.base.files import digest_file
+from pibed.model.builder import Source, Standing
 from pibed.model.loading import Record, load_file
 
-# Names of files and versions become parts of paths and of apt's command line.
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+~_%-]*$")]
-
 Package = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+-]*$")]
-
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class Source(Record):
-    """A package of the distribution that something is built from."""
-
-    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+~:-]*$")]
-    """The package's version."""
-    files: Annotated[dict[FileName, Sha256], Field(min_length=1)]
-    """Its files and their SHA-256."""
 
 
 class Pin(Record):
@@ -70,16 +57,6 @@ class Policy:
 
 
 DEFAULT_POLICY = Policy()
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How a build stands to the lock: the SHA-256 of the lock file (None without one), and what
-    differs from it, one line each.
-    """
-
-    digest: str | None
-    differs: tuple[str, ...]
 
 
 def path() -> Path:

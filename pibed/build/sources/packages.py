@@ -8,7 +8,8 @@ from pathlib import Path
 from pibed.base.errors import HostError
 from pibed.build.sources import lock
 from pibed.build.sources.apt import Downloads, Kind, NotLockedError, SourcePackage
-from pibed.build.sources.lock import Lock, Policy, Standing
+from pibed.build.sources.lock import Lock, Policy
+from pibed.model.builder import Standing
 from pibed.model.machine import Machine
 
 
