@@ -8,13 +8,20 @@ import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
-from typing import Literal
 
 from pibed.base.errors import HostError
 from pibed.base.process import clean_environment
 
-State = Literal["found", "missing", "too old", "broken"]
+
+class State(StrEnum):
+    """How a prerequisite was found on this host; `broken` ones cannot be run."""
+
+    FOUND = "found"
+    MISSING = "missing"
+    TOO_OLD = "too old"
+    BROKEN = "broken"
 
 
 @dataclass(frozen=True)
@@ -118,17 +125,18 @@ def find(prerequisite: Prerequisite) -> Inspection:
     if prerequisite.probe is not None:
         # A compiler answers with the bare name when it does not have the file.
         path = _first_line(prerequisite.probe) or ""
-        return Inspection(prerequisite, "found" if Path(path).is_absolute() else "missing", None)
+        state = State.FOUND if Path(path).is_absolute() else State.MISSING
+        return Inspection(prerequisite, state, None)
     if shutil.which(prerequisite.name) is None:
-        return Inspection(prerequisite, "missing", None)
+        return Inspection(prerequisite, State.MISSING, None)
     line = _first_line((prerequisite.name, *prerequisite.arguments))
     if line is None:
-        return Inspection(prerequisite, "broken", None)
+        return Inspection(prerequisite, State.BROKEN, None)
     version = find_version(line)
     minimum = prerequisite.minimum
     if minimum and version and _numbers(version) < _numbers(minimum):
-        return Inspection(prerequisite, "too old", version)
-    return Inspection(prerequisite, "found", version)
+        return Inspection(prerequisite, State.TOO_OLD, version)
+    return Inspection(prerequisite, State.FOUND, version)
 
 
 def require(needed: Sequence[Prerequisite], setup: str = "./inv setup") -> None:
@@ -139,7 +147,7 @@ def require(needed: Sequence[Prerequisite], setup: str = "./inv setup") -> None:
     missing = [
         each
         for each in needed
-        if (find(each).state == "missing" if each.probe else shutil.which(each.name) is None)
+        if (find(each).state == State.MISSING if each.probe else shutil.which(each.name) is None)
     ]
     if missing:
         raise HostError(

@@ -8,19 +8,21 @@ from pibed.base import places, terminal
 from pibed.base.errors import HostError
 from pibed.build import host
 from pibed.build.builders import DEFAULT, Builder
-from pibed.build.host import Inspection, Prerequisite
+from pibed.build.host import Inspection, Prerequisite, State
 from pibed.model.machine import Machine, load_machine
 
 
 def setup(machine_name: str, builder: Builder = DEFAULT) -> None:
     """Installs what is missing and checks the result; raises HostError if something still is."""
     console = terminal.stderr()
-    missing = [finding for finding in _findings(machine_name, builder) if finding.state != "found"]
+    missing = [
+        finding for finding in _findings(machine_name, builder) if finding.state != State.FOUND
+    ]
     if missing:
         needed = [finding.prerequisite for finding in missing]
         host.install(needed, places.cache() / "logs" / "setup.log", console.print)
         still = [
-            finding for finding in _findings(machine_name, builder) if finding.state != "found"
+            finding for finding in _findings(machine_name, builder) if finding.state != State.FOUND
         ]
         if still:
             raise HostError(
@@ -38,11 +40,11 @@ def doctor(machine_name: str, builder: Builder = DEFAULT) -> None:
 
     findings = _findings(machine_name, builder)
     table = Table("program", "state", "version", "needed", "for", "to fix", box=None)
-    bad = [finding for finding in findings if finding.state != "found"]
+    bad = [finding for finding in findings if finding.state != State.FOUND]
     for finding in findings:
         each = finding.prerequisite
-        fix = "" if finding.state == "found" else host.install_command([each])
-        style = "" if finding.state == "found" else "bold red"
+        fix = "" if finding.state == State.FOUND else host.install_command([each])
+        style = "" if finding.state == State.FOUND else "bold red"
         table.add_row(
             each.name,
             finding.state,

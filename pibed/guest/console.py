@@ -8,21 +8,30 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from enum import StrEnum
 
 from pibed.base.errors import printable
 
-Kind = Literal["panic", "oops", "warning", "hang"]
+
+class Kind(StrEnum):
+    """The ways in which a kernel dies."""
+
+    PANIC = "panic"
+    OOPS = "oops"
+    """A bug of its own: oops, BUG, or what a detector of the debug kernel found."""
+    WARNING = "warning"
+    HANG = "hang"
+
 
 # The first line that matches names the kind: an oops ends in a panic, and is still an oops.
 # See arch/arm/kernel/traps.c, kernel/panic.c, kernel/watchdog.c, kernel/hung_task.c of Linux.
 _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     (
-        "hang",
+        Kind.HANG,
         re.compile(r"BUG: soft lockup|INFO: task .* blocked for more than|rcu.*INFO: .*stall"),
     ),
     (
-        "oops",
+        Kind.OOPS,
         re.compile(
             r"Internal error: |Unable to handle kernel |kernel BUG at |\bBUG: "
             # A freed page was written to (mm/page_poison.c); undefined behaviour (lib/ubsan.c).
@@ -31,8 +40,8 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
             r"|\bBUG \S+ \(|INFO: trying to register non-static key"
         ),
     ),
-    ("warning", re.compile(r"\bWARNING: |panic_on_warn set")),
-    ("panic", re.compile(r"Kernel panic - not syncing")),
+    (Kind.WARNING, re.compile(r"\bWARNING: |panic_on_warn set")),
+    (Kind.PANIC, re.compile(r"Kernel panic - not syncing")),
 )
 
 # A line of the kernel's log has a time stamp; what else is on the line cannot kill.

@@ -24,7 +24,7 @@ from pibed.base.process import DIE_WITH_PARENT
 from pibed.build.images import Images
 from pibed.build.initramfs import File, write_archive
 from pibed.guest import qemu
-from pibed.guest.console import Console, Death, diagnose
+from pibed.guest.console import Console, Death, Kind, diagnose
 from pibed.guest.line import Agent, LineClosed, LineTimeout, Stuck
 from pibed.guest.qemu import Logs, Qemu
 from pibed.model.machine import Clock, Machine
@@ -69,11 +69,11 @@ class QemuLost(GuestError):
     """QEMU ended, or was stopped, before its work was done."""
 
 
-DEATHS: Final[dict[str, type[GuestError]]] = {
-    "panic": KernelPanic,
-    "oops": KernelOops,
-    "warning": KernelWarning,
-    "hang": KernelHang,
+DEATHS: Final[dict[Kind, type[GuestError]]] = {
+    Kind.PANIC: KernelPanic,
+    Kind.OOPS: KernelOops,
+    Kind.WARNING: KernelWarning,
+    Kind.HANG: KernelHang,
 }
 
 _T = TypeVar("_T")
@@ -261,7 +261,7 @@ def _ended_by_host() -> HostError:
 
 
 def _of_death(death: Death, log: Path, context: Sequence[str] = ()) -> GuestError:
-    what = "hangs" if death.kind == "hang" else "died"
+    what = "hangs" if death.kind == Kind.HANG else "died"
     return DEATHS[death.kind](f"the kernel {what}: {death.line}", log=log, context=list(context))
 
 

@@ -104,9 +104,8 @@ def _state(run: Run) -> str:
         words.append("finished")
     if bad := reading.not_ok(run.samples):
         words.append(f"not ok: {bad}")
-    damage = [note for note in run.notes if note.startswith(("samples.csv", "There are"))]
-    if run.recorded.finished and damage:
-        words = ["damaged", *damage, *words[1:]]
+    if run.recorded.finished and run.damage:
+        words = ["damaged", *run.damage, *words[1:]]
     return "; ".join(words)
 
 

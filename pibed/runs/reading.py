@@ -26,8 +26,8 @@ class Run:
     recorded: Manifest
     samples: tuple[Sample, ...]
     """Sorted by round and order."""
-    notes: tuple[str, ...]
-    """What is not as a finished run has it, one sentence each."""
+    damage: tuple[str, ...]
+    """What of its files is not as pibed wrote them, one sentence each."""
 
     @property
     def experiment(self) -> Experiment:
@@ -44,6 +44,17 @@ class Run:
         """How many samples the run has when it has come to its end."""
         return len(plan.cells(self.experiment)) * self.experiment.rounds
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is not as a finished run has it, one sentence each."""
+        if self.recorded.finished:
+            return self.damage
+        return (
+            *self.damage,
+            f"The run has not come to its end: {len(self.samples)} of {self.planned} samples; "
+            f"{resume_command(self.folder)} goes on with it",
+        )
+
 
 def read(folder: Path) -> Run:
     """Reads a run's manifest and samples.
@@ -53,25 +64,20 @@ def read(folder: Path) -> Run:
     """
     recorded = manifest.read(folder / "manifest.json")
     experiment = recorded.experiment
-    notes = []
-    found, damage = _from_csv(folder / "samples.csv", experiment)
+    damage = []
+    found, reason = _from_csv(folder / "samples.csv", experiment)
     if found is None:
-        if damage:
-            notes.append(f"{damage}: the samples are taken from boots/")
+        if reason:
+            damage.append(f"{reason}: the samples are taken from boots/")
         found = _from_boots(folder, experiment)
     elif digest_file(folder / "samples.csv") != recorded.samples_digest:
         # A run that is being resumed has the samples.csv of its first part.
-        notes.append("samples.csv is not the file that the manifest describes")
+        damage.append("samples.csv is not the file that the manifest describes")
     planned = len(plan.cells(experiment)) * experiment.rounds
-    if not recorded.finished:
-        notes.append(
-            f"The run has not come to its end: {len(found)} of {planned} samples; "
-            f"{resume_command(folder)} goes on with it"
-        )
-    elif len(found) != planned:
-        notes.append(f"There are {len(found)} of {planned} samples")
+    if recorded.finished and len(found) != planned:
+        damage.append(f"There are {len(found)} of {planned} samples")
     found.sort(key=lambda each: (each.round, each.order))
-    return Run(folder, recorded, tuple(found), tuple(notes))
+    return Run(folder, recorded, tuple(found), tuple(damage))
 
 
 def not_ok(found: Sequence[Sample]) -> str:

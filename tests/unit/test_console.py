@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pibed.guest.console import Console, Death, diagnose, trace_in
+from pibed.guest.console import Console, Death, Kind, diagnose, trace_in
 from tests.unit.helpers import FIXTURES
 
 LOGS = FIXTURES / "console"
@@ -20,31 +20,34 @@ LOGS = FIXTURES / "console"
 # console does not show warnings, so that the panic which panic_on_warn makes of one comes alone.
 DEATHS = {
     "oops.log": Death(
-        "oops",
+        Kind.OOPS,
         "Unable to handle kernel NULL pointer dereference at virtual address 00000000",
     ),
-    "bug.log": Death("oops", "Internal error: Oops - undefined instruction: 0 [#1] SMP ARM"),
+    "bug.log": Death(Kind.OOPS, "Internal error: Oops - undefined instruction: 0 [#1] SMP ARM"),
     "warn.log": Death(
-        "warning",
+        Kind.WARNING,
         "WARNING: CPU: 0 PID: 35 at module/warn_at_init.c:13 warn_at_init+0x1c/0x24 [warn_at_init]",
     ),
-    "warn-quiet.log": Death("warning", "Kernel panic - not syncing: kernel: panic_on_warn set ..."),
-    "panic.log": Death("panic", "Kernel panic - not syncing: sysrq triggered crash"),
-    "hang.log": Death("hang", "rcu: INFO: rcu_sched detected stalls on CPUs/tasks:"),
-    "hang-host-clock.log": Death("hang", "rcu: INFO: rcu_sched self-detected stall on CPU"),
+    "warn-quiet.log": Death(
+        Kind.WARNING, "Kernel panic - not syncing: kernel: panic_on_warn set ..."
+    ),
+    "panic.log": Death(Kind.PANIC, "Kernel panic - not syncing: sysrq triggered crash"),
+    "hang.log": Death(Kind.HANG, "rcu: INFO: rcu_sched detected stalls on CPUs/tasks:"),
+    "hang-host-clock.log": Death(Kind.HANG, "rcu: INFO: rcu_sched self-detected stall on CPU"),
     # The debug kernel's detectors, provoked by tests/fixtures/modules/debug_errors.
     "kasan.log": Death(
-        "oops", "BUG: KASAN: slab-out-of-bounds in debug_errors_init+0x74/0x264 [debug_errors]"
+        Kind.OOPS, "BUG: KASAN: slab-out-of-bounds in debug_errors_init+0x74/0x264 [debug_errors]"
     ),
-    "ubsan.log": Death("oops", "UBSAN: shift-out-of-bounds in module/debug_errors.c:67:3"),
-    "lockdep.log": Death("warning", "WARNING: possible circular locking dependency detected"),
+    "ubsan.log": Death(Kind.OOPS, "UBSAN: shift-out-of-bounds in module/debug_errors.c:67:3"),
+    "lockdep.log": Death(Kind.WARNING, "WARNING: possible circular locking dependency detected"),
     "atomic-sleep.log": Death(
-        "oops", "BUG: sleeping function called from invalid context at kernel/locking/mutex.c:580"
+        Kind.OOPS,
+        "BUG: sleeping function called from invalid context at kernel/locking/mutex.c:580",
     ),
     "soft-lockup.log": Death(
-        "hang", "watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [insmod:57]"
+        Kind.HANG, "watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [insmod:57]"
     ),
-    "hung-task.log": Death("hang", "INFO: task insmod:57 blocked for more than 5 seconds."),
+    "hung-task.log": Death(Kind.HANG, "INFO: task insmod:57 blocked for more than 5 seconds."),
 }
 
 
@@ -144,7 +147,7 @@ def test_panic_behind_half_a_line_of_a_program() -> None:
     # The kernel's words break into what is being written to the same line.
     death = diagnose("[    0.05] paging_vma_cl[    0.077] Kernel panic - not syncing: x")
     assert death is not None
-    assert death.kind == "panic"
+    assert death.kind == Kind.PANIC
 
 
 def test_user_text_without_time_stamp_is_ignored(line: Line) -> None:
@@ -155,7 +158,7 @@ def test_user_text_without_time_stamp_is_ignored(line: Line) -> None:
 
 def test_nothing_on_the_console_acts_on_the_terminal(line: Line) -> None:
     console = line.read_all(b"[    1.0] Kernel panic - not syncing: \x1b[2J\x00\ta\xff\r\n")
-    assert console.death == Death("panic", "Kernel panic - not syncing: ?[2J?\ta\ufffd")
+    assert console.death == Death(Kind.PANIC, "Kernel panic - not syncing: ?[2J?\ta\ufffd")
 
 
 def test_death_is_known_before_the_line_closes(line: Line) -> None:
@@ -163,12 +166,12 @@ def test_death_is_known_before_the_line_closes(line: Line) -> None:
     end = time.monotonic() + 5
     while line.console.death is None and time.monotonic() < end:
         time.sleep(0.01)
-    assert line.console.death == Death("panic", "Kernel panic - not syncing: now")
+    assert line.console.death == Death(Kind.PANIC, "Kernel panic - not syncing: now")
 
 
 def test_death_in_a_last_line_without_end(line: Line) -> None:
     console = line.read_all(b"[    1.1] Kernel panic - not syncing: cut o")
-    assert console.death == Death("panic", "Kernel panic - not syncing: cut o")
+    assert console.death == Death(Kind.PANIC, "Kernel panic - not syncing: cut o")
 
 
 def test_death_in_pieces(line: Line) -> None:
@@ -182,7 +185,7 @@ def test_first_death_stays(line: Line) -> None:
         b"[    1.1] Kernel panic - not syncing: Fatal exception\n"
     )
     assert console.death is not None
-    assert console.death.kind == "oops"
+    assert console.death.kind == Kind.OOPS
 
 
 def test_last_lines_without_death(line: Line) -> None:
@@ -219,7 +222,7 @@ def test_memory_is_bounded_with_an_endless_line(line: Line) -> None:
 
 def test_what_is_no_utf8(line: Line) -> None:
     console = line.read_all(b"\xff\xfe[ 1.0]\n\x00\n[    1.1] Kernel panic - not syncing: \xff\n")
-    assert console.death == Death("panic", "Kernel panic - not syncing: \ufffd")
+    assert console.death == Death(Kind.PANIC, "Kernel panic - not syncing: \ufffd")
 
 
 def test_closing_our_end_ends_the_thread() -> None:
@@ -236,7 +239,7 @@ def test_closing_our_end_ends_the_thread() -> None:
 
 def test_page_written_to_after_it_was_freed() -> None:
     line = "[   12.5] pagealloc: memory corruption"
-    assert diagnose(line) == Death("oops", "pagealloc: memory corruption")
+    assert diagnose(line) == Death(Kind.OOPS, "pagealloc: memory corruption")
     assert diagnose("[   12.5] pagealloc: single bit error") is not None
 
 
@@ -245,7 +248,7 @@ def test_broken_slab_and_lock_that_was_not_initialised() -> None:
         "BUG kmalloc-64 (Tainted: G           O      ): Right Redzone overwritten",
         "INFO: trying to register non-static key.",
     ):
-        assert diagnose(f"[   12.5] {line}") == Death("oops", line)
+        assert diagnose(f"[   12.5] {line}") == Death(Kind.OOPS, line)
 
 
 def test_trace_begins_with_the_line_that_tells_of_the_end() -> None:
