@@ -80,6 +80,10 @@ class IncompleteError(PibedError):
     status = 6
 
 
+class Cancelled(PibedError):
+    """One of several things side by side was asked to stop; why is another error."""
+
+
 class ChecksFailed(PibedError):
     """A check or test of pibed itself did not pass."""
 

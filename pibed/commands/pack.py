@@ -125,10 +125,9 @@ def pack(given: str, output: str | None) -> None:
             fix=resume_command(folder),
         )
     run = RunFolder(folder, recorded.experiment)
-    rounds = plan.rounds(recorded.experiment)
-    missing = [each.number for each in rounds if run.measured(each) is None]
+    _, missing = run.all_measured()
     if missing or not run.has_samples(recorded.samples_digest):
-        what = f"round {missing[0]} is not whole" if missing else "samples.csv was changed"
+        what = f"round {missing[0].number} is not whole" if missing else "samples.csv was changed"
         raise UsageError(f"{folder}: {what}", fix=f"to mend it: {resume_command(folder)}")
     target = Path(output or f"{folder.name}.tar.gz").absolute()
     builder = builders.recorded(recorded.builder)

@@ -15,8 +15,8 @@ from pibed.build import builders, host
 from pibed.build.sources.lock import Policy
 from pibed.commands import arguments, build
 from pibed.measure import record
+from pibed.measure.rounds import Testbed
 from pibed.measure.run import Measurement, measure, measure_rest, tell_differences
-from pibed.model import plan
 from pibed.model.experiment import Experiment, load_experiment
 from pibed.model.machine import Clock, Machine
 from pibed.model.samples import Status
@@ -83,7 +83,8 @@ def rerun(
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     images = build.make_images(machine, experiment, policy, builders.recorded(recorded.builder))
     tell_differences(path.resolve().parent.name, recorded, images, qemu_version)
-    outcome = measure(root, machine, experiment, images, count, name, qemu_version)
+    testbed = Testbed(machine, images, experiment, qemu_version)
+    outcome = measure(root, testbed, count, name)
     _show([outcome])
     before = recorded.samples_digest if recorded.finished else None
     after = manifest.read(outcome.run.folder / "manifest.json").samples_digest
@@ -115,7 +116,8 @@ def _measure_anew(root: Path, options: SweepOptions) -> list[Measurement]:
     outcomes = []
     for machine, count in zip(machines, jobs, strict=True):
         own = name if len(machines) == 1 else f"{name}-{machine.clock}"
-        outcomes.append(measure(root, machine, experiment, images, count, own, qemu_version))
+        testbed = Testbed(machine, images, experiment, qemu_version)
+        outcomes.append(measure(root, testbed, count, own))
     return outcomes
 
 
@@ -138,20 +140,14 @@ def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     policy = arguments.policy(options.locked, False, options.mirror)
     images = build.make_images(machine, experiment, policy, builders.recorded(recorded.builder))
-    outcome = Measurement(machine, experiment, run, [], [], list(recorded.lock.differs))
     console = terminal.stderr()
     with run.held():
         recorded = manifest.read(folder / "manifest.json")
-        left = []
-        for round_ in plan.rounds(experiment):
-            if (measured := run.measured(round_)) is None:
-                left.append(round_)
-            else:
-                outcome.samples.extend(measured.samples)
-                outcome.problems.extend(measured.problems)
+        there, left = run.all_measured()
         if recorded.finished and not left and run.has_samples(recorded.samples_digest):
             console.print("sweep: this run has come to its end already", markup=False)
-            return outcome
+            differs = list(recorded.lock.differs)
+            return Measurement(machine, experiment, run, there.samples, there.problems, differs)
         if tell_differences(folder.name, recorded, images, qemu_version):
             raise HostError(
                 f"{folder}: what is left of this run cannot be measured as its beginning was",
@@ -162,8 +158,8 @@ def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
                 console.print(words, markup=False)
         before = record.resumed(recorded, jobs)
         run.write_manifest(before)
-        measure_rest(outcome, images, jobs, before)
-    return outcome
+        testbed = Testbed(machine, images, experiment, qemu_version)
+        return measure_rest(testbed, run, before, there)
 
 
 def _show(outcomes: Sequence[Measurement]) -> None:

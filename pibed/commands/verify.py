@@ -23,6 +23,7 @@ from pibed.build.making import Order
 from pibed.build.progress import BuildProgress
 from pibed.commands import build, sweep
 from pibed.commands.sweep import SweepOptions
+from pibed.measure.rounds import Testbed
 from pibed.measure.run import measure, tell_differences
 from pibed.model.builder import Made
 from pibed.model.experiment import Experiment, load_experiment
@@ -133,9 +134,8 @@ def verify_results(folder: Path) -> None:
     images = build.make_images(machine, experiment, builder=builder)
     other = tell_differences(folder.name, recorded, images, qemu_version)
     jobs = min(len(os.sched_getaffinity(0)), experiment.rounds)
-    again = measure(
-        places.cache() / "verify", machine, experiment, images, jobs, "verify", qemu_version
-    )
+    testbed = Testbed(machine, images, experiment, qemu_version)
+    again = measure(places.cache() / "verify", testbed, jobs, "verify")
     found, compared = compare_runs(folder, again.run.folder)
     if found:
         for line in found:

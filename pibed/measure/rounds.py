@@ -6,19 +6,19 @@ was measured to its end says so in the results folder, so that a sweep can be ta
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pibed.base.errors import GuestError, PibedError
+from pibed.base.errors import GuestError
 from pibed.build.images import Images
 from pibed.guest.guest import Guest, GuestTimeout, KernelHang, KernelOops, KernelPanic, Launch
 from pibed.guest.line import Stuck
+from pibed.guest.pool import StopRequested, run_side_by_side
 from pibed.guest.qemu import Logs
 from pibed.model import plan
 from pibed.model.experiment import Experiment
-from pibed.model.machine import Clock, Machine
+from pibed.model.machine import Machine
 from pibed.model.plan import Round, Steps, Visit
 from pibed.model.protocol import Command, Result
 from pibed.model.samples import Number, Sample, Status, take_metrics
@@ -26,10 +26,6 @@ from pibed.runs.folder import RunFolder, SampleLog, write_plan
 
 # A guest that fails to boot this many times in a row is given up, and the sweep with it.
 _BOOT_ATTEMPTS = 3
-
-
-class Cancelled(PibedError):
-    """The sweep was asked to stop; what was measured stays."""
 
 
 class RoundsObserver(Protocol):
@@ -50,86 +46,52 @@ class RoundsObserver(Protocol):
 
 @dataclass(frozen=True)
 class Testbed:
-    """What all rounds of a sweep share."""
+    """What all rounds of a sweep share; the machine's clock is that of the sweep."""
 
     machine: Machine
     images: Images
     experiment: Experiment
-    clock: Clock
+    qemu_version: str
 
 
 def measure_rounds(
-    setup: Testbed,
-    run: RunFolder,
-    jobs: int,
-    observer: RoundsObserver,
-    taken: list[Sample],
-    problems: list[str],
+    testbed: Testbed, run: RunFolder, rounds: Sequence[Round], jobs: int, observer: RoundsObserver
 ) -> None:
-    """Runs the rounds, `jobs` at a time, and appends their samples to `taken` as they come.
-
-    Rounds that `taken` has samples of already, those of an earlier part of the same run, are left
-    out. `problems` gets what went wrong beside the samples: a module that could not be unloaded, or
-    that killed the kernel when it was.
+    """Measures rounds of the experiment, `jobs` at a time; the observer gets what comes of them.
 
     Raises the GuestError of a guest that does not boot, or the HostError of a host that cannot
-    hold the results; `taken` then has what was measured before. Whatever it raises, no QEMU is
-    left when it returns.
+    hold the results. Whatever it raises, no QEMU is left when it returns.
     """
-    cancel = threading.Event()
-    pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="round")
-    measured = {sample.round for sample in taken}
-    futures: list[Future[None]] = [
-        pool.submit(_Round(setup, run, each, observer, taken, problems, cancel).run)
-        for each in plan.rounds(setup.experiment)
-        if each.number not in measured
-    ]
-    try:
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-    finally:
-        cancel.set()
-        pool.shutdown(wait=True, cancel_futures=True)
-    for future in done:
-        future.result()
+    run_side_by_side([_Round(testbed, run, each, observer).measure for each in rounds], jobs)
 
 
 class _Round:
     """One round: its boots, and the samples they give."""
 
     def __init__(
-        self,
-        setup: Testbed,
-        run: RunFolder,
-        round_: Round,
-        observer: RoundsObserver,
-        taken: list[Sample],
-        problems: list[str],
-        cancel: threading.Event,
+        self, testbed: Testbed, run: RunFolder, round_: Round, observer: RoundsObserver
     ) -> None:
-        self._setup = setup
+        self._testbed = testbed
         self._run = run
         self._round = round_
         self._observer = observer
-        self._taken = taken
-        self._problems = problems
-        self._own_problems: list[str] = []
-        self._cancel = cancel
+        self._problems: list[str] = []
 
-    def run(self) -> None:
+    def measure(self, stop_requested: StopRequested) -> None:
         """Boots until every cell of the round has its sample, and records that it is measured."""
-        boots = self._boots()
-        self._run.finish_round(self._round.number, boots, self._own_problems)
+        boots = self._boots(stop_requested)
+        self._run.finish_round(self._round.number, boots, self._problems)
 
-    def _boots(self) -> int:
+    def _boots(self, stop_requested: StopRequested) -> int:
         """Boots until every cell of the round has its sample; returns how often."""
         left = list(self._round.visits)
         attempt = 0
         fruitless = 0
         while left:
-            self._stop_requested()
+            stop_requested()
             attempt += 1
             before = len(left)
-            error = self._boot(attempt, left)
+            error = self._boot(attempt, left, stop_requested)
             if error is None:
                 break
             fruitless = fruitless + 1 if len(left) == before else 0
@@ -140,20 +102,21 @@ class _Round:
                 self._observer.rebooted(self._round.number, error)
         return attempt
 
-    def _boot(self, attempt: int, left: list[Visit]) -> GuestError | None:
+    def _boot(
+        self, attempt: int, left: list[Visit], stop_requested: StopRequested
+    ) -> GuestError | None:
         """One boot; takes visits with their sample from `left`. Returns why it ended early."""
-        experiment = self._setup.experiment
+        experiment = self._testbed.experiment
         folder = self._run.boot_folder(self._round.number, attempt)
         steps = plan.steps(experiment, left)
         last = plan.last_command(experiment)
         commands = [*(command for each in steps for command in each), last]
         write_plan(folder / "plan", commands)
-        launch = Launch(
-            self._setup.machine, self._setup.images, self._setup.clock, self._round.seed
-        )
+        machine = self._testbed.machine
+        launch = Launch(machine, self._testbed.images, machine.clock, self._round.seed)
         log = SampleLog(folder / "samples.jsonl")
         try:
-            with Guest(launch, Logs.below(folder), commands, self._stop_requested) as guest:
+            with Guest(launch, Logs.below(folder), commands, stop_requested) as guest:
                 for each in steps:
                     self._take(self._visit(guest, each), log, left)
                 self._finish(guest, last)
@@ -190,7 +153,7 @@ class _Round:
             return self._failure(visit, steps.run, run)
         try:
             pair = (counters[0], counters[1]) if counters else None
-            metrics = take_metrics(self._setup.experiment, run, pair)
+            metrics = take_metrics(self._testbed.experiment, run, pair)
         except ValueError as error:
             return self._sample(visit, Status.FAILED, str(error))
         return self._sample(visit, Status.OK, metrics=metrics)
@@ -219,7 +182,7 @@ class _Round:
         metrics: dict[str, Number] | None = None,
     ) -> Sample:
         return Sample(
-            experiment=self._setup.experiment.name,
+            experiment=self._testbed.experiment.name,
             round=self._round.number,
             order=visit.order,
             status=status,
@@ -230,19 +193,13 @@ class _Round:
 
     def _take(self, sample: Sample, log: SampleLog, left: list[Visit]) -> None:
         log.append(sample)
-        self._taken.append(sample)
         left.pop(0)
         self._observer.took(sample)
 
     def _problem(self, text: str) -> None:
         problem = f"round {self._round.number}: {text}"
-        self._own_problems.append(problem)
         self._problems.append(problem)
         self._observer.noticed(problem)
-
-    def _stop_requested(self) -> None:
-        if self._cancel.is_set():
-            raise Cancelled("the sweep was cancelled")
 
 
 def status_of(error: GuestError) -> Status:

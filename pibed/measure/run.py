@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pibed.base import places, terminal
+from pibed.base.errors import GuestError
 from pibed.build.images import Images
-from pibed.measure import record, rounds
+from pibed.measure import record
 from pibed.measure.progress import Durations, SweepProgress
-from pibed.measure.rounds import Testbed
+from pibed.measure.rounds import RoundsObserver, Testbed, measure_rounds
+from pibed.model import plan
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
+from pibed.model.plan import Visit
 from pibed.model.samples import Sample
-from pibed.runs.folder import RunFolder
+from pibed.runs.folder import Measured, RunFolder
 from pibed.runs.hints import resume_command
 from pibed.runs.manifest import Manifest
 from pibed.stats import summary
@@ -67,57 +70,79 @@ def tell_differences(name: str, recorded: Manifest, images: Images, qemu_version
     return bool(lines)
 
 
-def measure(
-    root: Path,
-    machine: Machine,
-    experiment: Experiment,
-    images: Images,
-    jobs: int,
-    name: str,
-    qemu_version: str,
-) -> Measurement:
-    """Measures an experiment into a new folder in `root`, with the machine's clock."""
+def measure(root: Path, testbed: Testbed, jobs: int, name: str) -> Measurement:
+    """Measures an experiment into a new folder in `root`, `jobs` rounds at a time."""
+    machine, experiment = testbed.machine, testbed.experiment
     run = RunFolder.create(root, experiment, name, datetime.datetime.now(datetime.UTC))
-    before = record.begun(machine, experiment, jobs, images, qemu_version)
-    outcome = Measurement(machine, experiment, run, [], [], list(images.lock.differs))
+    before = record.begun(machine, experiment, jobs, testbed.images, testbed.qemu_version)
     with run.held():
         run.write_manifest(before)
-        measure_rest(outcome, images, jobs, before)
-    return outcome
+        return measure_rest(testbed, run, before, Measured([], []))
 
 
-def measure_rest(outcome: Measurement, images: Images, jobs: int, before: Manifest) -> None:
-    """Measures what is missing of an outcome; its files are written whatever happens."""
-    machine, experiment, run = outcome.machine, outcome.experiment, outcome.run
+def measure_rest(
+    testbed: Testbed, run: RunFolder, before: Manifest, measured: Measured
+) -> Measurement:
+    """Measures the rounds that are not measured; the run's files are written whatever happens."""
+    machine, experiment, jobs = testbed.machine, testbed.experiment, before.jobs
     console = terminal.stderr()
     durations = Durations(places.cache() / "durations.json")
-    progress = SweepProgress(console, experiment, machine.clock, jobs, durations, outcome.samples)
-    setup = Testbed(machine, images, experiment, machine.clock)
+    display = SweepProgress(console, experiment, machine.clock, jobs, durations, measured.samples)
+    taken = _Taken(display, list(measured.samples), list(measured.problems))
+    known = {sample.round for sample in measured.samples}
+    left = [each for each in plan.rounds(experiment) if each.number not in known]
+    outcome = Measurement(
+        machine, experiment, run, taken.samples, taken.problems, list(before.lock.differs)
+    )
     finished = False
     try:
-        with progress.shown():
-            rounds.measure_rounds(setup, run, jobs, progress, outcome.samples, outcome.problems)
+        with display.shown():
+            measure_rounds(testbed, run, left, jobs, taken)
         finished = True
     finally:
         with _uninterrupted():
             durations.save()
             if not finished:
                 console.print(
-                    f"sweep: {len(outcome.samples)} samples taken so far are in {run.folder}\n"
+                    f"sweep: {len(taken.samples)} samples taken so far are in {run.folder}\n"
                     f"  to go on: {resume_command(run.folder)}",
                     markup=False,
                 )
-            run.write_samples(outcome.samples)
+            run.write_samples(taken.samples)
             run.write_manifest(
                 record.ended(
                     before,
                     run.folder / "samples.csv",
-                    outcome.samples,
-                    outcome.problems,
+                    taken.samples,
+                    taken.problems,
                     outcome.warnings,
                     finished,
                 )
             )
+    return outcome
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """Keeps the samples and problems of a sweep as they come, and passes all on to a display."""
+
+    display: RoundsObserver
+    samples: list[Sample]
+    problems: list[str]
+
+    def began(self, number: int, visit: Visit) -> None:
+        self.display.began(number, visit)
+
+    def took(self, sample: Sample) -> None:
+        self.samples.append(sample)
+        self.display.took(sample)
+
+    def rebooted(self, number: int, error: GuestError) -> None:
+        self.display.rebooted(number, error)
+
+    def noticed(self, problem: str) -> None:
+        self.problems.append(problem)
+        self.display.noticed(problem)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from typing import Self, TextIO
 
 from pibed.base.errors import HostError
 from pibed.base.files import digest_file, explain, sync_folders, write_file
+from pibed.model import plan
 from pibed.model import samples as samples_module
 from pibed.model.experiment import Experiment
 from pibed.model.plan import Round
@@ -35,7 +36,7 @@ _FINISHED = "finished.json"
 
 @dataclass(frozen=True)
 class Measured:
-    """A round that was measured to its end, and what went wrong beside its samples."""
+    """Rounds that were measured to their end, and what went wrong beside their samples."""
 
     samples: list[Sample]
     problems: list[str]
@@ -115,6 +116,17 @@ class RunFolder:
         ):
             return None
         return Measured(samples, problems)
+
+    def all_measured(self) -> tuple[Measured, list[Round]]:
+        """What is measured of the run, and the rounds that are not."""
+        there, left = Measured([], []), []
+        for round_ in plan.rounds(self.experiment):
+            if (measured := self.measured(round_)) is None:
+                left.append(round_)
+            else:
+                there.samples.extend(measured.samples)
+                there.problems.extend(measured.problems)
+        return there, left
 
     def set_aside(self, round_: Round) -> str | None:
         """Moves what an interrupted boot of a round has left to `interrupted/<n>/`.

@@ -131,6 +131,5 @@ def _require_of(experiment: Experiment, found: Sequence[Sample]) -> None:
 
 
 def _from_boots(folder: Path, experiment: Experiment) -> list[Sample]:
-    run = RunFolder(folder, experiment)
-    measured = [run.measured(round_) for round_ in plan.rounds(experiment)]
-    return [sample for each in measured if each is not None for sample in each.samples]
+    there, _ = RunFolder(folder, experiment).all_measured()
+    return there.samples

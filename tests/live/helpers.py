@@ -11,8 +11,8 @@ from pathlib import Path
 from pibed.base import places
 from pibed.base.errors import GuestError
 from pibed.commands import build
-from pibed.measure import rounds
-from pibed.measure.rounds import Testbed
+from pibed.measure.rounds import Testbed, measure_rounds
+from pibed.model import plan
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
 from pibed.model.plan import Visit
@@ -21,12 +21,19 @@ from pibed.runs.folder import RunFolder
 
 
 class Silent:
-    """Takes no notice of how a sweep goes."""
+    """Keeps what comes of a sweep and shows nothing."""
+
+    def __init__(self) -> None:
+        self.samples: list[Sample] = []
+        self.problems: list[str] = []
 
     def began(self, number: int, visit: Visit) -> None: ...
-    def took(self, sample: Sample) -> None: ...
+    def took(self, sample: Sample) -> None:
+        self.samples.append(sample)
+
     def rebooted(self, number: int, error: GuestError) -> None: ...
-    def noticed(self, problem: str) -> None: ...
+    def noticed(self, problem: str) -> None:
+        self.problems.append(problem)
 
 
 def measure(
@@ -36,11 +43,11 @@ def measure(
     images = build.make_images(machine, experiment)
     now = datetime.datetime.now(datetime.UTC)
     run = RunFolder.create(results, experiment, experiment.name, now)
-    samples: list[Sample] = []
-    problems: list[str] = []
-    setup = Testbed(machine, images, experiment, "virtual")
-    rounds.measure_rounds(setup, run, 1, observer or Silent(), samples, problems)
-    return samples, problems
+    observer = observer or Silent()
+    machine = machine.model_copy(update={"clock": "virtual"})
+    testbed = Testbed(machine, images, experiment, "QEMU")
+    measure_rounds(testbed, run, plan.rounds(experiment), 1, observer)
+    return observer.samples, observer.problems
 
 
 def only_run(results: Path) -> Path:

@@ -207,6 +207,7 @@ class Watch(Silent):
     """Attacks QEMU in the faulty cell, and takes the time until that cell has its sample."""
 
     def __init__(self, fault: Fault, cgroup: Path | None) -> None:
+        super().__init__()
         self._fault = fault
         self._cgroup = cgroup
         self._began = 0.0
@@ -224,6 +225,7 @@ class Watch(Silent):
         self._began = time.monotonic()
 
     def took(self, sample: Sample) -> None:
+        super().took(sample)
         if sample.order == 2:
             self.seconds = time.monotonic() - self._began
 
