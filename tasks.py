@@ -398,7 +398,7 @@ def boot(
         "tests": "programs or patterns, such as fork,'mmap.*' (default: all)",
         "stress": "seconds that the stress test runs in each mode (default 60)",
         "seed": "of all that is random in the tests (default 1)",
-        "jobs": "modes side by side (default: all cores)",
+        "jobs": "variants side by side (default: all cores)",
         "suite": "configuration in configs/suites/ (default paging)",
         "machine": "configuration in configs/machines/ (default pi2)",
         "results": "folder for the results, below its ktest/ (default results/ in the checkout)",

@@ -5,13 +5,18 @@ from __future__ import annotations
 import datetime
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pibed.base import places, terminal
-from pibed.base.errors import ChecksFailed, UsageError
+from pibed.base.errors import ChecksFailed
 from pibed.build import builders, host
 from pibed.commands import arguments, build
+
+if TYPE_CHECKING:
+    from pibed.ktest.outcome import CaseOutcome
 
 
 @dataclass(frozen=True)
@@ -37,73 +42,72 @@ def ktest(options: KtestOptions) -> None:
 
     Raises ChecksFailed if a test failed.
     """
-    from rich.console import Console
-
+    from pibed.base.durations import Durations
     from pibed.base.files import write_file
     from pibed.build import payload
-    from pibed.ktest import junit, runner, show
-    from pibed.ktest.runner import CaseOutcome, TestRun
+    from pibed.ktest import cases, junit, runner, show
+    from pibed.ktest.estimate import Estimate
+    from pibed.ktest.runner import TestRun
     from pibed.ktest.show import KtestProgress
     from pibed.model.suite import load_suite
     from pibed.runs import locate
 
     suite = load_suite(options.suite)
     machine = arguments.machine(options.machine, options.kernel)
-    title = f"{suite.title}, Linux {machine.kernel.version}"
-    name = f"{suite.name}-{machine.kernel.version}"
+    kernel = machine.kernel.version
+    title = f"{suite.title}, Linux {kernel}{' with the debug options' if options.debug else ''}"
+    name = f"{suite.name}-{kernel}{'-debug' if options.debug else ''}"
     if options.debug:
         machine = machine.with_debug_kernel()
-        title += " with the debug options"
-        name += "-debug"
+    variants = list(suite.variants)
     stress_s = _number("--stress", options.stress, suite.stress_s, 1, 86_400)
     seed = _number("--seed", options.seed, 1, 0, 2**32 - 1)
-    jobs = _number("--jobs", options.jobs, len(os.sched_getaffinity(0)), 1, 1024)
-    jobs = min(jobs, len(suite.modes))
-    patterns = _patterns(options.tests)
+    cores = len(os.sched_getaffinity(0))
+    jobs = min(_number("--jobs", options.jobs, cores, 1, 1024), len(variants))
+    wanted = payload.of_suite(suite)
+    every = cases.read_tests([program.sources[0] for program in wanted.programs])
+    tests = cases.choose(every, options.tests)
     host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     root = Path(options.results or places.checkout() / "results").absolute() / "ktest"
     locate.require_writable(root)
     builder = builders.choose(options.builder, options.toolchain, options.buildroot_dir)
-    images = build.make_payload_images(machine, payload.of_suite(suite), builder=builder)
+    images = build.make_payload_images(machine, wanted, builder=builder)
 
     folder = locate.make_folder(root, name, datetime.datetime.now(datetime.UTC))
-    setup = TestRun(machine, images, suite, patterns, seed, stress_s, folder)
-    progress = KtestProgress(terminal.stderr())
-    # What all other tests take in a mode, measured on two cores with two modes side by side.
-    rest_s = 420 if options.debug else 200
-    expected_s = (stress_s * 1.25 + rest_s) * len(suite.modes) / jobs
+    setup = TestRun(machine, images, suite, tests, seed, stress_s, folder)
+    durations = Durations(places.cache() / "durations.json")
+    estimate = Estimate(durations, suite.name, kernel, options.debug, tests, stress_s)
+    progress = KtestProgress(terminal.stderr(), variants, len(tests), estimate)
+    expected = terminal.duration(estimate.expected_s(variants, jobs))
     about = (
-        f"ktest: {title}; {len(suite.modes)} modes, {jobs} side by side, stress {stress_s} s each; "
-        f"all tests take about {terminal.duration(expected_s)}"
+        f"ktest: {title}; {len(tests)} of {len(every)} tests in {len(variants)} variants, "
+        f"{jobs} side by side, stress {stress_s} s each; about {expected}"
     )
-    outcomes: list[CaseOutcome] = []
     try:
         with progress.shown(about):
-            runner.run_suite(setup, jobs, progress, outcomes)
+            runner.run_suite(setup, jobs, progress)
     finally:
+        durations.save()
+        outcomes = progress.outcomes
         if outcomes:
             write_file(folder / "junit.xml", junit.to_xml(title, outcomes))
+    _print(title, outcomes)
+    print(f"{show.counts(outcomes)}; seed {seed}\nresults: {folder}")
+    if failed := show.failed(outcomes):
+        raise ChecksFailed(f"failed: {', '.join(failed)}", fix="see above and the logs there")
+
+
+def _print(title: str, outcomes: Sequence[CaseOutcome]) -> None:
+    """Prints the table, and what a person wants to know beside it."""
+    from rich.console import Console
+
+    from pibed.ktest import show
+
     width = None if sys.stdout.isatty() else 110
     Console(width=width, highlight=False).print(show.table(title, outcomes))
     for line in (*show.skips(outcomes), *show.failures(outcomes)):
         print(line)
-    print(f"{show.counts(outcomes)}; seed {seed}")
-    print(f"results: {folder}")
-    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
-    if failed:
-        names = ", ".join(dict.fromkeys(outcome.case for outcome in failed))
-        raise ChecksFailed(f"failed: {names}", fix="see above and the logs there")
 
 
 def _number(option: str, given: str | None, default: int, low: int, high: int) -> int:
     return default if given is None else arguments.number(option, given, low, high)
-
-
-def _patterns(given: str | None) -> tuple[str, ...]:
-    """Which tests are to run; all unless some were named."""
-    patterns = tuple(part.strip() for part in ("*" if given is None else given).split(","))
-    if "" in patterns:
-        raise UsageError(
-            f"--tests {given}: a name is missing", fix="separate names by commas: --tests fork,mmap"
-        )
-    return patterns

@@ -8,9 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from enum import StrEnum
 
-Status = Literal["passed", "failed", "skipped"]
+
+class CaseStatus(StrEnum):
+    """What came of a case."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
 
 _RESULT = re.compile(r"(ok|not ok) (\d+)(?:(?: -)? (?P<name>[^#]*?))?(?: *# *(?P<directive>.*))?")
 
@@ -24,7 +31,7 @@ class KtapResult:
     """One line of result: `reason` is that of a skip, `notes` are the lines before it."""
 
     name: str
-    status: Status
+    status: CaseStatus
     reason: str
     notes: tuple[str, ...]
 
@@ -72,8 +79,8 @@ def parse(lines: Sequence[str]) -> Document:
 def _result(match: re.Match[str], notes: tuple[str, ...]) -> KtapResult:
     directive = match["directive"] or ""
     word, _, rest = directive.partition(" ")
-    status: Status = "passed" if match[1] == "ok" else "failed"
+    status = CaseStatus.PASSED if match[1] == "ok" else CaseStatus.FAILED
     # TODO marks a failure that is expected; nothing here may be expected to fail.
-    if status == "passed" and word.upper() == "SKIP":
-        status = "skipped"
+    if status == CaseStatus.PASSED and word.upper() == "SKIP":
+        status = CaseStatus.SKIPPED
     return KtapResult((match["name"] or "").strip(), status, rest.strip(), notes)

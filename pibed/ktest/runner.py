@@ -1,34 +1,34 @@
 """Runs a suite of test programs in the guest and says what came of each of their cases.
 
-Every mode of the module is a sequence of boots. A case runs in a guest in which no case has failed
-yet: after a failure, and after the kernel's death, the rest goes on in a new boot. A kernel that
-reports an error of its own, or remembers memory that nobody points to any more, fails the case
-that caused it, since each is a command of its own.
+Every variant of the suite, a way in which the module is loaded, is a sequence of boots. A case runs
+in a guest in which no case has failed yet: after a failure, and after the kernel's death, the rest
+goes on in a new boot. A kernel that reports an error of its own, or remembers memory that nobody
+points to any more, fails the case that caused it, since each is a command of its own.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import re
 import shlex
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from pibed.base.errors import GuestError, PibedError, UsageError
+from pibed.base.errors import GuestError
 from pibed.build.images import Images
 from pibed.build.kconfig import read_config
 from pibed.build.payload import TESTS_PLACE
 from pibed.guest import trace
 from pibed.guest.console import trace_in
 from pibed.guest.guest import Guest, Launch
+from pibed.guest.pool import StopRequested, run_side_by_side
 from pibed.guest.qemu import Logs
-from pibed.ktest import ktap
-from pibed.ktest.ktap import Status
+from pibed.ktest.cases import TableEntry
+from pibed.ktest.judge import judge, leaks_by_owner
+from pibed.ktest.ktap import CaseStatus
+from pibed.ktest.outcome import MODULE, CaseOutcome
 from pibed.model.machine import Clock, Machine
 from pibed.model.protocol import Command, Result
 from pibed.model.suite import Suite
@@ -49,8 +49,6 @@ _KMEMLEAK = (
 
 # In place of a process's name.
 _CUT_OFF = "…"
-
-_TIME = re.compile(r"time (\d+\.\d+) s")
 
 _LISTED = re.compile(r"(\S+) (\S+) (\d+)")
 
@@ -73,29 +71,13 @@ class Case:
         return f"{self.program[:10]}.{self.number}"
 
 
-@dataclass(frozen=True)
-class CaseOutcome:
-    """What came of a case in a mode, and how many seconds it took."""
-
-    mode: str
-    case: str
-    status: Status
-    seconds: float
-    message: str = ""
-    """Why it failed or was skipped, in one line."""
-    details: tuple[str, ...] = ()
-    """The program's notes, or the kernel's trace with source positions."""
-    logs: Path | None = None
-    """The folder of the boot."""
-
-
 class TestObserver(Protocol):
     """Who is told how the tests go; called from several threads."""
 
-    def listed(self, mode: str, cases: int) -> None:
-        """How many cases a mode has."""
+    def booting(self, variant: str) -> None:
+        """A guest of a variant is being booted."""
 
-    def began(self, mode: str, case: str) -> None:
+    def began(self, variant: str, case: str) -> None:
         """A case has begun."""
 
     def ended(self, outcome: CaseOutcome) -> None:
@@ -104,76 +86,58 @@ class TestObserver(Protocol):
 
 @dataclass(frozen=True)
 class TestRun:
-    """What all modes share; `patterns` choose the cases, `seed` and `stress_s` go to them."""
+    """What all variants share: `tests` run in each of them, `seed` and `stress_s` go to them."""
 
     machine: Machine
     images: Images
     suite: Suite
-    patterns: tuple[str, ...]
+    tests: Sequence[TableEntry]
     seed: int
     stress_s: int
     folder: Path
 
 
-class Cancelled(PibedError):
-    """The tests were asked to stop."""
+def run_suite(setup: TestRun, jobs: int, observer: TestObserver) -> None:
+    """Runs the tests in all variants of the suite, `jobs` of them at a time.
 
-
-def run_suite(
-    setup: TestRun, jobs: int, observer: TestObserver, outcomes: list[CaseOutcome]
-) -> None:
-    """Runs the suite in all its modes, `jobs` of them at a time.
-
-    `outcomes` gets what came of the cases, mode by mode, also of those before an error.
-
-    Raises UsageError when a pattern matches no case. A guest that does not boot is an outcome.
-    Whatever it raises, no QEMU is left when it returns.
+    The observer gets what came of them. A guest that does not boot is an outcome. Whatever it
+    raises, no QEMU is left when it returns.
     """
-    cancel = threading.Event()
-    pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="mode")
-    modes = [_Mode(setup, name, observer, cancel) for name in setup.suite.modes]
-    futures = [pool.submit(mode.run) for mode in modes]
-    try:
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-    finally:
-        cancel.set()
-        pool.shutdown(wait=True, cancel_futures=True)
-        outcomes += [outcome for mode in modes for outcome in mode.outcomes.values()]
-    for future in done:
-        future.result()
+    variants = [_Variant(setup, name, observer) for name in setup.suite.variants]
+    run_side_by_side([variant.run for variant in variants], jobs)
 
 
 @dataclass
-class _Mode:
-    """One mode: its boots, and what came of the cases (by their names)."""
+class _Variant:
+    """One variant: its boots, and what came of the cases (by their names)."""
 
     setup: TestRun
     name: str
     observer: TestObserver
-    cancel: threading.Event
     outcomes: dict[str, CaseOutcome] = field(default_factory=dict)
     _comms: dict[str, str] = field(default_factory=dict)
     """The names of the cases' processes, and the cases."""
     _boots: int = 0
 
-    def run(self) -> None:
+    def run(self, stop_requested: StopRequested) -> None:
         """Boots until every case has its outcome."""
-        left = self._boot(None)
+        left = self._boot(None, stop_requested)
         while left:
-            left = self._boot(left)
+            left = self._boot(left, stop_requested)
 
-    def _boot(self, cases: list[Case] | None) -> list[Case]:
+    def _boot(self, cases: list[Case] | None, stop_requested: StopRequested) -> list[Case]:
         """One boot: runs cases (all, if None) until one fails; returns those left."""
         start = time.monotonic()
+        self.observer.booting(self.name)
         try:
-            return self._booted(cases)
+            return self._booted(cases, stop_requested)
         except GuestError as error:
             # It did not boot, or did not say what there is to run.
             folder = error.log.parent if error.log is not None else None
             seconds = time.monotonic() - start
             self._give_up(
                 CaseOutcome(
-                    *(self.name, "module.boot", "failed", seconds, error.message),
+                    *(self.name, f"{MODULE}.boot", CaseStatus.FAILED, seconds, error.message),
                     details=tuple(error.context),
                     logs=folder,
                 ),
@@ -182,32 +146,31 @@ class _Mode:
             return []
 
     def _give_up(self, failed: CaseOutcome, cases: Sequence[Case]) -> None:
-        """Takes a failure after which nothing of the mode can be run."""
+        """Takes a failure after which nothing of the variant can be run."""
         self._take(failed)
         for case in cases:
             self._take(replace(failed, case=str(case), seconds=0.0, message="not run", details=()))
 
-    def _booted(self, cases: list[Case] | None) -> list[Case]:
+    def _booted(self, cases: list[Case] | None, stop_requested: StopRequested) -> list[Case]:
         self._boots += 1
         name = self.name if self._boots == 1 else f"{self.name}-{self._boots}"
         logs = Logs.below(self.setup.folder / "boots" / name)
         logs.console.parent.mkdir(parents=True)
         launch = Launch(self.setup.machine, self.setup.images, _CLOCK, self.setup.seed)
-        with Guest(launch, logs, [], self._stop_requested) as guest:
+        with Guest(launch, logs, [], stop_requested) as guest:
             boot = _Boot(guest, self.setup, self.name, logs)
             if (failed := boot.load()) is not None:
                 self._give_up(failed, cases or [])
                 return []
             if cases is None:
-                cases = self._choose(boot.cases())
-                self.observer.listed(self.name, len(cases))
+                cases = boot.cases()
             while cases:
                 case = cases.pop(0)
                 self.observer.began(self.name, str(case))
                 self._comms[case.comm] = str(case)
                 outcome = boot.run(case)
                 self._take(outcome)
-                if outcome.status == "failed":
+                if outcome.status == CaseStatus.FAILED:
                     break
             if boot.alive:
                 self._look_for_leaks(boot)
@@ -221,40 +184,21 @@ class _Mode:
         try:
             reports = boot.leaks()
         except GuestError as error:
-            self._take(boot.lost("module.leaks", start, error))
+            self._take(boot.lost(f"{MODULE}.leaks", start, error))
             return
         for owner, lines in reports.items():
-            case = self._comms.get(owner, "module.leaks")
+            case = self._comms.get(owner, f"{MODULE}.leaks")
             message = f"memory that process {owner} allocated is leaked (kmemleak)"
             if owner == _CUT_OFF:
                 message = "kmemleak's report is cut off: other cases may have leaked as well"
             earlier = self.outcomes.get(case)
             seconds = earlier.seconds if earlier else 0.0
             details = [*(earlier.details if earlier else ()), *lines]
-            self._take(boot.outcome(case, "failed", seconds, message, details))
-
-    def _choose(self, cases: list[Case]) -> list[Case]:
-        def matches(case: Case, pattern: str) -> bool:
-            return case.program == pattern or fnmatch.fnmatchcase(str(case), pattern)
-
-        for pattern in self.setup.patterns:
-            if not any(matches(case, pattern) for case in cases):
-                programs = ", ".join(dict.fromkeys(case.program for case in cases))
-                raise UsageError(
-                    f"--tests {','.join(self.setup.patterns)}: no test is called {pattern}",
-                    fix=f"name programs ({programs}) or patterns such as 'fork.*'",
-                )
-        return [
-            case for case in cases if any(matches(case, pattern) for pattern in self.setup.patterns)
-        ]
+            self._take(boot.outcome(case, CaseStatus.FAILED, seconds, message, details))
 
     def _take(self, outcome: CaseOutcome) -> None:
         self.outcomes[outcome.case] = outcome
         self.observer.ended(outcome)
-
-    def _stop_requested(self) -> None:
-        if self.cancel.is_set():
-            raise Cancelled("the tests were cancelled")
 
 
 @dataclass
@@ -263,21 +207,21 @@ class _Boot:
 
     guest: Guest
     setup: TestRun
-    mode: str
+    variant: str
     logs: Logs
     alive: bool = True
 
     def load(self) -> CaseOutcome | None:
         """Loads the module; the outcome if that failed."""
         suite = self.setup.suite
-        parameters = suite.modes[self.mode].items()
+        parameters = suite.variants[self.variant].items()
         settings = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in parameters)
         line = f"insmod /lib/modules/{suite.module.name}.ko {settings}"
-        outcome = self._checked("module.load", Command("load", _SHORT_S, line))
-        return outcome if outcome.status == "failed" else None
+        outcome = self._checked(f"{MODULE}.load", Command("load", _SHORT_S, line))
+        return outcome if outcome.status == CaseStatus.FAILED else None
 
     def cases(self) -> list[Case]:
-        """All cases of all programs."""
+        """The cases that are to run; raises GuestError if the programs have others."""
         options = self._options()
         line = (
             f"cd /{TESTS_PLACE} && for p in *; do "
@@ -296,7 +240,13 @@ class _Boot:
             raise GuestError(
                 f"the test programs did not list their cases: {result.text}", log=self.logs.agent
             )
-        return cases
+        wanted = {str(test) for test in self.setup.tests}
+        if unknown := wanted - {str(case) for case in cases}:
+            names = ", ".join(sorted(unknown))
+            raise GuestError(
+                f"the test programs lack cases of their sources: {names}", log=self.logs.agent
+            )
+        return [case for case in cases if str(case) in wanted]
 
     def run(self, case: Case) -> CaseOutcome:
         """Runs one case."""
@@ -308,10 +258,6 @@ class _Boot:
             result = self.guest.run(command)
         except GuestError as error:
             return self.lost(str(case), start, error)
-        if result.timed_out:
-            result = replace(result, output=(*result.output, "Bail out! killed at the deadline"))
-        elif result.truncated:
-            result = replace(result, output=(*result.output, "Bail out! more than 64 KiB printed"))
         (verdict,) = judge(result, [case.name])
         return self.outcome(str(case), *verdict)
 
@@ -340,7 +286,7 @@ class _Boot:
             return result
 
         line = f"rmmod {self.setup.suite.module.name}"
-        return self._checked("module.unload", Command("unload", _SHORT_S, line), run)
+        return self._checked(f"{MODULE}.unload", Command("unload", _SHORT_S, line), run)
 
     def lost(self, name: str, start: float, error: GuestError) -> CaseOutcome:
         """The outcome of what the guest was lost over; the console's log is whole by now."""
@@ -349,13 +295,17 @@ class _Boot:
         decoded = trace.decode(trace_in(text.splitlines()) or error.context, self.setup.images)
         file = self.folder / "trace.txt"
         file.write_text("".join(f"{line}\n" for line in decoded), encoding="utf-8")
-        return self.outcome(name, "failed", time.monotonic() - start, error.message, decoded)
+        return self.outcome(
+            name, CaseStatus.FAILED, time.monotonic() - start, error.message, decoded
+        )
 
     def outcome(
-        self, name: str, status: Status, seconds: float, message: str, details: Sequence[str]
+        self, name: str, status: CaseStatus, seconds: float, message: str, details: Sequence[str]
     ) -> CaseOutcome:
         """An outcome of this boot."""
-        return CaseOutcome(self.mode, name, status, seconds, message, tuple(details), self.folder)
+        return CaseOutcome(
+            self.variant, name, status, seconds, message, tuple(details), self.folder
+        )
 
     @property
     def folder(self) -> Path:
@@ -376,56 +326,8 @@ class _Boot:
         seconds = time.monotonic() - start
         if result.timed_out:
             message = f"killed after {command.seconds:g} s"
-            return self.outcome(name, "failed", seconds, message, result.output)
+            return self.outcome(name, CaseStatus.FAILED, seconds, message, result.output)
         if result.status != 0:
             message = f"status {result.status}: {'; '.join(result.output[-3:])}"
-            return self.outcome(name, "failed", seconds, message, result.output)
-        return self.outcome(name, "passed", seconds, "", ())
-
-
-def leaks_by_owner(lines: Sequence[str]) -> dict[str, list[str]]:
-    """Kmemleak's report by the process that allocated (see Linux, dev-tools/kmemleak.rst)."""
-    reports: dict[str, list[str]] = {}
-    block: list[str] = []
-    for line in lines:
-        if line.startswith("unreferenced object"):
-            block = [line]
-        elif match := re.match(r' *comm "([^"]*)", pid', line):
-            reports.setdefault(match[1], []).extend([*block, line])
-            block = reports[match[1]]
-        else:
-            block.append(line)
-    return reports
-
-
-Verdict = tuple[Status, float, str, tuple[str, ...]]
-
-
-def judge(result: Result, names: Sequence[str]) -> list[Verdict]:
-    """Status, seconds, message and notes of each case, from what its program printed.
-
-    Ends with the first that failed. Whatever is wrong with the output fails the case at which it
-    is.
-    """
-    document = ktap.parse(result.output)
-    verdicts: list[Verdict] = []
-    for each, name in zip(document.results, names, strict=False):
-        if each.name != name:
-            message = f"not KTAP: expected a result of {name}, not of {each.name!r}"
-            return [*verdicts, ("failed", 0.0, message, result.output)]
-        seconds = sum(float(match[1]) for match in map(_TIME.fullmatch, each.notes) if match)
-        notes = tuple(note for note in each.notes if not _TIME.fullmatch(note))
-        message = each.reason
-        if each.status == "failed":
-            message = notes[0] if notes else "no reason given"
-        verdicts.append((each.status, seconds, message, notes))
-        if each.status == "failed":
-            return verdicts
-    if document.problem is not None or len(document.results) != len(names):
-        count = len(document.results)
-        problem = document.problem or f"{count} results instead of {len(names)}"
-        return [*verdicts[: len(names) - 1], ("failed", 0.0, f"not KTAP: {problem}", result.output)]
-    if result.status != 0:
-        message = f"everything passed, and yet status {result.status}"
-        return [*verdicts[:-1], ("failed", 0.0, message, result.output)]
-    return verdicts
+            return self.outcome(name, CaseStatus.FAILED, seconds, message, result.output)
+        return self.outcome(name, CaseStatus.PASSED, seconds, "", ())

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pibed.base.terminal import counting_bar, duration
-from pibed.ktest.runner import CaseOutcome
+from pibed.ktest.estimate import Estimate
+from pibed.ktest.ktap import CaseStatus
+from pibed.ktest.outcome import MODULE, CaseOutcome
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,20 +21,34 @@ if TYPE_CHECKING:
 # Lines of a failure's details that are shown; all of them are in the JUnit file.
 _SHOWN = 24
 
-_STYLES = {"passed": "green", "failed": "bold red", "skipped": "yellow"}
+_STYLES = {
+    CaseStatus.PASSED: "green",
+    CaseStatus.FAILED: "bold red",
+    CaseStatus.SKIPPED: "yellow",
+}
 
 
 class KtestProgress:
     """Reports a run of tests (see `TestObserver`): a bar on a terminal, a line a test in a log."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(
+        self, console: Console, variants: Sequence[str], tests: int, estimate: Estimate
+    ) -> None:
         self._console = console
-        self._total = 0
-        self._done = 0
+        self._variants = variants
+        self._total = len(variants) * tests
+        self._estimate = estimate
         self._now: dict[str, str] = {}
-        self._seen: set[tuple[str, str]] = set()
+        self._outcomes: dict[tuple[str, str], CaseOutcome] = {}
         self._lock = threading.Lock()
         self._live: tuple[Progress, TaskID] | None = None
+
+    @property
+    def outcomes(self) -> list[CaseOutcome]:
+        """What came of the cases so far, variant by variant."""
+        with self._lock:
+            found = list(self._outcomes.values())
+        return sorted(found, key=lambda outcome: self._variants.index(outcome.variant))
 
     @contextmanager
     def shown(self, announcement: str) -> Iterator[None]:
@@ -48,30 +64,28 @@ class KtestProgress:
             finally:
                 self._live = None
 
-    def listed(self, mode: str, cases: int) -> None:
-        """How many cases a mode has."""
+    def booting(self, variant: str) -> None:
+        """A guest of a variant is being booted."""
         with self._lock:
-            self._total += cases
-            self._update()
+            self._estimate.booting(variant)
 
-    def began(self, mode: str, case: str) -> None:
+    def began(self, variant: str, case: str) -> None:
         """A case has begun."""
         with self._lock:
-            self._now[mode] = case
+            self._estimate.began(variant, case)
+            self._now[variant] = case
             self._update()
 
     def ended(self, outcome: CaseOutcome) -> None:
         """A case has ended; again if the kernel says later that it left something behind."""
         with self._lock:
-            first = (outcome.mode, outcome.case) not in self._seen
-            self._seen.add((outcome.mode, outcome.case))
-            if first and not outcome.case.startswith("module."):
-                self._done += 1
+            self._estimate.ended(outcome)
+            self._outcomes[outcome.variant, outcome.case] = outcome
             self._update()
-            if self._live is None or outcome.status == "failed":
+            if self._live is None or outcome.status == CaseStatus.FAILED:
                 words = f": {outcome.message}" if outcome.message else ""
                 self._console.print(
-                    f"{outcome.mode:14} {outcome.case:40} {outcome.status} "
+                    f"{outcome.variant:14} {outcome.case:40} {outcome.status} "
                     f"{duration(outcome.seconds)}{words}",
                     markup=False,
                 )
@@ -80,21 +94,22 @@ class KtestProgress:
         if self._live is not None:
             progress, task = self._live
             now = ", ".join(self._now.values())
-            progress.update(task, total=self._total or None, completed=self._done, now=now)
+            done = sum(outcome.program != MODULE for outcome in self._outcomes.values())
+            progress.update(task, total=self._total, completed=done, now=now)
 
 
 def table(title: str, outcomes: Sequence[CaseOutcome]) -> Table:
-    """A row a case, a column a mode."""
+    """A row a case, a column a variant."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    modes = list(dict.fromkeys(outcome.mode for outcome in outcomes))
-    found = {(outcome.case, outcome.mode): outcome for outcome in outcomes}
+    variants = list(dict.fromkeys(outcome.variant for outcome in outcomes))
+    found = {(outcome.case, outcome.variant): outcome for outcome in outcomes}
     result = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     result.add_column("test")
-    for mode in modes:
-        result.add_column(escape(mode))
+    for variant in variants:
+        result.add_column(escape(variant))
     previous = ""
     for case in dict.fromkeys(outcome.case for outcome in outcomes):
         program = case.partition(".")[0]
@@ -102,8 +117,8 @@ def table(title: str, outcomes: Sequence[CaseOutcome]) -> Table:
             result.add_section()
         previous = program
         cells = []
-        for mode in modes:
-            outcome = found.get((case, mode))
+        for variant in variants:
+            outcome = found.get((case, variant))
             if outcome is None:
                 cells.append("")
                 continue
@@ -116,9 +131,9 @@ def failures(outcomes: Sequence[CaseOutcome]) -> list[str]:
     """Each failure with the lines that tell most about it, and where the rest is."""
     lines = []
     for outcome in outcomes:
-        if outcome.status != "failed":
+        if outcome.status != CaseStatus.FAILED:
             continue
-        lines.append(f"{outcome.mode} {outcome.case}: {outcome.message}")
+        lines.append(f"{outcome.variant} {outcome.case}: {outcome.message}")
         lines += [f"  | {line}" for line in outcome.details[:_SHOWN]]
         if (hidden := len(outcome.details) - _SHOWN) > 0:
             lines.append(f"  | … and {hidden} more lines")
@@ -127,20 +142,26 @@ def failures(outcomes: Sequence[CaseOutcome]) -> list[str]:
     return lines
 
 
+def failed(outcomes: Sequence[CaseOutcome]) -> list[str]:
+    """The names of the cases that failed, each once."""
+    found = (outcome.case for outcome in outcomes if outcome.status == CaseStatus.FAILED)
+    return list(dict.fromkeys(found))
+
+
 def skips(outcomes: Sequence[CaseOutcome]) -> list[str]:
     """Each reason for which cases were skipped, with the cases."""
     reasons: dict[str, list[str]] = {}
     for outcome in outcomes:
-        if outcome.status == "skipped":
-            reasons.setdefault(f"{outcome.mode}: {outcome.message}", []).append(outcome.case)
+        if outcome.status == CaseStatus.SKIPPED:
+            reasons.setdefault(f"{outcome.variant}: {outcome.message}", []).append(outcome.case)
     return [f"skipped in {reason}: {', '.join(cases)}" for reason, cases in reasons.items()]
 
 
 def counts(outcomes: Sequence[CaseOutcome]) -> str:
     """How many of each status, for people."""
     parts = []
-    for status in ("passed", "failed", "skipped"):
+    for status in CaseStatus:
         number = sum(outcome.status == status for outcome in outcomes)
-        if number or status == "passed":
+        if number or status == CaseStatus.PASSED:
             parts.append(f"{number} {status}")
     return ", ".join(parts)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pibed.base.durations import Durations
 from pibed.base.errors import GuestError
 from pibed.base.terminal import counting_bar, duration
 from pibed.model.experiment import Experiment
@@ -22,43 +21,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
-class Durations:
-    """How many host seconds each cell took in earlier sweeps, kept in a file of the cache folder.
-
-    Only an estimate for people: a missing or broken file is an empty one.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            data = {}
-        items = data.items() if isinstance(data, dict) else ()
-        self._seconds: dict[str, float] = {
-            key: float(value) for key, value in items if isinstance(value, int | float)
-        }
-
-    def get(self, experiment: Experiment, clock: Clock, cell: Cell) -> float | None:
-        """The seconds a visit to the cell takes, if known."""
-        return self._seconds.get(self._key(experiment, clock, cell))
-
-    def learn(self, experiment: Experiment, clock: Clock, cell: Cell, seconds: float) -> None:
-        """Takes in the seconds that a visit took."""
-        self._seconds[self._key(experiment, clock, cell)] = round(seconds, 3)
-
-    def save(self) -> None:
-        """Writes the file; not being able to is no error."""
-        try:
-            unfinished = self._path.with_suffix(".unfinished")
-            unfinished.write_text(json.dumps(self._seconds, indent=0), encoding="utf-8")
-            unfinished.rename(self._path)
-        except OSError:
-            pass
-
-    @staticmethod
-    def _key(experiment: Experiment, clock: Clock, cell: Cell) -> str:
-        return f"{experiment.name} {clock} {cell}"
+def duration_key(experiment: Experiment, clock: Clock, cell: Cell) -> str:
+    """Under which the host seconds of a visit to a cell are known."""
+    return f"{experiment.name} {clock} {cell}"
 
 
 class SweepProgress:
@@ -100,7 +65,10 @@ class SweepProgress:
 
     def _round_s(self) -> float | None:
         """How long a round may take, if every cell was measured before."""
-        known = [self._durations.get(self._experiment, self._clock, cell) for cell in self._cells]
+        known = [
+            self._durations.get(duration_key(self._experiment, self._clock, cell))
+            for cell in self._cells
+        ]
         if any(seconds is None for seconds in known):
             return None
         return sum(seconds or 0.0 for seconds in known) + self._BOOT_S
@@ -145,7 +113,8 @@ class SweepProgress:
             began = self._began.get(sample.round)
             if began is not None and sample.status == Status.OK:
                 seconds = time.monotonic() - began
-                self._durations.learn(self._experiment, self._clock, sample.cell, seconds)
+                key = duration_key(self._experiment, self._clock, sample.cell)
+                self._durations.learn(key, seconds)
             self._taken += 1
             self._left_of_round[sample.round] -= 1
             if sample.status != Status.OK:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pibed.base import places, terminal
+from pibed.base.durations import Durations
 from pibed.base.errors import GuestError
 from pibed.build.images import Images
 from pibed.measure import record
-from pibed.measure.progress import Durations, SweepProgress
+from pibed.measure.progress import SweepProgress
 from pibed.measure.rounds import RoundsObserver, Testbed, measure_rounds
 from pibed.model import plan
 from pibed.model.experiment import Experiment

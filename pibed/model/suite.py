@@ -15,14 +15,14 @@ from pibed.model.loading import Identifier, Name, Record, RelativePath, load
 
 
 class Suite(Record):
-    """Programs that print KTAP, run once for each mode of a module."""
+    """Programs that print KTAP, run once for each variant of how a module is loaded."""
 
     schema_version: Literal[1]
     name: Name
     title: str
     module: ModuleSource
     """The module under test."""
-    modes: Annotated[dict[Name, dict[Identifier, str | int]], Field(min_length=1)]
+    variants: Annotated[dict[Name, dict[Identifier, str | int]], Field(min_length=1)]
     """The parameters with which the module is loaded; every case runs with each."""
     programs: RelativePath
     """Folder whose C files are the programs, one each."""
@@ -31,7 +31,7 @@ class Suite(Record):
     cflags: list[str]
     """Options for the compiler."""
     stress_s: Annotated[int, Field(ge=1, le=86_400)]
-    """Guest seconds that a stress test runs, in each mode, unless `--stress` says otherwise."""
+    """Guest seconds that a stress test runs, in each variant, unless `--stress` says otherwise."""
 
 
 def load_suite(name: str, overrides: Mapping[str, Any] | None = None) -> Suite:

@@ -18,15 +18,20 @@ from pibed.build.images import Images
 from pibed.commands import arguments, build
 from pibed.commands.test import DEBUG_SERIES
 from pibed.ktest import runner
-from pibed.ktest.runner import CaseOutcome, TestRun
+from pibed.ktest.cases import choose, read_tests
+from pibed.ktest.ktap import CaseStatus
+from pibed.ktest.outcome import CaseOutcome
+from pibed.ktest.runner import TestRun
 from pibed.model.experiment import load_experiment
 from pibed.model.machine import Machine
 from pibed.model.suite import load_suite
 from tests.live.conftest import Run
 from tests.live.helpers import start
+from tests.unit.helpers import ROOT
 
-# What makes no sense in one mode is checked in the other; `inject` skips itself on plain kernels.
-ONE_MODE_ONLY = {
+# What makes no sense in one variant is checked in the other; `inject` skips itself on plain
+# kernels.
+ONE_VARIANT_ONLY = {
     "the module allocates on demand": {
         "memory.prepaging_absurd",
         "memory.prepaging_edge",
@@ -34,7 +39,7 @@ ONE_MODE_ONLY = {
     },
     "the module allocates in advance": {"memory.demand_sigbus"},
 }
-ONE_MODE_ONLY_DEBUG = {
+ONE_VARIANT_ONLY_DEBUG = {
     "the module allocates on demand": {"inject.populate"},
     "the module allocates in advance": {"inject.fault_page", "inject.fault_page_table"},
 }
@@ -43,17 +48,20 @@ NEEDS_DEBUG = "the kernel has no fault injection"
 NEEDS_PLAIN = "kmemleak looks for it"
 
 
-class Quiet:
-    """Nobody is told how the tests go."""
+class Told:
+    """Keeps what came of the cases, by their names."""
 
-    def listed(self, mode: str, cases: int) -> None:
+    def __init__(self) -> None:
+        self.outcomes: dict[str, CaseOutcome] = {}
+
+    def booting(self, variant: str) -> None:
         pass
 
-    def began(self, mode: str, case: str) -> None:
+    def began(self, variant: str, case: str) -> None:
         pass
 
     def ended(self, outcome: CaseOutcome) -> None:
-        pass
+        self.outcomes[outcome.case] = outcome
 
 
 # Each kernel and each kind of it once; the other two pairs are an `invoke ktest` away.
@@ -72,13 +80,13 @@ def test_everything_passes(invoke: Run, tmp_path: Path, kernel: str, debug: bool
         names = {f"{each.get('classname')}.{each.get('name')}" for each in suite}
         assert f"{suite.get('name', '').rpartition(', ')[2]}.module.unload" in names
         assert len(names) == len(suite) > 100
-    for suite, reason in zip(root, ONE_MODE_ONLY, strict=True):
+    for suite, reason in zip(root, ONE_VARIANT_ONLY, strict=True):
         skipped: dict[str, set[str]] = {}
         for case in suite:
             if (skip := case.find("skipped")) is not None:
                 name = f"{case.get('classname')}.{case.get('name')}".partition(".")[2]
                 skipped.setdefault(str(skip.get("message")), set()).add(name)
-        expected = ONE_MODE_ONLY[reason] | (ONE_MODE_ONLY_DEBUG[reason] if debug else set())
+        expected = ONE_VARIANT_ONLY[reason] | (ONE_VARIANT_ONLY_DEBUG[reason] if debug else set())
         assert skipped.pop(reason) == expected
         kind = skipped.pop(NEEDS_PLAIN if debug else NEEDS_DEBUG)
         assert {name.partition(".")[0] for name in kind} == {"memory" if debug else "inject"}
@@ -100,7 +108,7 @@ class Wrong:
     caught_by: str
     words: str
     """A regular expression that the message or the details of the failure match."""
-    mode: str = "demand-paging"
+    variant: str = "demand-paging"
     kernel: str = DEBUG_SERIES
     debug: bool = False
 
@@ -159,7 +167,7 @@ WRONG = [
         (("err = apply_to_page_range(", "err = 0 && apply_to_page_range("),),
         "inject.populate",
         r"inject\.c:\d+: expected (most|allocated)",
-        mode="pre-paging",
+        variant="pre-paging",
         debug=True,
     ),
     Wrong(
@@ -178,7 +186,7 @@ WRONG = [
         ((" | __GFP_ZERO", ""),),
         "mmap.zeroed",
         "is not zero",
-        mode="pre-paging",
+        variant="pre-paging",
     ),
     Wrong(
         "remap_pfn_range in the fault handler",
@@ -209,7 +217,7 @@ WRONG = [
         (("\t\t\tpaging_tracker_put(tracker);\n\t\t\treturn err;", "\t\t\treturn err;"),),
         "mmap.larger_than_memory",
         "afterwards mappings is",
-        mode="pre-paging",
+        variant="pre-paging",
     ),
     Wrong(
         "module not held by its mappings",
@@ -244,15 +252,16 @@ def wrong_images(machine: Machine, wrong: Wrong, folder: Path) -> Images:
 
 
 def run_tests(
-    machine: Machine, images: Images, mode: str, patterns: tuple[str, ...], folder: Path
+    machine: Machine, images: Images, variant: str, pattern: str, folder: Path
 ) -> dict[str, CaseOutcome]:
-    """What became of the cases that match, in one mode."""
+    """What became of the cases that match, in one variant."""
     suite = load_suite("paging")
-    suite = suite.model_copy(update={"modes": {mode: suite.modes[mode]}})
-    outcomes: list[CaseOutcome] = []
-    setup = TestRun(machine, images, suite, patterns, seed=1, stress_s=5, folder=folder)
-    runner.run_suite(setup, 1, Quiet(), outcomes)
-    return {outcome.case: outcome for outcome in outcomes}
+    suite = suite.model_copy(update={"variants": {variant: suite.variants[variant]}})
+    tests = choose(read_tests(sorted((ROOT / suite.programs).glob("*.c"))), pattern)
+    setup = TestRun(machine, images, suite, tests, seed=1, stress_s=5, folder=folder)
+    told = Told()
+    runner.run_suite(setup, 1, told)
+    return told.outcomes
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=[each.name for each in WRONG])
@@ -261,9 +270,9 @@ def test_wrong_module_is_caught(tmp_path: Path, wrong: Wrong) -> None:
     if wrong.debug:
         machine = machine.with_debug_kernel()
     images = wrong_images(machine, wrong, tmp_path)
-    outcomes = run_tests(machine, images, wrong.mode, (wrong.caught_by,), tmp_path / "results")
+    outcomes = run_tests(machine, images, wrong.variant, wrong.caught_by, tmp_path / "results")
     outcome = outcomes[wrong.caught_by]
-    assert outcome.status == "failed"
+    assert outcome.status == CaseStatus.FAILED
     assert re.search(wrong.words, "\n".join((outcome.message, *outcome.details)))
 
 

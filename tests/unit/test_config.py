@@ -445,7 +445,7 @@ def test_debug_kernel_comes_on_top_and_leaves_the_machine_as_it_is() -> None:
 
 def test_suite_of_the_module() -> None:
     suite = load_suite("paging")
-    assert suite.modes == {
+    assert suite.variants == {
         "demand-paging": {"demand_paging": 1},
         "pre-paging": {"demand_paging": 0},
     }

@@ -5,18 +5,24 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from pibed.ktest import junit
-from pibed.ktest.runner import CaseOutcome
+from pibed.ktest.ktap import CaseStatus
+from pibed.ktest.outcome import CaseOutcome
 
 OUTCOMES = [
-    CaseOutcome("demand-paging", "fork.shared", "passed", 0.25, details=("seed 1",)),
+    CaseOutcome("demand-paging", "fork.shared", CaseStatus.PASSED, 0.25, details=("seed 1",)),
     CaseOutcome(
-        "demand-paging", "mmap.zeroed", "failed", 1.5, "not zero", ("mmap.c:9: <&>", "more")
+        "demand-paging",
+        "mmap.zeroed",
+        CaseStatus.FAILED,
+        1.5,
+        "not zero",
+        ("mmap.c:9: <&>", "more"),
     ),
-    CaseOutcome("pre-paging", "inject.all", "skipped", 0.1, "no fault injection"),
+    CaseOutcome("pre-paging", "inject.all", CaseStatus.SKIPPED, 0.1, "no fault injection"),
 ]
 
 
-def test_a_suite_a_mode_and_a_class_a_program() -> None:
+def test_a_suite_a_variant_and_a_class_a_program() -> None:
     root = ET.fromstring(junit.to_xml("title", OUTCOMES))
     assert root.attrib | {"time": ""} == {
         "name": "title",
@@ -55,7 +61,7 @@ def test_failures_skips_and_notes() -> None:
 
 def test_bytes_that_xml_cannot_hold_do_not_break_the_file() -> None:
     outcome = CaseOutcome(
-        "m", "a.b", "failed", 0.0, "esc \x1b[31m", ("nul \0, \ufffe, \ud800, ok \t",)
+        "m", "a.b", CaseStatus.FAILED, 0.0, "esc \x1b[31m", ("nul \0, \ufffe, \ud800, ok \t",)
     )
     text = junit.to_xml("t", [outcome])
     failure = ET.fromstring(text.encode("utf-8")).find(".//failure")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pibed.ktest import ktap
-from pibed.ktest.ktap import KtapResult
+from pibed.ktest.ktap import CaseStatus, KtapResult
 
 
 def parse(text: str) -> list[KtapResult]:
@@ -29,17 +29,22 @@ ok 4
 """
     )
     assert results == [
-        KtapResult("zeroed", "passed", "", ("first note",)),
+        KtapResult("zeroed", CaseStatus.PASSED, "", ("first note",)),
         KtapResult(
-            "child shares pages", "failed", "", ("fork.c:31: expected child == 0", "and more")
+            "child shares pages",
+            CaseStatus.FAILED,
+            "",
+            ("fork.c:31: expected child == 0", "and more"),
         ),
-        KtapResult("inject", "skipped", "the kernel has no fault injection", ()),
-        KtapResult("", "passed", "", ()),
+        KtapResult("inject", CaseStatus.SKIPPED, "the kernel has no fault injection", ()),
+        KtapResult("", CaseStatus.PASSED, "", ()),
     ]
 
 
 def test_tap_13_and_a_dash_before_the_name() -> None:
-    assert parse("TAP version 13\n1..1\nok 1 - name") == [KtapResult("name", "passed", "", ())]
+    assert parse("TAP version 13\n1..1\nok 1 - name") == [
+        KtapResult("name", CaseStatus.PASSED, "", ())
+    ]
 
 
 @pytest.mark.parametrize("directive", ["SKIP", "skip why", "Skip"])

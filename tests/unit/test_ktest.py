@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from pibed.ktest import runner
-from pibed.ktest.runner import Case, Verdict
+from pibed.ktest import judge
+from pibed.ktest.judge import Verdict
+from pibed.ktest.runner import Case
 from pibed.model.protocol import Result
 
 
 def judged(*lines: str, status: int = 0, names: str = "shared") -> list[Verdict]:
     result = Result("fork", status, timed_out=False, truncated=False, output=lines)
-    return runner.judge(result, names.split())
+    return judge.judge(result, names.split())
 
 
 def test_passed_with_its_notes_and_time() -> None:
@@ -45,6 +46,16 @@ def test_ended_in_the_middle_fails_the_case_that_ran() -> None:
     verdicts = judged(*lines, status=1, names="a b c")
     assert [each[0] for each in verdicts] == ["passed", "failed"]
     assert verdicts[1][2] == "not KTAP: Bail out! a process cannot be killed"
+
+
+@pytest.mark.parametrize(
+    ("timed_out", "words"),
+    [(True, "killed at the deadline"), (False, "more than 64 KiB were printed")],
+)
+def test_what_was_cut_off_has_failed_whatever_it_printed(timed_out: bool, words: str) -> None:
+    for lines in ((), ("KTAP version 1", "1..1", "ok 1 shared")):
+        result = Result("fork", 137, timed_out, not timed_out, lines)
+        assert judge.judge(result, ["shared"]) == [("failed", 0.0, words, lines)]
 
 
 @pytest.mark.parametrize(
@@ -94,11 +105,11 @@ unreferenced object 0xc2a3d000 (size 64):
 
 
 def test_leaks_by_the_process_that_allocated_them() -> None:
-    reports = runner.leaks_by_owner(LEAKS.splitlines())
+    reports = judge.leaks_by_owner(LEAKS.splitlines())
     assert list(reports) == ["fork.3", "split.1"]
     assert [line for line in reports["fork.3"] if line.startswith("unreferenced")] == [
         "unreferenced object 0xc2a3b000 (size 64):",
         "unreferenced object 0xc2a3d000 (size 64):",
     ]
     assert "    [<(ptrval)>] paging_mmap+0x10/0x20 [kmod_paging]" in reports["fork.3"]
-    assert runner.leaks_by_owner([]) == {}
+    assert judge.leaks_by_owner([]) == {}

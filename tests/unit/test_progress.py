@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from pibed.base.durations import Durations
 from pibed.base.errors import GuestError
 from pibed.base.terminal import duration
 from pibed.build.progress import BuildProgress
 from pibed.build.store import Output, Step
-from pibed.measure.progress import Durations, SweepProgress
+from pibed.measure.progress import SweepProgress, duration_key
 from pibed.model.plan import Visit, cells
 from pibed.model.samples import Sample, Status
 from tests.unit.helpers import experiment
@@ -116,7 +117,7 @@ def test_expected_time_from_earlier_sweeps(path: Path) -> None:
     sweep = Sweep(path, rounds=5, jobs=2)
     assert sweep.progress.expected_s() is None
     for cell in cells(sweep.experiment):
-        sweep.durations.learn(sweep.experiment, "virtual", cell, 10)
+        sweep.durations.learn(duration_key(sweep.experiment, "virtual", cell), 10)
     sweep.durations.save()
     expected = Sweep(path, rounds=5, jobs=2).progress.expected_s()
     # Three rounds one after the other, of four cells each, and what the boots take.
@@ -131,16 +132,19 @@ def test_expected_time_from_earlier_sweeps(path: Path) -> None:
 def test_durations_of_the_other_clock_do_not_count(path: Path) -> None:
     durations = Durations(path)
     cell = cells(experiment())[0]
-    durations.learn(experiment(), "virtual", cell, 10)
-    assert durations.get(experiment(), "virtual", cell) == 10
-    assert durations.get(experiment(), "host", cell) is None
-    assert durations.get(experiment(name="other"), "virtual", cell) is None
+    durations.learn(duration_key(experiment(), "virtual", cell), 10)
+    assert durations.get(duration_key(experiment(), "virtual", cell)) == 10
+    assert durations.get(duration_key(experiment(), "host", cell)) is None
+    assert durations.get(duration_key(experiment(name="other"), "virtual", cell)) is None
 
 
 def test_failed_sample_teaches_no_duration(path: Path) -> None:
     sweep = Sweep(path)
     sweep.take(1, 0, Status.TIMEOUT)
-    assert sweep.durations.get(sweep.experiment, "virtual", cells(sweep.experiment)[0]) is None
+    assert (
+        sweep.durations.get(duration_key(sweep.experiment, "virtual", cells(sweep.experiment)[0]))
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,10 +157,19 @@ def test_failed_sample_teaches_no_duration(path: Path) -> None:
 def test_broken_file_of_durations_is_an_empty_one(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
     durations = Durations(path)
-    assert durations.get(experiment(), "virtual", cells(experiment())[0]) is None
-    durations.learn(experiment(), "virtual", cells(experiment())[0], 1)
+    assert durations.get(duration_key(experiment(), "virtual", cells(experiment())[0])) is None
+    durations.learn(duration_key(experiment(), "virtual", cells(experiment())[0]), 1)
     durations.save()
     assert 1 in json.loads(path.read_text(encoding="utf-8")).values()
+
+
+def test_what_another_process_has_learned_is_kept(path: Path) -> None:
+    ours, theirs = Durations(path), Durations(path)
+    ours.learn("a", 1)
+    theirs.learn("b", 2)
+    ours.save()
+    theirs.save()
+    assert (Durations(path).get("a"), Durations(path).get("b")) == (1, 2)
 
 
 def test_durations_that_cannot_be_saved_are_no_error(tmp_path: Path) -> None:
