@@ -27,7 +27,7 @@ class _Guess:
     """Per second of `stress_s`."""
 
 
-_PLAIN = _Guess(boot=8, unload=4, quick=0.6, slow=3, timed=0.5)
+_PLAIN = _Guess(boot=8, unload=4, quick=0.6, slow=5, timed=0.5)
 
 _DEBUG = _Guess(boot=35, unload=15, quick=2, slow=12, timed=0.7)
 
