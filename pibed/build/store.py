@@ -2,7 +2,7 @@
 
 A step's key is the digest of all that goes into it. Its output is a folder, made under a
 temporary name and renamed into place when it is whole, so that an interrupted build leaves nothing
-that looks finished. A lock per output lets builds run side by side: the second one waits for the
+that looks finished. An output is held by one build at a time: the second one waits for the
 first and then finds the output there.
 """
 
@@ -18,16 +18,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pibed.base import files
 from pibed.base.errors import BuildError, HostError
-from pibed.base.files import locked
+from pibed.base.files import Remedy, exclusive
 
 # What a user can put right: no space, no permission, a file where the folder should be.
 _HOST_ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT),
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST),
 )
-
-_FIX = "give the cache folder space and make it writable, or set PIBED_CACHE to another one"
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class Store:
             return Output(step, place, cached=True, seconds=0.0)
         start = time.monotonic()
         try:
-            with locked(place.with_name(f"{place.name}.lock"), on_wait):
+            with exclusive(place.with_name(f"{place.name}.lock"), on_wait):
                 if place.is_dir():
                     return Output(step, place, cached=True, seconds=time.monotonic() - start)
                 for stale in place.parent.glob(f"{place.name}.unfinished-*"):
@@ -106,7 +105,7 @@ class Store:
                 unfinished.rename(place)
         except BuildError as error:
             if no_space(error, self.root):
-                raise explain(OSError(errno.ENOSPC, ""), self.root) from error
+                raise full(self.root) from error
             raise
         except shutil.Error as error:
             raise explain(error, self.root) from error
@@ -144,12 +143,17 @@ def no_space(error: BuildError, root: Path) -> bool:
 
 def explain(error: OSError, root: Path) -> HostError:
     """An error of the file system in the cache folder `root`, as the user needs it."""
-    where = error.filename or root
-    # A copied tree's errors have no numbers.
-    full = isinstance(error, shutil.Error) and os.strerror(errno.ENOSPC) in str(error)
-    if full or error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return HostError(
-            f"{where}: no space left on the device",
-            fix=f"free some space (a build needs 3 GB below {root}), or set PIBED_CACHE",
-        )
-    return HostError.from_os(error, root, _FIX)
+    return files.explain(error, root, remedy(root))
+
+
+def full(root: Path) -> HostError:
+    """The disk that holds the cache folder `root` is full, as a program that failed has said."""
+    return explain(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), root)
+
+
+def remedy(root: Path) -> Remedy:
+    """What a user can do about the cache folder `root`."""
+    return Remedy(
+        full=f"free some space (a build needs 3 GB below {root}), or set PIBED_CACHE",
+        otherwise="make the cache folder writable, or set PIBED_CACHE to another one",
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import shlex
 import shutil
 import tarfile
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from pibed.base import places
 from pibed.base.errors import HostError, UsageError
-from pibed.base.files import digest_file
+from pibed.base.files import Remedy, digest_file, explained, sync
 from pibed.build import builders
 from pibed.build.images import Images
 from pibed.build.initramfs import File, write_archive
@@ -139,18 +138,16 @@ def pack(given: str, output: str | None) -> None:
             fix=f"check out the commit that {folder / 'manifest.json'} names, or measure anew: "
             + rerun_command(folder),
         )
-    try:
-        with tempfile.TemporaryDirectory(prefix=".pack-", dir=target.parent) as name:
-            staging = Path(name) / folder.name
-            _stage(recorded, folder, images, staging)
-            unfinished = Path(name) / "archive"
-            _write_archive(staging, unfinished)
-            unfinished.rename(target)
-    except shutil.Error as error:  # several errors of a copied tree, as (source, target, text)
-        source, _, text = error.args[0][0]
-        raise HostError(f"{source}: {text}", fix=_FIX) from None
-    except OSError as error:
-        raise HostError.from_os(error, target, _FIX) from None
+    with (
+        explained(target, Remedy(full=_FIX, otherwise=_FIX)),
+        tempfile.TemporaryDirectory(prefix=".pack-", dir=target.parent) as name,
+    ):
+        staging = Path(name) / folder.name
+        _stage(recorded, folder, images, staging)
+        unfinished = Path(name) / "archive"
+        _write_archive(staging, unfinished)
+        sync(unfinished)
+        unfinished.rename(target)
     print(f"{target} ({target.stat().st_size / 1e6:.1f} MB)")
 
 
@@ -229,5 +226,3 @@ def _write_archive(staging: Path, target: Path) -> None:
         for path in sorted([staging, *staging.rglob("*")]):
             name = str(path.relative_to(staging.parent))
             archive.add(path, name, recursive=False, filter=neutral)
-    with target.open("rb") as file:
-        os.fsync(file.fileno())

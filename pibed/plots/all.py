@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pibed.base.files import explain, write_file
+from pibed.base.files import explained, write_file
 from pibed.model.experiment import Growth
 from pibed.plots import canvas, charts
 from pibed.plots.canvas import BAND, Format, Plot, Sizes, number, plain, shorten
@@ -70,20 +70,16 @@ def write(plots: Iterable[Plot], folder: Path) -> list[Path]:
     be written.
     """
     place = folder / _FOLDER
-    try:
+    with explained(place):
         place.mkdir(exist_ok=True)
-    except OSError as error:
-        raise explain(error, place) from error
     written = []
     for plot, form in itertools.product(plots, FORMATS):
         write_file(path(folder, plot, form), plot.render(form))
         written.append(path(folder, plot, form))
     for old in itertools.chain.from_iterable(place.glob(f"*.{form}") for form in FORMATS):
         if old not in written:
-            try:
+            with explained(old):
                 old.unlink(missing_ok=True)
-            except OSError as error:
-                raise explain(error, old) from error
     return written
 
 

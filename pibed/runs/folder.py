@@ -9,24 +9,31 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TextIO
+from typing import NoReturn, Self, TextIO
 
 from pibed.base.errors import HostError
-from pibed.base.files import digest_file, explain, sync_folders, write_file
+from pibed.base.files import (
+    digest_file,
+    exclusive,
+    explained,
+    make_unique,
+    sync,
+    sync_folders,
+    write_file,
+)
 from pibed.model import plan
 from pibed.model import samples as samples_module
 from pibed.model.experiment import Experiment
 from pibed.model.plan import Round
 from pibed.model.protocol import Command
 from pibed.model.samples import Sample, Status
-from pibed.runs.locate import make_folder, make_unique
+from pibed.runs.locate import make_folder
 from pibed.runs.manifest import Manifest
 from pibed.stats import summary
 
@@ -63,28 +70,23 @@ class RunFolder:
 
         Raises HostError if another one does.
         """
-        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise HostError(
-                    f"{self.folder}: another process is measuring this run",
-                    fix="wait until it has ended",
-                ) from None
+
+        def refuse() -> NoReturn:
+            raise HostError(
+                f"{self.folder}: another process is measuring this run",
+                fix="wait until it has ended",
+            )
+
+        with exclusive(self.folder, refuse):
             yield
-        finally:
-            os.close(descriptor)
 
     def boot_folder(self, number: int, attempt: int) -> Path:
         """Makes the folder of a round's boot: `boots/<round>`, then `boots/<round>-2` and so on."""
         folder = self._boot(number, attempt)
-        try:
+        with explained(folder):
             folder.parent.mkdir(exist_ok=True)
             folder.mkdir()
             sync_folders(folder.parent)
-        except OSError as error:
-            raise explain(error, folder) from error
         return folder
 
     def finish_round(self, number: int, boots: int, problems: Sequence[str]) -> None:
@@ -144,12 +146,10 @@ class RunFolder:
                 samples, cut = samples_module.read_log((boot / "samples.jsonl").read_bytes())
                 count += len(samples)
                 torn |= cut
-        try:
+        with explained(self.folder / "interrupted"):
             target = make_unique(self.folder / "interrupted", f"{round_.number:02d}")
             for boot in boots:
                 boot.rename(target / boot.name)
-        except OSError as error:
-            raise explain(error, self.folder / "interrupted") from error
         words = f"round {round_.number} was cut off after {count} of {len(round_.visits)} samples"
         if torn:
             words += ", the last line of its samples.jsonl is torn"
@@ -181,11 +181,9 @@ class RunFolder:
 
 def write_plan(path: Path, commands: Iterable[Command]) -> None:
     """Writes a boot's commands, one a line."""
-    try:
-        text = "".join(f"{command}\n" for command in commands)
+    text = "".join(f"{command}\n" for command in commands)
+    with explained(path):
         path.write_text(text, encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise explain(error, path) from error
 
 
 class SampleLog:
@@ -193,20 +191,16 @@ class SampleLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        try:
+        with explained(path):
             self._file: TextIO = path.open("x", encoding="utf-8")
             sync_folders(path.parent)
-        except OSError as error:
-            raise explain(error, path) from error
 
     def append(self, sample: Sample) -> None:
         """Adds a sample; raises HostError when it could not be written."""
-        try:
+        with explained(self._path):
             self._file.write(sample.to_json() + "\n")
             self._file.flush()
             os.fsync(self._file.fileno())
-        except OSError as error:
-            raise explain(error, self._path) from error
 
     def close(self) -> None:
         """Closes the file; what could not be written was said by `append`."""
@@ -216,12 +210,6 @@ class SampleLog:
 
 def _sync_files(folder: Path) -> None:
     """Puts the content of a folder's files, and their names, on the disk."""
-    try:
+    with explained(folder):
         for path in [*folder.iterdir(), folder]:
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-    except OSError as error:
-        raise explain(error, folder) from error
+            sync(path)

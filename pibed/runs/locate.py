@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import errno
-import os
 import tempfile
 from pathlib import Path
 
 from pibed.base import places
 from pibed.base.errors import HostError, UsageError
-from pibed.base.files import explain
+from pibed.base.files import explained, make_unique
 
 
 def root(given: str | None) -> Path:
@@ -25,11 +23,9 @@ def make_folder(root: Path, name: str, now: datetime.datetime) -> Path:
     """
     stem = f"{now.astimezone(datetime.UTC):%Y%m%dT%H%M%SZ}-{name}"
     require_writable(root)
-    try:
+    with explained(root):
         folder = make_unique(root, stem)
         _point(root / "latest", folder.name)
-    except OSError as error:
-        raise explain(error, root) from error
     return folder
 
 
@@ -56,30 +52,15 @@ def find(root: Path, text: str) -> Path:
 
 def require_writable(root: Path) -> None:
     """Makes the results folder, and raises HostError if no run can be put into it."""
-    try:
+    if root.exists() and not root.is_dir():
+        raise HostError(f"{root}: it is not a folder", fix="name a folder with --results")
+    with explained(root):
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".check-", dir=root):
             pass
-    except FileExistsError:
-        raise HostError(f"{root}: it is not a folder", fix="name a folder with --results") from None
-    except OSError as error:
-        raise explain(error, root) from error
     latest = root / "latest"
     if latest.exists() and not latest.is_symlink():
         raise HostError(f"{latest}: it is not a link to a run", fix="rename or remove it")
-
-
-def make_unique(root: Path, stem: str) -> Path:
-    """Makes the folder, numbered if there is one of that name."""
-    root.mkdir(parents=True, exist_ok=True)
-    for number in range(1, 1000):
-        folder = root / (stem if number == 1 else f"{stem}-{number}")
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        return folder
-    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(root / stem))
 
 
 def _point(link: Path, target: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pibed.base.errors import HostError, UsageError
-from pibed.base.files import write_file
+from pibed.base.files import Remedy, exclusive, explain, explained, write_file
 from pibed.model import plan
 from pibed.model.plan import Cell, Round
 from pibed.model.samples import Sample, Status
@@ -406,3 +407,35 @@ def test_root_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(HostError, match=str(tmp_path / "file")):
         create(tmp_path / "file")
+
+
+def test_files_and_folders_are_held_by_one_at_a_time(tmp_path: Path) -> None:
+    waited: list[Path] = []
+
+    def refuse(path: Path) -> None:
+        waited.append(path)
+        raise UsageError("held")
+
+    for path in (tmp_path / "new" / "lock", tmp_path):
+        with (
+            exclusive(path) as descriptor,
+            pytest.raises(UsageError, match="held"),
+            exclusive(path, lambda path=path: refuse(path)),  # type: ignore[misc]
+        ):
+            raise AssertionError(f"held twice: {descriptor}")
+        with exclusive(path):
+            pass
+    assert waited == [tmp_path / "new" / "lock", tmp_path]
+
+
+def test_what_can_be_done_is_said_for_each_place(tmp_path: Path) -> None:
+    remedy = Remedy(full="make room", otherwise="choose another")
+    for number, fix in ((errno.ENOSPC, "make room"), (errno.EACCES, "choose another")):
+        with pytest.raises(HostError) as caught, explained(tmp_path, remedy):
+            raise OSError(number, "words")
+        assert (caught.value.message, caught.value.fix) == (f"{tmp_path}: words", fix)
+    tree = shutil.Error([("a", "b", "[Errno 28] No space left on device")])
+    assert explain(tree, tmp_path, remedy).fix == "make room"
+    with pytest.raises(HostError, match="gone") as caught:
+        write_file(tmp_path / "gone" / "x", "", remedy)
+    assert caught.value.fix == "choose another"

@@ -196,7 +196,7 @@ def test_full_disk_is_the_hosts_error_with_a_fix(tiny: Path) -> None:
 
     with pytest.raises(HostError) as caught:
         store.produce(STEP, make)
-    assert "no space left" in caught.value.message
+    assert "No space left" in caught.value.message
     assert caught.value.fix is not None
     assert "free some space" in caught.value.fix
     assert not store.place(STEP).exists()
@@ -224,7 +224,7 @@ def test_no_space_by_number(tmp_path: Path) -> None:
         with Path("/dev/full").open("wb", buffering=0) as full:
             full.write(b"x")
 
-    with pytest.raises(HostError, match="no space left"):
+    with pytest.raises(HostError, match="No space left"):
         Store(tmp_path).produce(STEP, make)
 
 

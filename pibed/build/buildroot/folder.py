@@ -17,9 +17,9 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from pibed.base.errors import BuildError
-from pibed.base.files import digest_file, digest_files, digest_text, locked
+from pibed.base.files import digest_file, digest_files, digest_text, exclusive, write_file
 from pibed.base.process import capture, clean_environment, run_logged
-from pibed.build import kconfig
+from pibed.build import kconfig, store
 from pibed.build.buildroot import recipe
 from pibed.build.buildroot.packagelog import PackageLog
 from pibed.build.buildroot.snapshot import Snapshot
@@ -141,7 +141,7 @@ class BuildFolder:
         """Holds the folder against other processes."""
         self.place.mkdir(parents=True, exist_ok=True)
         waiting = partial(self.bench.progress.waiting, "buildroot")
-        with locked(self.place / "lock", waiting) as descriptor:
+        with exclusive(self.place / "lock", waiting) as descriptor:
             yield HeldFolder(self, descriptor)
 
 
@@ -287,9 +287,7 @@ class HeldFolder:
         shutil.rmtree(self.output / "target", ignore_errors=True)
         for name in ("rootfs.cpio", "board.dtb"):
             (self.output / "images" / name).unlink(missing_ok=True)
-        unfinished = self._record.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
-        unfinished.rename(self._record)
+        write_file(self._record, json.dumps(now, indent=1) + "\n", store.remedy(self.folder.root))
 
     @property
     def _record(self) -> Path:

@@ -6,7 +6,6 @@ to where nothing changes it.
 
 from __future__ import annotations
 
-import errno
 import json
 import re
 import shutil
@@ -115,7 +114,7 @@ def legal_info(
             collected = held.legal_info(log, on_line)
         except BuildError as error:
             if store.no_space(error, order.root):
-                raise store.explain(OSError(errno.ENOSPC, ""), order.root) from error
+                raise store.full(order.root) from error
             raise
         except OSError as error:
             raise store.explain(error, order.root) from error

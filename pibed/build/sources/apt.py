@@ -6,8 +6,6 @@ release, with source packages added. No root is needed and nothing of the system
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import shutil
 from collections.abc import Mapping
@@ -16,10 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 from pibed.base.errors import BuildError, HostError
-from pibed.base.files import digest_file, digest_text
+from pibed.base.files import digest_file, digest_text, exclusive, write_file
 from pibed.base.process import capture, run_logged
 from pibed.build.sources.lock import DEFAULT_POLICY, Policy
-from pibed.build.store import explain, no_space
+from pibed.build.store import explain, full, no_space, remedy
 from pibed.model.builder import Source
 
 Kind = Literal["binary", "source"]
@@ -92,8 +90,7 @@ class Downloads:
             _verify(self._policy.mirror, wanted)
         folder = self.root / "downloads" / package
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with exclusive(folder / ".lock"):
             archive = None if self._policy.refresh else _read(package, folder)
             # Whether the files are still what they were is looked at where it was asked for.
             if archive is None or (
@@ -129,9 +126,7 @@ class Downloads:
         for path in incoming.iterdir():
             path.rename(folder / path.name)
         incoming.rmdir()
-        unfinished = folder / "package.json.unfinished"
-        unfinished.write_text(json.dumps(source.model_dump(), indent=1) + "\n", encoding="utf-8")
-        unfinished.rename(record)
+        write_file(record, json.dumps(source.model_dump(), indent=1) + "\n", remedy(self.root))
 
     def _download(self, package: str, kind: Kind, incoming: Path, version: str | None) -> Source:
         """Downloads that version of a package, or the newest, into an empty folder."""
@@ -156,7 +151,7 @@ class Downloads:
             run_logged([*apt, *command, target], log, cwd=incoming)
         except BuildError as error:
             if no_space(error, self.root):
-                raise explain(OSError(errno.ENOSPC, ""), self.root) from None
+                raise full(self.root) from None
             raise BuildError(
                 f"the package {package} could not be downloaded",
                 fix="check the network and the package sources in /etc/apt",

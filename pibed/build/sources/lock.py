@@ -16,7 +16,7 @@ from pydantic import Field
 
 from pibed.base import places
 from pibed.base.errors import HostError, UsageError
-from pibed.base.files import digest_file
+from pibed.base.files import Remedy, digest_file, write_file
 from pibed.model.builder import Source, Standing
 from pibed.model.loading import Record, load_file
 
@@ -91,9 +91,7 @@ schema_version: 1
 {_pin(lock)}\
 # The lines in which the tools state their versions; libc.a is linked into the guest's programs.
 {_dump("tools", lock.tools)}"""
-    unfinished = path().with_name("lock.yaml.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.rename(path())
+    write_file(path(), text, Remedy(full="free some space", otherwise="make it writable"))
 
 
 def _pin(lock: Lock) -> str:
