@@ -62,3 +62,15 @@ def _line(data: bytes, start: int, offset: int) -> str:
     stop = min(offset + _TEXT_CONTEXT, len(data) if end < 0 else end)
     text = data[start:stop].decode(errors="backslashreplace").replace("\r", "\\r")
     return text + ("\\n" if stop == end else "")
+
+
+def describe(name: str, first: Path, second: Path) -> list[str]:
+    """Where two files differ first, in three lines; nothing if they are the same."""
+    difference = first_difference(first, second)
+    if difference is None:
+        return []
+    return [
+        f"{name}: differs from {difference} on",
+        f"  {first}: {difference.first}",
+        f"  {second}: {difference.second}",
+    ]

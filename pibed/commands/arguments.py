@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from pibed.base.errors import UsageError
+from pibed.build import builders
+from pibed.build.builders import Builder
 from pibed.build.sources.lock import Policy
-from pibed.model.experiment import Experiment
+from pibed.commands.options import BuilderOptions, SourceOptions
+from pibed.model.defaults import load_defaults
+from pibed.model.experiment import Experiment, load_experiment
 from pibed.model.machine import Clock, Machine, load_machine
 
 
@@ -48,8 +53,9 @@ def name(given: str | None, experiment: Experiment) -> str:
     return given
 
 
-def policy(locked: bool, refresh: bool, mirror: str | None) -> Policy:
+def policy(options: SourceOptions, refresh: bool = False) -> Policy:
     """Where sources come from and what is refused; raises UsageError for what contradicts."""
+    locked, mirror = options.locked, options.mirror
     if refresh and (locked or mirror is not None):
         other = "--locked" if locked else "--mirror"
         raise UsageError(f"--refresh asks for the newest sources, {other} for those of the lock")
@@ -59,8 +65,10 @@ def policy(locked: bool, refresh: bool, mirror: str | None) -> Policy:
     return Policy(locked=locked, refresh=refresh, mirror=folder)
 
 
-def machine(name: str, kernel: str | None) -> Machine:
-    """The machine of that name, with another series of the kernel if `--kernel` gave one."""
+def machine(name: str | None, kernel: str | None) -> Machine:
+    """The machine of that name (None: the default), of another series if `--kernel` gave one."""
+    if name is None:
+        name = load_defaults().machine
     known = load_machine(name)
     if kernel is None:
         return known
@@ -72,19 +80,36 @@ def machine(name: str, kernel: str | None) -> Machine:
     return load_machine(name, {"kernel.version": kernel})
 
 
-def parse_numbers(option: str, text: str) -> list[int]:
-    """The numbers of a list such as `64,128,256`.
+def experiment(name: str | None, overrides: Mapping[str, Any] | None = None) -> Experiment:
+    """The experiment of that name (None: the default); see `load_experiment`."""
+    return load_experiment(load_defaults().experiment if name is None else name, overrides)
 
-    Raises UsageError that names the option and the part that is not a number.
+
+def builder(options: BuilderOptions) -> Builder:
+    """The builder that options name; raises UsageError for what contradicts."""
+    return builders.choose(options.builder, options.toolchain, options.buildroot_dir)
+
+
+def parse_numbers(
+    option: str, text: str, words: Mapping[str, int] | None = None, join: str = " "
+) -> list[int]:
+    """The numbers of a list such as `64,128,256`, each of which may be given by one of the `words`.
+
+    `join` stands between the option and the text. Raises UsageError that names the option and the
+    part that is not a number.
     """
     numbers = []
-    for part in text.split(","):
-        if not re.fullmatch(r"\s*-?\d{1,18}\s*", part, re.ASCII):
-            what = (
-                f"{part.strip()!r} is not a whole number" if part.strip() else "a number is missing"
-            )
+    for part in (each.strip() for each in text.split(",")):
+        if re.fullmatch(r"-?\d{1,18}", part, re.ASCII):
+            numbers.append(int(part))
+        elif words and part in words:
+            numbers.append(words[part])
+        else:
+            what = f"{part!r} is not a whole number" if part else "a number is missing"
+            if part and words:
+                what += f", nor one of: {', '.join(words)}"
             raise UsageError(
-                f"{option} {text}: {what}", fix=f"separate numbers by commas: {option} 64,128,256"
+                f"{option}{join}{text}: {what}",
+                fix=f"separate numbers by commas: {option}{join}64,128,256",
             )
-        numbers.append(int(part))
     return numbers

@@ -6,37 +6,20 @@ import shutil
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pibed.base import places, terminal
 from pibed.base.errors import GuestError, HostError, Interrupted, PibedError, UsageError
-from pibed.build import builders, host
-from pibed.commands import arguments
+from pibed.build import host
+from pibed.commands import arguments, settings
 from pibed.commands.build import make_images
-from pibed.model.experiment import load_experiment
+from pibed.commands.options import BootOptions
+from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock
 
 if TYPE_CHECKING:
     from pibed.guest.guest import Launch
-
-
-@dataclass(frozen=True)
-class BootOptions:
-    """The options of `invoke boot` as they were given; None where one was not."""
-
-    machine: str
-    experiment: str
-    kernel: str | None
-    demand_paging: str | None
-    cmd: str | None
-    clock: str | None
-    seed: str | None
-    timeout: str | None
-    builder: str | None = None
-    toolchain: str | None = None
-    buildroot_dir: str | None = None
 
 
 def boot(options: BootOptions) -> int:
@@ -117,26 +100,49 @@ def _boot_command(options: BootOptions, text: str) -> int:
 def _launch(options: BootOptions, default_clock: Clock | None) -> tuple[Launch, list[str], float]:
     """What to boot, the commands that load the module, and the guest seconds for that."""
     from pibed.guest.guest import Launch
-    from pibed.model import plan
 
     machine = arguments.machine(options.machine, options.kernel)
-    experiment = load_experiment(options.experiment)
+    experiment = arguments.experiment(options.experiment)
     clock = arguments.clock(machine, options.clock or default_clock)
     seed = arguments.number("--seed", options.seed or "1", 0, 2**32 - 1)
-    load = []
-    if options.demand_paging is not None:
-        mode = arguments.number("--demand-paging", options.demand_paging, 0, 1)
-        if "demand_paging" not in experiment.parameters:
-            raise UsageError(
-                f"--demand-paging: the experiment {experiment.name} has no parameter demand_paging"
-            )
-        values = plan.cells(experiment)[0].as_dict() | {"demand_paging": mode}
-        load = [plan.insmod(experiment, values)]
+    load = _load(experiment, options)
+    builder = arguments.builder(options)
     host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
-    builder = builders.choose(options.builder, options.toolchain, options.buildroot_dir)
     images = make_images(machine, experiment, builder=builder)
     launch = Launch(machine, images, clock, seed)
     return launch, load, experiment.module.timeout_s
+
+
+def _load(experiment: Experiment, options: BootOptions) -> list[str]:
+    """The commands that load the module, none if no parameter is given.
+
+    What is not given is as in the experiment's first cell.
+    """
+    from pibed.model import plan
+
+    short = settings.declared(experiment, "boot", options.declared, "--param")
+    module = experiment.module
+    given = settings.of_module(module, module.parameters, options.param)
+    if not (short or given):
+        return []
+    # Of the module's parameters, those that are a parameter of the experiment and no more.
+    same = {f"{{{name}}}": name for name in experiment.parameters}
+    values = plan.cells(experiment)[0].as_dict()
+    for setting in short:
+        values[setting.name] = settings.value(setting, experiment.parameters[setting.name])
+    parameters = dict(module.parameters)
+    for setting in given:
+        configured = str(parameters.get(setting.name, ""))
+        for other in short:
+            if f"{{{other.name}}}" in configured:
+                raise UsageError(f"{setting}: {other} sets it already", fix="give one of the two")
+        text = setting.text
+        if configured in same:
+            parameter = experiment.parameters[same[configured]]
+            text = str(settings.value(setting, parameter))
+        parameters[setting.name] = text.replace("{", "{{").replace("}", "}}")
+    module = module.model_copy(update={"parameters": parameters})
+    return [plan.insmod(experiment.model_copy(update={"module": module}), values)]
 
 
 def _boot_folder() -> Path:

@@ -5,37 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pibed.base import places, terminal
-from pibed.build import builders, host, payload
+from pibed.build import host, payload
 from pibed.build.builders import DEFAULT, Builder
 from pibed.build.images import Images
 from pibed.build.making import Order
 from pibed.build.progress import BuildProgress
 from pibed.build.sources.lock import DEFAULT_POLICY, Policy
 from pibed.commands import arguments
-from pibed.model.experiment import Experiment, load_experiment
+from pibed.commands.options import BuildOptions
+from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
 
 if TYPE_CHECKING:
     from pibed.build.payload import Payload
 
 
-def build(
-    machine_name: str,
-    experiment_name: str,
-    kernel: str | None,
-    refresh: bool,
-    locked: bool = False,
-    mirror: str | None = None,
-    builder: str | None = None,
-    toolchain: str | None = None,
-    buildroot_dir: str | None = None,
-) -> None:
+def build(options: BuildOptions) -> None:
     """Makes the images and prints where they are."""
-    machine = arguments.machine(machine_name, kernel)
-    experiment = load_experiment(experiment_name)
-    policy = arguments.policy(locked, refresh, mirror)
-    chosen = builders.choose(builder, toolchain, buildroot_dir)
-    images = make_images(machine, experiment, policy, chosen, show_cached=True)
+    machine = arguments.machine(options.machine, options.kernel)
+    experiment = arguments.experiment(options.experiment)
+    policy = arguments.policy(options, options.refresh)
+    builder = arguments.builder(options)
+    images = make_images(machine, experiment, policy, builder, show_cached=True)
     print(f"kernel       {images.kernel}")
     print(f"device tree  {images.device_tree}")
     print(f"initramfs    {images.initramfs}")

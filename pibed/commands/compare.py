@@ -5,30 +5,31 @@ from __future__ import annotations
 import sys
 
 from pibed.base.errors import ChecksFailed, UsageError
+from pibed.commands.options import CompareOptions
 from pibed.report.changes import Changes, changes, conclusions, table, worth_showing
 from pibed.runs import locate, reading
 from pibed.runs.reading import Run
 
 
-def compare(first: str, second: str, results_folder: str | None, fail_on_regression: bool) -> None:
+def compare(options: CompareOptions) -> None:
     """Prints how a run differs from another one, or from the Pi's published numbers (`pi`).
 
     Raises UsageError where nothing can be compared, ChecksFailed if something got worse and
-    `fail_on_regression` is set.
+    `--fail-on-regression` was given.
     """
-    root = locate.root(results_folder)
-    names = [name for name in (first, second) if name != "pi"]
+    root = locate.root(options.results)
+    names = [name for name in (options.first, options.second) if name != "pi"]
     if len(names) < 2:
         from pibed.studies.pi import findings
 
         if not names:
             raise UsageError("pi pi: expected a run and pi, or two runs")
-        if fail_on_regression:
+        if options.fail_on_regression:
             raise UsageError("--fail-on-regression compares two runs, not a run with the Pi")
         findings.show(reading.read(locate.find(root, names[0])))
         return
     before, after = (reading.read(locate.find(root, name)) for name in names)
-    if fail_on_regression and before.recorded.machine.clock != after.recorded.machine.clock:
+    if options.fail_on_regression and before.recorded.machine.clock != after.recorded.machine.clock:
         raise UsageError(
             "--fail-on-regression: the runs have different clocks, whose times cannot be compared",
             fix="compare runs with the same clock",
@@ -36,7 +37,7 @@ def compare(first: str, second: str, results_folder: str | None, fail_on_regress
     found = changes(before, after)
     _print(found, before, after)
     worse = len(found.having("worse")) + len(found.failing)
-    if fail_on_regression and worse:
+    if options.fail_on_regression and worse:
         raise ChecksFailed(f"{after.name}: {worse} got worse against {before.name}; see above")
 
 

@@ -6,35 +6,18 @@ import datetime
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pibed.base import places, terminal
-from pibed.base.errors import ChecksFailed
-from pibed.build import builders, host
-from pibed.commands import arguments, build
+from pibed.base.errors import ChecksFailed, UsageError
+from pibed.build import host
+from pibed.commands import arguments, build, settings
+from pibed.commands.options import KtestOptions
+from pibed.model.defaults import load_defaults
+from pibed.model.suite import Suite, load_suite
 
 if TYPE_CHECKING:
     from pibed.ktest.outcome import CaseOutcome
-
-
-@dataclass(frozen=True)
-class KtestOptions:
-    """The options of `invoke ktest` as they were given; None where one was not."""
-
-    machine: str
-    suite: str
-    kernel: str | None
-    debug: bool
-    tests: str | None
-    stress: str | None
-    seed: str | None
-    jobs: str | None
-    results: str | None
-    builder: str | None = None
-    toolchain: str | None = None
-    buildroot_dir: str | None = None
 
 
 def ktest(options: KtestOptions) -> None:
@@ -49,16 +32,16 @@ def ktest(options: KtestOptions) -> None:
     from pibed.ktest.estimate import Estimate
     from pibed.ktest.runner import TestRun
     from pibed.ktest.show import KtestProgress
-    from pibed.model.suite import load_suite
     from pibed.runs import locate
 
-    suite = load_suite(options.suite)
+    suite, added = _suite(options)
     machine = arguments.machine(options.machine, options.kernel)
     kernel = machine.kernel.version
     title = f"{suite.title}, Linux {kernel}{' with the debug options' if options.debug else ''}"
     name = f"{suite.name}-{kernel}{'-debug' if options.debug else ''}"
     if options.debug:
         machine = machine.with_debug_kernel()
+    title += added
     variants = list(suite.variants)
     stress_s = _number("--stress", options.stress, suite.stress_s, 1, 86_400)
     seed = _number("--seed", options.seed, 1, 0, 2**32 - 1)
@@ -68,9 +51,9 @@ def ktest(options: KtestOptions) -> None:
     every = cases.read_tests([program.sources[0] for program in wanted.programs])
     tests = cases.choose(every, options.tests)
     host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
-    root = Path(options.results or places.checkout() / "results").absolute() / "ktest"
+    builder = arguments.builder(options)
+    root = locate.root(options.results) / "ktest"
     locate.require_writable(root)
-    builder = builders.choose(options.builder, options.toolchain, options.buildroot_dir)
     images = build.make_payload_images(machine, wanted, builder=builder)
 
     folder = locate.make_folder(root, name, datetime.datetime.now(datetime.UTC))
@@ -107,6 +90,32 @@ def _print(title: str, outcomes: Sequence[CaseOutcome]) -> None:
     Console(width=width, highlight=False).print(show.table(title, outcomes))
     for line in (*show.skips(outcomes), *show.failures(outcomes)):
         print(line)
+
+
+def _suite(options: KtestOptions) -> tuple[Suite, str]:
+    """The suite with what `--param` gives in every variant, and words for that.
+
+    Variants that say otherwise are left out; raises UsageError if all do.
+    """
+    suite = load_suite(load_defaults().suite if options.suite is None else options.suite)
+    configured = [name for parameters in suite.variants.values() for name in parameters]
+    given = settings.of_module(suite.module, configured, options.param)
+    added: dict[str, str | int] = {each.name: each.text for each in given}
+    kept = {
+        name: added | parameters
+        for name, parameters in suite.variants.items()
+        if all(str(parameters.get(key, text)) == text for key, text in added.items())
+    }
+    if not kept:
+        raise UsageError(
+            f"{', '.join(map(str, given))}: no variant of the suite {suite.name} agrees with that",
+            fix="; ".join(
+                f"{name} has {' '.join(f'{key}={value}' for key, value in parameters.items())}"
+                for name, parameters in suite.variants.items()
+            ),
+        )
+    words = "".join(f", {name}={text}" for name, text in added.items())
+    return suite.model_copy(update={"variants": kept}), words
 
 
 def _number(option: str, given: str | None, default: int, low: int, high: int) -> int:

@@ -13,20 +13,28 @@ from pibed.build.builders import Builder
 from pibed.build.making import Order
 from pibed.build.progress import BuildProgress
 from pibed.commands import arguments, build
-from pibed.model.experiment import load_experiment
+from pibed.commands.options import LegalOptions
+from pibed.model.experiment import Experiment
+from pibed.model.machine import Machine
 
 BOM = "bom.json"
 
 
-def legal(
-    machine_name: str, experiment_name: str, kernel: str | None, output: str, builder: Builder
-) -> None:
+def legal(options: LegalOptions) -> None:
+    """Writes what an experiment's images consist of into the folder of `--output`; see `write`."""
+    write(
+        arguments.machine(options.machine, options.kernel),
+        arguments.experiment(options.experiment),
+        "legal" if options.output is None else options.output,
+        arguments.builder(options),
+    )
+
+
+def write(machine: Machine, experiment: Experiment, output: str, builder: Builder) -> None:
     """Writes the bill of materials, licences and sources of an experiment's images into a folder.
 
     The folder is there when it is whole. Raises UsageError if there is something in it already.
     """
-    machine = arguments.machine(machine_name, kernel)
-    experiment = load_experiment(experiment_name)
     folder = Path(output).resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"--output {output}: it is there already", fix="name a new folder")

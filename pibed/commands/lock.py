@@ -12,19 +12,19 @@ from pibed.build import host, toolchain
 from pibed.build.sources import lock
 from pibed.build.sources import packages as sources
 from pibed.build.sources.apt import SourcePackage
-from pibed.build.sources.lock import Lock
+from pibed.build.sources.lock import Lock, Policy
 from pibed.commands import arguments
+from pibed.commands.options import LockOptions
 from pibed.commands.setup import prerequisites
-from pibed.model.machine import load_machine
 
 
-def write(machine_name: str, refresh: bool, archive: str | None) -> None:
+def write(options: LockOptions) -> None:
     """Locks what this host has for a machine, and prints what that changes.
 
-    With `archive` the sources are copied into that folder.
+    With `--archive` the sources are copied into that folder.
     """
-    machine = load_machine(machine_name)
-    policy = arguments.policy(False, refresh, None)
+    machine = arguments.machine(options.machine, None)
+    policy = Policy(refresh=options.refresh)
     host.require([each for each in prerequisites(machine) if not each.for_tests])
     old = lock.load()
     archives = sources.fetch_all(machine, places.cache(), old, policy)
@@ -34,8 +34,8 @@ def write(machine_name: str, refresh: bool, archive: str | None) -> None:
         sources={each.package: each.source for each in archives},
         tools=toolchain.find(machine).all,
     )
-    if archive is not None:
-        _copy(archives, Path(archive).absolute())
+    if options.archive is not None:
+        _copy(archives, Path(options.archive).absolute())
     lock.write(new)
     changes = lock.changes(old, new)
     for line in changes:

@@ -10,13 +10,13 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from pibed.base import places
 from pibed.base.errors import HostError, UsageError
 from pibed.base.files import Remedy, digest_file, explained, sync
 from pibed.build import builders
 from pibed.build.images import Images
 from pibed.build.initramfs import File, write_archive
 from pibed.commands import build
+from pibed.commands.options import PackOptions
 from pibed.guest import qemu
 from pibed.measure import record
 from pibed.model import plan
@@ -110,13 +110,13 @@ plans/             the commands of each boot, as an archive that is put behind t
 """
 
 
-def pack(given: str, output: str | None) -> None:
-    """Writes the archive of a run, `<run>.tar.gz` in the current folder unless `output` is given.
+def pack(options: PackOptions) -> None:
+    """Writes the archive of a run: `--output`, or `<run>.tar.gz` in the current folder.
 
     Raises UsageError for what is no finished run, HostError when its images cannot be made any
     more or the archive cannot be written.
     """
-    folder = locate.find(places.checkout() / "results", given)
+    folder = locate.find(locate.root(options.results), options.run)
     recorded = manifest.read(folder / "manifest.json")
     if not recorded.finished:
         raise UsageError(
@@ -128,7 +128,7 @@ def pack(given: str, output: str | None) -> None:
     if missing or not run.has_samples(recorded.samples_digest):
         what = f"round {missing[0].number} is not whole" if missing else "samples.csv was changed"
         raise UsageError(f"{folder}: {what}", fix=f"to mend it: {resume_command(folder)}")
-    target = Path(output or f"{folder.name}.tar.gz").absolute()
+    target = Path(options.output or f"{folder.name}.tar.gz").absolute()
     builder = builders.recorded(recorded.builder)
     images = build.make_images(recorded.machine, recorded.experiment, builder=builder)
     if other := record.other_images(recorded, images):

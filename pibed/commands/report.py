@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from pibed.commands.options import ReportOptions
 from pibed.report.page import NAMES, publish
 from pibed.runs import locate
 
 
-def report(given: str, results_folder: str | None) -> None:
+def report(options: ReportOptions) -> None:
     """Writes plots and reports into a run's folder, and says what they say and where they are.
 
     Raises UsageError for what is no run, HostError where its folder cannot be written.
     """
     from pibed.studies.pi import findings
 
-    folder = locate.find(locate.root(results_folder), given)
+    folder = locate.find(locate.root(options.results), options.run)
     made = publish(folder, [findings.beside_a_pi])
     for line in (*made.headline, *made.notes):
         print(line)

@@ -5,21 +5,22 @@ from __future__ import annotations
 import sys
 
 from pibed.base.errors import UsageError, printable
+from pibed.commands.options import ListingOptions
 from pibed.report.listing import entry, runs
 from pibed.runs import locate
 
 
-def show(results_folder: str | None) -> None:
+def show(options: ListingOptions) -> None:
     """Prints the runs, newest first; raises UsageError if there is no such folder."""
     from rich import box
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    root = locate.root(results_folder)
+    root = locate.root(options.results)
     if not root.is_dir():
-        if results_folder is not None:
-            raise UsageError(f"--results {results_folder}: there is no such folder")
+        if options.results is not None:
+            raise UsageError(f"--results {options.results}: there is no such folder")
         print(f"{root}: no runs yet; invoke sweep makes one")
         return
     folders = runs(root)

@@ -6,24 +6,23 @@ import sys
 
 from pibed.base import places, terminal
 from pibed.base.errors import HostError
-from pibed.build import host
+from pibed.build import builders, host
 from pibed.build.builders import DEFAULT, Builder
 from pibed.build.host import Inspection, Prerequisite, State
-from pibed.model.machine import Machine, load_machine
+from pibed.commands import arguments
+from pibed.commands.options import DoctorOptions, SetupOptions
+from pibed.model.machine import Machine
 
 
-def setup(machine_name: str, builder: Builder = DEFAULT) -> None:
+def setup(options: SetupOptions) -> None:
     """Installs what is missing and checks the result; raises HostError if something still is."""
     console = terminal.stderr()
-    missing = [
-        finding for finding in _findings(machine_name, builder) if finding.state != State.FOUND
-    ]
+    machine, builder = _chosen(options)
+    missing = [each for each in _findings(machine, builder) if each.state != State.FOUND]
     if missing:
         needed = [finding.prerequisite for finding in missing]
         host.install(needed, places.cache() / "logs" / "setup.log", console.print)
-        still = [
-            finding for finding in _findings(machine_name, builder) if finding.state != State.FOUND
-        ]
+        still = [each for each in _findings(machine, builder) if each.state != State.FOUND]
         if still:
             raise HostError(
                 "still not right: "
@@ -33,12 +32,13 @@ def setup(machine_name: str, builder: Builder = DEFAULT) -> None:
     console.print("setup: everything that pibed needs is installed")
 
 
-def doctor(machine_name: str, builder: Builder = DEFAULT) -> None:
+def doctor(options: DoctorOptions) -> None:
     """Prints all prerequisites as a table; raises HostError if one is not met."""
     from rich.console import Console
     from rich.table import Table
 
-    findings = _findings(machine_name, builder)
+    machine, builder = _chosen(options)
+    findings = _findings(machine, builder)
     table = Table("program", "state", "version", "needed", "for", "to fix", box=None)
     bad = [finding for finding in findings if finding.state != State.FOUND]
     for finding in findings:
@@ -67,6 +67,10 @@ def prerequisites(machine: Machine) -> list[Prerequisite]:
     return DEFAULT.prerequisites(machine)
 
 
-def _findings(machine_name: str, builder: Builder) -> list[Inspection]:
-    machine = load_machine(machine_name)
+def _chosen(options: SetupOptions | DoctorOptions) -> tuple[Machine, Builder]:
+    builder = builders.choose(options.builder, options.toolchain, None)
+    return arguments.machine(options.machine, None), builder
+
+
+def _findings(machine: Machine, builder: Builder) -> list[Inspection]:
     return [host.find(each) for each in builder.prerequisites(machine)]

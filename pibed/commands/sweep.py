@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
 from pibed.base import terminal
 from pibed.base.errors import HostError, IncompleteError, UsageError
 from pibed.build import builders, host
-from pibed.build.sources.lock import Policy
-from pibed.commands import arguments, build
+from pibed.commands import arguments, build, settings
+from pibed.commands.options import RerunOptions, SweepOptions
 from pibed.measure import record
 from pibed.measure.rounds import Testbed
 from pibed.measure.run import Measurement, measure, measure_rest, tell_differences
-from pibed.model.experiment import Experiment, load_experiment
+from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock, Machine
 from pibed.model.samples import Status
 from pibed.report import page as report_page
@@ -27,29 +27,6 @@ from pibed.runs import locate, manifest
 from pibed.runs.folder import RunFolder
 from pibed.runs.hints import rerun_command, verify_command
 from pibed.studies.pi import findings
-
-
-@dataclass(frozen=True)
-class SweepOptions:
-    """The options of `invoke sweep` as they were given; None where one was not."""
-
-    machine: str | None = None
-    experiment: str | None = None
-    kernel: str | None = None
-    sizes: str | None = None
-    modes: str | None = None
-    runs: str | None = None
-    seed: str | None = None
-    clock: str | None = None
-    jobs: str | None = None
-    name: str | None = None
-    results: str | None = None
-    resume: str | None = None
-    locked: bool = False
-    mirror: str | None = None
-    builder: str | None = None
-    toolchain: str | None = None
-    buildroot_dir: str | None = None
 
 
 def sweep(options: SweepOptions) -> None:
@@ -67,18 +44,18 @@ def sweep(options: SweepOptions) -> None:
     _require_all_well(outcomes)
 
 
-def rerun(
-    path: Path, jobs: str | None, name: str | None, results_folder: str | None, policy: Policy
-) -> None:
+def rerun(options: RerunOptions) -> None:
     """Measures once more what a manifest describes, and says whether the samples are the same.
 
     Raises UsageError for what is no manifest; otherwise as `sweep`.
     """
+    path = Path(options.manifest)
+    policy = arguments.policy(options)
     recorded = manifest.read(path)
     machine, experiment = recorded.machine, recorded.experiment
-    name = arguments.name(name, experiment)
-    count = _jobs(machine, experiment, jobs)
-    root = locate.root(results_folder)
+    name = arguments.name(options.name, experiment)
+    count = _jobs(machine, experiment, options.jobs)
+    root = locate.root(options.results)
     locate.require_writable(root)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     images = build.make_images(machine, experiment, policy, builders.recorded(recorded.builder))
@@ -102,16 +79,15 @@ def rerun(
 
 def _measure_anew(root: Path, options: SweepOptions) -> list[Measurement]:
     """Measures with one clock, or one after the other with each."""
-    known = arguments.machine(options.machine or "pi2", options.kernel)
-    name_of_experiment = options.experiment or "paging"
-    experiment = load_experiment(name_of_experiment, _overrides(name_of_experiment, options))
+    known = arguments.machine(options.machine, options.kernel)
+    experiment = _experiment(options)
     machines = [known.model_copy(update={"clock": each}) for each in _clocks(known, options.clock)]
     jobs = [_jobs(machine, experiment, options.jobs) for machine in machines]
     name = arguments.name(options.name, experiment)
-    policy = arguments.policy(options.locked, False, options.mirror)
+    policy = arguments.policy(options)
     qemu_version = host.qemu_version(known.qemu.binary, known.qemu.minimum_version)
     locate.require_writable(root)
-    builder = builders.choose(options.builder, options.toolchain, options.buildroot_dir)
+    builder = arguments.builder(options)
     images = build.make_images(known, experiment, policy, builder)
     outcomes = []
     for machine, count in zip(machines, jobs, strict=True):
@@ -124,11 +100,15 @@ def _measure_anew(root: Path, options: SweepOptions) -> list[Measurement]:
 def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
     """Goes on with a run that was cut off; a finished one is only shown."""
     allowed = {"resume", "results", "jobs", "locked", "mirror"}
-    for field in fields(options):
-        if field.name not in allowed and getattr(options, field.name) is not None:
-            option = f"--{field.name.replace('_', '-')}"
+    given = [
+        each.name.replace("_", "-")
+        for each in fields(options)
+        if each.name != "declared" and getattr(options, each.name) not in (None, False, ())
+    ]
+    for name in (*given, *options.declared):
+        if name not in allowed:
             raise UsageError(
-                f"{option} cannot be given with --resume: the run's manifest says it",
+                f"--{name} cannot be given with --resume: the run's manifest says it",
                 fix="leave it out, or start a new sweep",
             )
     folder = locate.find(root, text)
@@ -138,7 +118,7 @@ def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
     jobs = _jobs(machine, experiment, options.jobs)
     run = RunFolder(folder, experiment)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
-    policy = arguments.policy(options.locked, False, options.mirror)
+    policy = arguments.policy(options)
     images = build.make_images(machine, experiment, policy, builders.recorded(recorded.builder))
     console = terminal.stderr()
     with run.held():
@@ -222,30 +202,15 @@ def _clocks(machine: Machine, given: str | None) -> list[Clock]:
     return [arguments.clock(machine, given, ("both",))]
 
 
-def _overrides(name: str, options: SweepOptions) -> dict[str, Any]:
-    """The keys of the experiment that options replace."""
-    known = load_experiment(name)
-    overrides: dict[str, Any] = {}
-    for option, text, parameter in (
-        ("--sizes", options.sizes, "size"),
-        ("--modes", options.modes, "demand_paging"),
-    ):
-        if text is None:
-            continue
-        if parameter not in known.parameters:
-            raise UsageError(f"{option}: the experiment {known.name} has no parameter {parameter}")
-        limits = known.parameters[parameter]
-        values = arguments.parse_numbers(option, text)
-        for value in values:
-            if not limits.minimum <= value <= limits.maximum:
-                raise UsageError(
-                    f"{option} {text}: {value} is not from {limits.minimum} to {limits.maximum}"
-                )
-            if values.count(value) > 1:
-                raise UsageError(f"{option} {text}: {value} is there more than once")
-        overrides[f"parameters.{parameter}.values"] = values
+def _experiment(options: SweepOptions) -> Experiment:
+    """The experiment with the keys that options replace."""
+    known = arguments.experiment(options.experiment)
+    values = settings.of_experiment(known, options.set, options.declared)
+    overrides: dict[str, Any] = {
+        f"parameters.{name}.values": values[name] for name in known.parameters if name in values
+    }
     if options.runs is not None:
         overrides["rounds"] = arguments.number("--runs", options.runs, 1, 10_000)
     if options.seed is not None:
         overrides["seed"] = arguments.number("--seed", options.seed, 0, 2**63 - 1)
-    return overrides
+    return arguments.experiment(options.experiment, overrides)

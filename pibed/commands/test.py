@@ -8,31 +8,32 @@ from pibed.base import terminal
 from pibed.base.errors import ChecksFailed
 from pibed.build import host
 from pibed.commands import arguments, build
+from pibed.commands.options import TestOptions
 from pibed.commands.setup import prerequisites
-from pibed.model.experiment import load_experiment
-from pibed.model.machine import load_machine
+from pibed.model.defaults import load_defaults
 
 # The kernel that `invoke test` builds with debug options; each takes four minutes from nothing.
 DEBUG_SERIES = "6.12"
 
 
-def test(live: bool) -> None:
+def test(options: TestOptions) -> None:
     """Runs all checks and tests; raises ChecksFailed that names those which failed."""
     from pibed.build import payload
     from pibed.commands import checks
     from pibed.model.suite import load_suite
 
-    experiment = load_experiment("paging")
-    machine = load_machine("pi2")
+    live = options.live
+    experiment = arguments.experiment(None)
+    machine = arguments.machine(None, None)
     host.require(prerequisites(machine))
     images = [
-        build.make_images(arguments.machine("pi2", version), experiment)
+        build.make_images(arguments.machine(None, version), experiment)
         for version in machine.kernel.versions
     ]
     if live:
         # What the live tests need is built here, where its progress is seen.
-        debug = arguments.machine("pi2", DEBUG_SERIES).with_debug_kernel()
-        build.make_payload_images(debug, payload.of_suite(load_suite("paging")))
+        debug = arguments.machine(None, DEBUG_SERIES).with_debug_kernel()
+        build.make_payload_images(debug, payload.of_suite(load_suite(load_defaults().suite)))
     console = terminal.stderr()
     failed = []
     for check in checks.checks(images, live=live):

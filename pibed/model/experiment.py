@@ -11,6 +11,11 @@ from pydantic import Field, model_validator
 
 from pibed.model.loading import Identifier, Name, Record, RelativePath, Words, load
 
+Verb = Literal["sweep", "boot"]
+"""What the command line does with an experiment."""
+
+OptionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]+(-[a-z0-9]+)*$")]
+
 
 class ModuleSource(Record):
     """Where a kernel module comes from."""
@@ -84,6 +89,9 @@ class Parameter(Record):
     """Name for people."""
     labels: dict[int, Words] = {}
     """Names for single values."""
+    options: dict[Verb, OptionName] = {}
+    """Options of the command line that set it, without `--`: `sweep` takes several values, `boot`
+    takes one and loads the module with it."""
 
     @model_validator(mode="after")
     def _values_are_meant(self) -> Parameter:
@@ -196,6 +204,19 @@ class Experiment(Record):
                     raise ValueError(f"{key}: expected {{{name}}} and no more between the braces")
                 if name is not None and name not in self.parameters:
                     raise ValueError(f"{key}: {{{name}}} is not a parameter of the experiment")
+        return self
+
+    @model_validator(mode="after")
+    def _options_can_be_told_apart(self) -> Experiment:
+        loaded = " ".join(str(value) for value in self.module.parameters.values())
+        named: dict[tuple[Verb, str], str] = {}
+        for name, parameter in self.parameters.items():
+            for verb, option in parameter.options.items():
+                key = f"parameters.{name}.options.{verb}"
+                if (other := named.setdefault((verb, option), name)) != name:
+                    raise ValueError(f"{key}: --{option} is the option of {other} already")
+                if verb == "boot" and f"{{{name}}}" not in loaded:
+                    raise ValueError(f"{key}: no parameter of the module is {{{name}}}")
         return self
 
     @model_validator(mode="after")

@@ -8,14 +8,14 @@ from pathlib import Path
 
 def resume_command(folder: Path) -> str:
     """What a person types to go on with a run that was cut off."""
-    return f"invoke sweep --resume {shlex.quote(str(folder))}"
+    return f"./inv sweep --resume {shlex.quote(str(folder))}"
 
 
 def verify_command(folder: Path) -> str:
     """What a person types to have a run measured again and compared."""
-    return f"invoke verify --results {shlex.quote(str(folder))}"
+    return f"./inv verify --measure --run {shlex.quote(str(folder))}"
 
 
 def rerun_command(folder: Path) -> str:
     """What a person types to measure all of a run anew."""
-    return f"invoke rerun {shlex.quote(str(folder / 'manifest.json'))}"
+    return f"./inv rerun {shlex.quote(str(folder / 'manifest.json'))}"

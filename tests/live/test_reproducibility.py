@@ -225,7 +225,7 @@ def test_verify_finds_a_run_the_same_under_load(undisturbed: Path, invoke: Run) 
         subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(os.cpu_count() or 1)
     ]
     try:
-        done = invoke("verify", "--results", str(undisturbed))
+        done = invoke("verify", "--measure", "--run", str(undisturbed))
     finally:
         for hog in hogs:
             hog.kill()
@@ -253,7 +253,7 @@ def test_verify_shows_what_is_not_the_same(
     place = data.rindex(b"1")
     data[place : place + 1] = b"7"
     (copy / file).write_bytes(data)
-    done = invoke("verify", "--results", str(copy))
+    done = invoke("verify", "--measure", "--run", str(copy))
     assert done.returncode == 1, done.stderr
     assert f"{file}: differs from byte {place} " in done.stdout
     assert "measured again, it is not the same" in done.stderr
@@ -350,7 +350,7 @@ def test_what_is_not_whole_is_not_packed_but_mended(
     assert (copy / "summary.csv").read_bytes() == (undisturbed / "summary.csv").read_bytes()
 
 
-@pytest.mark.parametrize("task", [("pack",), ("verify", "--results")])
+@pytest.mark.parametrize("task", [("pack",), ("verify", "--measure", "--run")])
 def test_what_was_cut_off_is_neither_packed_nor_verified(
     undisturbed: Path, invoke: Run, tmp_path: Path, task: tuple[str, ...]
 ) -> None:
@@ -410,6 +410,6 @@ def test_both_clocks_stand_in_one_table(invoke: Run, tmp_path: Path) -> None:
     lines = [line.split() for line in done.stdout.splitlines() if line.startswith(" pre-paging")]
     assert [line[4] for line in lines] == ["virtual", "host"] * 2
     assert [len(rows(run)) for run in (virtual, host)] == [2, 2]
-    refused = invoke("verify", "--results", str(host))
+    refused = invoke("verify", "--measure", "--run", str(host))
     assert refused.returncode == 2
     assert "measured in real time" in refused.stderr

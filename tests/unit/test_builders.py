@@ -13,10 +13,9 @@ from pibed.base.errors import UsageError
 from pibed.build import builders
 from pibed.build.builders import Buildroot, Debian
 from pibed.build.sources import lock
-from pibed.build.sources.lock import DEFAULT_POLICY, Lock, Pin
+from pibed.build.sources.lock import Lock, Pin
 from pibed.commands import sweep, verify
-from pibed.commands.sweep import SweepOptions
-from pibed.commands.verify import VerifyOptions
+from pibed.commands.options import RerunOptions, SweepOptions, VerifyOptions
 from pibed.model.builder import Made
 from pibed.model.machine import load_machine
 from tests.unit.helpers import BUILDROOT, archived, experiment, measured
@@ -152,10 +151,10 @@ def test_folder_of_the_locked_commit_is_needed_no_more(
 
 REPEATED: dict[str, Callable[[Path], None]] = {
     "rerun": lambda run: sweep.rerun(
-        run / "manifest.json", None, None, str(run.parent / "again"), DEFAULT_POLICY
+        RerunOptions(manifest=str(run / "manifest.json"), results=str(run.parent / "again"))
     ),
     "resume": lambda run: sweep.sweep(SweepOptions(resume=str(run))),
-    "verify": lambda run: verify.verify(VerifyOptions(results=str(run))),
+    "verify": lambda run: verify.verify(VerifyOptions(measure=True, run=str(run))),
 }
 
 

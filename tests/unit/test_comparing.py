@@ -9,6 +9,7 @@ import pytest
 
 from pibed.base.errors import ChecksFailed, UsageError
 from pibed.commands import compare
+from pibed.commands.options import CompareOptions
 from pibed.model.plan import Cell
 from pibed.model.samples import Sample, Status
 from pibed.report.changes import Changes, changes, conclusions
@@ -255,17 +256,20 @@ def test_runs_of_other_studies(tmp_path: Path) -> None:
 # The command
 
 
+def asked(first: str, second: str, results: Path, fail: bool) -> CompareOptions:
+    return CompareOptions(first=first, second=second, results=str(results), fail_on_regression=fail)
+
+
 def test_a_regression_fails_if_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a = run(tmp_path, "a", lazy64=CALM).name
     b = run(tmp_path, "b", lazy64=times(2, CALM)).name
-    root = str(tmp_path)
-    compare.compare(a, b, root, fail_on_regression=False)
+    compare.compare(asked(a, b, tmp_path, fail=False))
     assert "worse: mode lazy, size 64" in capsys.readouterr().out
     with pytest.raises(ChecksFailed, match="1 got worse") as caught:
-        compare.compare(a, b, root, fail_on_regression=True)
+        compare.compare(asked(a, b, tmp_path, fail=True))
     assert caught.value.status == 1
-    compare.compare(b, a, root, fail_on_regression=True)
-    compare.compare(a, a, root, fail_on_regression=True)
+    compare.compare(asked(b, a, tmp_path, fail=True))
+    compare.compare(asked(a, a, tmp_path, fail=True))
 
 
 @pytest.mark.parametrize(
@@ -284,4 +288,4 @@ def test_what_cannot_be_meant(
     run(tmp_path, "a", lazy64=CALM)
     run(tmp_path, "host", lazy64=CALM, clock="host")
     with pytest.raises(UsageError, match=words):
-        compare.compare(first, second, str(tmp_path), fail)
+        compare.compare(asked(first, second, tmp_path, fail))

@@ -13,7 +13,7 @@ from pibed.base.errors import BuildError, HostError, UsageError
 from pibed.build.builders import Debian
 from pibed.build.images import Images
 from pibed.build.making import Order
-from pibed.commands import legal
+from pibed.commands import arguments, legal
 from tests.unit.helpers import images_of
 
 
@@ -46,7 +46,7 @@ def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepared:
 
 
 def write(output: Path, builder: Debian) -> None:
-    legal.legal("pi2", "paging", None, str(output), builder)
+    legal.write(arguments.machine(None, None), arguments.experiment(None), str(output), builder)
 
 
 def files(folder: Path) -> list[str]:

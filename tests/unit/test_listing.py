@@ -10,6 +10,7 @@ import pytest
 
 from pibed.base.errors import UsageError
 from pibed.commands import results as results_command
+from pibed.commands.options import ListingOptions
 from pibed.model.plan import Cell
 from pibed.model.samples import Sample, Status
 from pibed.report import listing
@@ -161,17 +162,17 @@ def test_newest_first_and_nothing_else(tmp_path: Path) -> None:
 def test_the_table_has_a_row_for_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     archived(tmp_path / "20260203T040506Z-good", STUDY, samples())
     (tmp_path / "20260203T040507Z-[red]").mkdir()
-    results_command.show(str(tmp_path))
+    results_command.show(ListingOptions(results=str(tmp_path)))
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "Z-good" in line and "finished" in line]
     assert [line for line in lines if "Z-[red]" in line and "no manifest" in line]
 
 
 def test_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    results_command.show(str(tmp_path))
+    results_command.show(ListingOptions(results=str(tmp_path)))
     assert "no runs yet" in capsys.readouterr().out
     with pytest.raises(UsageError, match="there is no such folder"):
-        results_command.show(str(tmp_path / "none"))
+        results_command.show(ListingOptions(results=str(tmp_path / "none")))
 
 
 @pytest.mark.parametrize(

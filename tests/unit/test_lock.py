@@ -21,6 +21,7 @@ from pibed.build.sources.lock import Lock, Pin, Policy
 from pibed.build.toolchain import Toolchain
 from pibed.commands import arguments
 from pibed.commands import lock as lock_command
+from pibed.commands.options import LockOptions, SourceOptions
 from pibed.model.builder import Source, Standing
 from pibed.model.loading import load_file
 from pibed.model.machine import Machine, load_machine
@@ -265,14 +266,14 @@ def test_mirror_without_a_file(machine: Machine, cache: Path, tmp_path: Path) ->
 
 def test_policy_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert arguments.policy(False, False, ".") == Policy(mirror=tmp_path)
-    assert arguments.policy(True, False, None) == Policy(locked=True)
+    assert arguments.policy(SourceOptions(mirror=".")) == Policy(mirror=tmp_path)
+    assert arguments.policy(SourceOptions(locked=True)) == Policy(locked=True)
     with pytest.raises(UsageError, match="--mirror none: there is no such folder"):
-        arguments.policy(False, False, "none")
+        arguments.policy(SourceOptions(mirror="none"))
     with pytest.raises(UsageError, match="--refresh asks for the newest sources, --locked"):
-        arguments.policy(True, True, None)
+        arguments.policy(SourceOptions(locked=True), refresh=True)
     with pytest.raises(UsageError, match="--refresh asks for the newest sources, --mirror"):
-        arguments.policy(False, True, ".")
+        arguments.policy(SourceOptions(mirror="."), refresh=True)
 
 
 def test_toolchain_of_this_host(machine: Machine) -> None:
@@ -375,8 +376,8 @@ def test_command_line_lock(
     put(cache, "linux-source-6.12", LOCK.sources["linux-source-6.12"])
     put(cache, "busybox", source("1:1.35.0-5", "busybox_1.35.0-5.dsc"))
     monkeypatch.setenv("PIBED_CACHE", str(cache))
-    monkeypatch.setattr(lock_command, "load_machine", lambda name: machine)
-    lock_command.write("pi2", False, str(tmp_path / "mirror"))
+    monkeypatch.setattr(arguments, "machine", lambda name, kernel: machine)
+    lock_command.write(LockOptions(archive=str(tmp_path / "mirror")))
     lines = capsys.readouterr().out.splitlines()
     assert "busybox 1:1.35.0-5 instead of 1:1.35.0-4" in lines
     assert any(line.startswith("qemu: QEMU emulator") for line in lines)
@@ -396,6 +397,6 @@ def test_command_line_lock(
     assert lines[-2].startswith("buildroot: not pinned; write its tag and commit into the file")
     pin = Pin(tag="2025.02.16", commit="a" * 40)
     lock.write(written.model_copy(update={"buildroot": pin}))
-    lock_command.write("pi2", False, None)
+    lock_command.write(LockOptions())
     assert capsys.readouterr().out == f"{lock.path()}: no changes\n"
     assert lock.load() == written.model_copy(update={"buildroot": pin})

@@ -9,7 +9,7 @@ import pytest
 
 from pibed.base.errors import GuestError, UsageError
 from pibed.commands import sweep
-from pibed.commands.sweep import SweepOptions
+from pibed.commands.options import SweepOptions
 from pibed.guest.guest import (
     GuestTimeout,
     KernelHang,
@@ -94,7 +94,10 @@ def test_exact_numbers_get_no_warning() -> None:
 )
 def test_what_the_manifest_says_cannot_be_given_with_resume(option: str, tmp_path: Path) -> None:
     given = SweepOptions(resume="latest", results=str(tmp_path))
-    options = dataclasses.replace(given, **{option: "1"})  # type: ignore[arg-type]
+    if option in {field.name for field in dataclasses.fields(given)}:
+        options = dataclasses.replace(given, **{option: "1"})  # type: ignore[arg-type]
+    else:
+        options = dataclasses.replace(given, declared={option: "1"})
     with pytest.raises(UsageError, match=f"--{option} cannot be given with --resume"):
         sweep.sweep(options)
 
@@ -129,7 +132,7 @@ def test_a_sweep_ends_with_its_answer_and_where_its_files_are(
     assert lines[-4:] == [
         f"results: {folder}",
         "Lazy is faster in work at size 64.",
-        f"The run has not come to its end: 12 of 12 samples; invoke sweep --resume {folder} goes "
+        f"The run has not come to its end: 12 of 12 samples; ./inv sweep --resume {folder} goes "
         "on with it.",
         f"report: {folder}/report.html",
     ]

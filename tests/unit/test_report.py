@@ -11,6 +11,7 @@ import pytest
 
 from pibed.base.errors import UsageError
 from pibed.commands import report
+from pibed.commands.options import ReportOptions
 from pibed.model import plan
 from pibed.model.experiment import load_experiment
 from pibed.model.plan import Cell
@@ -396,7 +397,7 @@ def test_invoke_report_says_what_and_where(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = run(tmp_path, SLOW, FAST, SLOW, FAST)
-    report.report(found.name, str(tmp_path))
+    report.report(ReportOptions(run=found.name, results=str(tmp_path)))
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         "Eager is faster in work at size 64 and 128.",
@@ -408,7 +409,7 @@ def test_invoke_report_says_what_and_where(
 
 def test_what_is_no_run_has_no_report(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no run 'x'"):
-        report.report("x", str(tmp_path))
+        report.report(ReportOptions(run="x", results=str(tmp_path)))
 
 
 def test_why_a_sample_is_not_ok_comes_from_its_boot(tmp_path: Path) -> None:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from invoke.collection import Collection
+from invoke.program import Program
 
 import tasks
 from pibed.base.errors import UsageError
-from pibed.commands import build, ktest, sweep
-from pibed.commands.ktest import KtestOptions
-from pibed.commands.sweep import SweepOptions
+from pibed.commands import build, configured, ktest, options, sweep
+from pibed.commands.options import BuildOptions, KtestOptions, SweepOptions
+from pibed.commands.verb import verb
 from tests.unit.helpers import ROOT
 
 COLLECTION = Collection.from_module(tasks)
@@ -52,7 +57,7 @@ def test_task_is_explained(name: str) -> None:
     assert text.splitlines()[0].endswith(".")
     examples = re.findall(r"^ *Example: (.*)", text, re.MULTILINE)
     assert examples
-    assert all(each.startswith((f"invoke {name}", f"./inv {name}")) for each in examples)
+    assert all(each.startswith(f"./inv {name}") for each in examples)
     undocumented = [
         argument.names for argument in task.get_arguments() if not (argument.help or "").strip()
     ]
@@ -87,7 +92,7 @@ def test_options_of_several_words_are_named_as_they_are_given() -> None:
 def test_help_is_printed() -> None:
     result = run(sys.executable, "-P", "-m", "invoke", "--help", "sweep")
     assert result.returncode == 0
-    assert "Example: invoke sweep --sizes" in result.stdout
+    assert "Example: ./inv sweep --sizes" in result.stdout
 
 
 def test_unknown_option_is_named() -> None:
@@ -110,11 +115,32 @@ SWEEP = SweepOptions()
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"sizes": "64,,128"}, "--sizes 64,,128: a number is missing"),
-        ({"sizes": "0"}, "--sizes 0: 0 is not from 1 to 1024"),
-        ({"sizes": "64,64"}, "--sizes 64,64: 64 is there more than once"),
-        ({"sizes": ""}, "--sizes : a number is missing"),
-        ({"modes": "2"}, "--modes 2: 2 is not from 0 to 1"),
+        ({"declared": {"sizes": "64,,128"}}, "--sizes 64,,128: a number is missing"),
+        ({"declared": {"sizes": "0"}}, "--sizes 0: 0 is not from 1 to 1024"),
+        ({"declared": {"sizes": "64,64"}}, "--sizes 64,64: 64 is there more than once"),
+        ({"declared": {"sizes": ""}}, "--sizes : a number is missing"),
+        ({"declared": {"modes": "2"}}, "--modes 2: 2 is not from 0 to 1"),
+        ({"set": ("size=64,,128",)}, "--set size=64,,128: a number is missing"),
+        ({"set": ("size=0",)}, "--set size=0: 0 is not from 1 to 1024"),
+        ({"set": ("size=64,64",)}, "--set size=64,64: 64 is there more than once"),
+        ({"set": ("size=",)}, "--set size=: a number is missing"),
+        ({"set": ("size",)}, "--set size: '=' is missing"),
+        ({"set": ("=64",)}, "--set =64: the name is missing"),
+        ({"set": ("size=64", "size=128")}, "--set size=128: size is set twice"),
+        ({"set": ("sizes=64",)}, "--set sizes=64: the experiment paging has no parameter sizes"),
+        (
+            {"set": ("size=64",), "declared": {"sizes": "128"}},
+            "--set size=64: --sizes 128 sets it already",
+        ),
+        (
+            {"set": ("demand_paging=eager",)},
+            "--set demand_paging=eager: 'eager' is not a whole number, nor one of: demand paging, "
+            "pre-paging",
+        ),
+        (
+            {"experiment": "balance", "declared": {"sizes": "64"}},
+            "--sizes: the experiment balance has no such option",
+        ),
         ({"runs": "0"}, "--runs 0: expected a number from 1 to 10000"),
         ({"runs": "1,2"}, "--runs 1,2: expected one whole number"),
         ({"seed": "-1"}, "--seed -1: expected a number from 0"),
@@ -133,7 +159,7 @@ def test_mistakes_of_the_user_are_told_before_anything_is_built(
     assert words in caught.value.message
 
 
-KTEST = KtestOptions("pi2", "paging", None, False, *[None] * 5)
+KTEST = KtestOptions()
 
 
 @pytest.mark.usefixtures("no_build")
@@ -146,6 +172,13 @@ KTEST = KtestOptions("pi2", "paging", None, False, *[None] * 5)
         ({"jobs": "0"}, "--jobs 0: expected a number from 1"),
         ({"tests": "fork,,mmap"}, "--tests fork,,mmap: a name is missing"),
         ({"tests": ""}, "--tests : a name is missing"),
+        ({"param": ("log_faults",)}, "--param log_faults: '=' is missing"),
+        ({"param": ("log_faults=",)}, "--param log_faults=: expected a value, in one line"),
+        ({"param": ("lazy=1",)}, "--param lazy=1: the module kmod_paging has no parameter lazy"),
+        (
+            {"param": ("log_faults=1", "demand_paging=2")},
+            "--param log_faults=1, --param demand_paging=2: no variant of the suite paging agrees",
+        ),
         ({"suite": "none"}, "there is no suite 'none'"),
         ({"machine": "none"}, "there is no machine 'none'"),
     ],
@@ -164,7 +197,7 @@ def test_kernel_of_sweep_and_build_is_checked_before_anything_is_built() -> None
     with pytest.raises(UsageError, match=words):
         sweep.sweep(dataclasses.replace(SWEEP, kernel="5.10"))
     with pytest.raises(UsageError, match=words):
-        build.build("pi2", "paging", "5.10", refresh=False)
+        build.build(BuildOptions(kernel="5.10"))
 
 
 @pytest.mark.usefixtures("no_build")
@@ -180,6 +213,29 @@ def test_boot_tells_its_own_mistakes_from_the_commands_status() -> None:
     assert result.stderr == "pibed: --cmd: expected one line with a command\n"
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("--demand-paging", "2"), "--demand-paging 2: 2 is not from 0 to 1"),
+        (("--demand-paging", "0,1"), "--demand-paging 0,1: expected one value"),
+        (("--param", "demand_paging=2"), "--param demand_paging=2: 2 is not from 0 to 1"),
+        (("--param", "log_faults"), "--param log_faults: '=' is missing"),
+        (("--param", "x=1"), "--param x=1: the module kmod_paging has no parameter x"),
+        (
+            ("--demand-paging", "0", "--param", "demand_paging=0"),
+            "--param demand_paging=0: --demand-paging 0 sets it already",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("no_build")
+def test_mistakes_in_boot_are_told_before_anything_is_built(
+    given: tuple[str, ...], words: str
+) -> None:
+    result = run("./inv", "boot", "--cmd", "true", *given)
+    assert result.returncode == 125
+    assert result.stderr.startswith(f"pibed: {words}")
+
+
 def test_boot_without_terminal() -> None:
     result = run(sys.executable, "-P", "-m", "invoke", "boot")
     assert result.returncode == 2
@@ -193,3 +249,131 @@ heavy = {"numpy", "scipy", "matplotlib", "pydantic", "rich", "jinja2", "pexpect"
 print(sorted(heavy & set(sys.modules)))
 """
     assert run(sys.executable, "-c", code).stdout == "[]\n"
+
+
+def test_alone_it_says_how_to_begin() -> None:
+    for arguments in ((), ("help",), ("--help",)):
+        result = run("./inv", *arguments)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert "./inv setup" in result.stdout
+        assert "./inv --list" in result.stdout
+        assert len(result.stdout.splitlines()) < 10
+
+
+@pytest.mark.parametrize("name", ["sweep", "report"])
+def test_help_of_a_task_on_either_side_of_it(name: str) -> None:
+    before = run("./inv", "--help", name)
+    assert before.returncode == 0
+    assert before.stdout.startswith(f"Usage: ./inv [--core-opts] {name} [--options]")
+    assert run("./inv", name, "--help").stdout == before.stdout
+
+
+def test_options_that_experiments_declare_are_explained() -> None:
+    text = " ".join(run("./inv", "--help", "sweep").stdout.split()).replace("pre- ", "pre-")
+    assert "--sizes=STRING values of size, such as 64,128,256,512 (experiments" in text
+    assert "--modes=STRING values of demand_paging: 1 (demand paging), 0 (pre-paging)" in text
+    text = " ".join(run("./inv", "--help", "boot").stdout.split())
+    assert "--demand-paging=STRING load the module with this value of demand_paging" in text
+    assert "--sizes" not in text
+
+
+def test_every_task_calls_a_function_that_takes_its_options() -> None:
+    for name, record, function in tasks.VERBS:
+        module, _, attribute = function.partition(":")
+        call = getattr(import_module(f"pibed.commands.{module}"), attribute)
+        (parameter,) = inspect.signature(call).parameters.values()
+        assert parameter.annotation == record.__name__, name
+
+
+def test_no_option_has_a_letter() -> None:
+    for task in COLLECTION.tasks.values():
+        assert all(len(argument.names) == 1 for argument in task.get_arguments())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Given:
+    """Try.
+
+    Example: ./inv try
+    """
+
+    run: str = options.argument("a run")
+    one: str | None = options.option("one, of {machine}")
+    on: bool = options.flag("off by default")
+    off: bool = options.flag("on by default", default=True)
+    each: tuple[str, ...] = options.repeated("several")
+    declared: Mapping[str, str] = options.declared()
+
+
+def given(monkeypatch: pytest.MonkeyPatch, *argv: str) -> Any:
+    """What the function of a task gets for a command line."""
+    found: list[Any] = []
+    monkeypatch.setattr(sweep, "sweep", found.append)
+    declaration = configured.Declaration("try", "all-sizes", "paging", "values of size")
+    known = configured.Configured({"machine": "pi9"}, (declaration,), ())
+    task = verb("try", Given, "pibed.commands.sweep:sweep", known)
+    assert "one, of pi9" in [argument.help for argument in task.get_arguments()]
+    task = verb("try", Given, "pibed.commands.sweep:sweep", known)
+    Program(namespace=Collection(task), version="1").run(["inv", "try", *argv], exit=False)
+    return found[0] if found else None
+
+
+def test_record_of_what_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert given(monkeypatch, "latest") == Given(run="latest")
+    argv = ("latest", "--one=1", "--on", "--no-off", "--each", "a=1,2", "--each=b=3")
+    assert given(monkeypatch, *argv, "--all-sizes", "4") == Given(
+        run="latest",
+        one="1",
+        on=True,
+        off=False,
+        each=("a=1,2", "b=3"),
+        declared={"all-sizes": "4"},
+    )
+    assert given(monkeypatch) is None
+
+
+def test_option_that_a_verb_has_already_is_not_an_experiments(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    declaration = configured.Declaration("try", "one", "paging", "values of size")
+    known = configured.Configured({"machine": "pi9"}, (declaration,), ())
+    task = verb("try", Given, "pibed.commands.sweep:sweep", known)
+    assert len(task.get_arguments()) == 5
+    assert capsys.readouterr().err == "pibed: --one is an option of try, not of an experiment\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: b: c", ":1:5: not valid YAML: "),
+        ("name: x", ": it is not as docs/configuration.md describes it"),
+        ("- x", ": it is not as docs/configuration.md describes it"),
+        ("parameters: {a: {values: 3, options: {sweep: as}}}", ": it is not as docs/conf"),
+        ("", ": it is not as docs/configuration.md describes it"),
+    ],
+)
+def test_file_that_cannot_be_read_does_not_hide_the_others(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    shutil.copytree(ROOT / "configs", tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "experiments" / "broken.yaml"
+    path.write_text(text, encoding="utf-8")
+    found = configured.read(tmp_path)
+    (problem,) = found.problems
+    assert problem.startswith(f"{path}{words}")
+    assert problem.endswith("; the options that it declares are unknown")
+    assert set(found.options("sweep")) == {"sizes", "modes"}
+    (tmp_path / "defaults.yaml").unlink()
+    assert configured.read(tmp_path).problems[0].endswith("No such file or directory")
+
+
+def test_same_option_of_different_parameters() -> None:
+    each = [
+        configured.Declaration("sweep", "n", name, f"values of {parameter}")
+        for name, parameter in (("a", "x"), ("b", "y"), ("c", "x"))
+    ]
+    found = configured.Configured({}, tuple(each), ())
+    assert found.options("sweep") == {
+        "n": "values of x (experiments a, c); values of y (experiment b)"
+    }
+    assert found.options("boot") == {}

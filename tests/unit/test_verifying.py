@@ -11,9 +11,8 @@ import pytest
 from pibed.base import places
 from pibed.base.errors import UsageError
 from pibed.build.builders import Buildroot, Debian
-from pibed.commands import sweep, verify
-from pibed.commands.sweep import SweepOptions
-from pibed.commands.verify import VerifyOptions
+from pibed.commands import rebuild, sweep, verify
+from pibed.commands.options import SweepOptions, VerifyOptions
 from tests.unit.helpers import ROOT, archived, experiment, measured
 
 CELLS = {(0, 64): {"work_us": [1, 2], "pages": [3, 3]}}
@@ -33,7 +32,7 @@ def done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
 
     monkeypatch.setattr(places, "checkout", lambda: tmp_path)
     monkeypatch.setattr(sweep, "sweep", sweep_first)
-    monkeypatch.setattr(verify, "verify_build", calls.append)
+    monkeypatch.setattr(rebuild, "verify_build", calls.append)
     monkeypatch.setattr(verify, "verify_results", verify_results)
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     return calls
@@ -60,16 +59,19 @@ def test_run_that_is_there_is_measured_again(done: list[Any], tmp_path: Path) ->
     assert done == [Debian(), "20260101T000000Z-small"]
 
 
-@pytest.mark.parametrize("results", [True, "latest"])
-def test_one_of_the_two(done: list[Any], tmp_path: Path, results: str | bool) -> None:
+@pytest.mark.parametrize("run", [None, "latest"])
+def test_one_of_the_two(done: list[Any], tmp_path: Path, run: str | None) -> None:
     first(tmp_path)
-    verify.verify(VerifyOptions(results=results))
+    verify.verify(VerifyOptions(measure=True, run=run))
     assert done == ["20260101T000000Z-small"]
     done.clear()
     verify.verify(VerifyOptions(build=True))
     assert done == [Debian()]
     done.clear()
-    verify.verify(VerifyOptions(build=True, results=results))
+    verify.verify(VerifyOptions(build=True, measure=True, run=run))
+    assert done == [Debian(), "20260101T000000Z-small"]
+    done.clear()
+    verify.verify(VerifyOptions(run=run))
     assert done == [Debian(), "20260101T000000Z-small"]
 
 
@@ -82,11 +84,28 @@ def test_one_of_the_two(done: list[Any], tmp_path: Path, results: str | bool) ->
         ({"buildroot_dir": "/x"}, "--buildroot-dir"),
     ],
 )
-@pytest.mark.parametrize("results", [True, "latest"])
+@pytest.mark.parametrize("run", [None, "latest"])
 def test_builder_of_a_run_is_in_its_manifest(
-    done: list[Any], tmp_path: Path, given: dict[str, str], option: str, results: str | bool
+    done: list[Any], tmp_path: Path, given: dict[str, str], option: str, run: str | None
 ) -> None:
     first(tmp_path)
-    with pytest.raises(UsageError, match=f"^{option} cannot be given with --results alone"):
-        verify.verify(VerifyOptions(results=results, **given))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=f"^{option} cannot be given with --measure alone"):
+        verify.verify(VerifyOptions(measure=True, run=run, **given))  # type: ignore[arg-type]
     assert done == []
+
+
+def test_a_build_alone_is_of_no_run(done: list[Any], tmp_path: Path) -> None:
+    first(tmp_path)
+    with pytest.raises(UsageError, match=r"^--run cannot be given with --build alone"):
+        verify.verify(VerifyOptions(build=True, run="latest"))
+    assert done == []
+
+
+def test_runs_of_another_folder_for_results(done: list[Any], tmp_path: Path) -> None:
+    first(tmp_path / "elsewhere")
+    elsewhere = str(tmp_path / "elsewhere" / "results")
+    for run in (None, "latest"):
+        verify.verify(VerifyOptions(measure=True, run=run, results=elsewhere))
+    assert done == ["20260101T000000Z-small"] * 2
+    with pytest.raises(UsageError, match="there is no run 'latest'"):
+        verify.verify(VerifyOptions(measure=True, run="latest"))

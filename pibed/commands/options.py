@@ -1,0 +1,335 @@
+"""The options of every verb, each stated once: the tasks and their help are made from these.
+
+An option is None, False or () where it was not given. In help texts `{machine}`, `{experiment}` and
+`{suite}` stand for the names in configs/defaults.yaml. Nothing heavy is imported here, since
+`./inv --list` reads all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def option(help: str) -> Any:
+    """An option with a value; its field is `str | None`."""
+    return field(default=None, metadata={"help": help})
+
+
+def flag(help: str, default: bool = False) -> Any:
+    """An option without a value; one that is on by default is switched off by `--no-…`."""
+    return field(default=default, metadata={"help": help})
+
+
+def repeated(help: str) -> Any:
+    """An option that can be given several times; its field is `tuple[str, ...]`."""
+    return field(default=(), metadata={"help": help})
+
+
+def argument(help: str) -> Any:
+    """What must be given, by its place or as an option; its field is `str`."""
+    return field(metadata={"help": help})
+
+
+def declared() -> Any:
+    """Values of the options that experiments declare, by option without its dashes."""
+    return field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineOptions:
+    """Of verbs that need a machine."""
+
+    machine: str | None = option("configuration in configs/machines/ (default {machine})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelOptions(MachineOptions):
+    """Of verbs that build a kernel."""
+
+    kernel: str | None = option("series of the kernel, such as 6.12 (default: the machine's)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentOptions(KernelOptions):
+    """Of verbs that need images of an experiment."""
+
+    experiment: str | None = option(
+        "configuration in configs/experiments/: what is measured, and whose module and workload "
+        "the guest has (default {experiment})"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolchainOptions:
+    """Of verbs that ask what a builder needs."""
+
+    builder: str | None = option("debian (the default) or buildroot")
+    toolchain: str | None = option(
+        "of Buildroot: bootlin, internal, path, distro (default: configs/buildroot.yaml)"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuilderOptions(ToolchainOptions):
+    """Of verbs that build."""
+
+    buildroot_dir: str | None = option(
+        "folder with Buildroot's sources (default: what configs/lock.yaml pins)"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """Of verbs that can be held to the lock."""
+
+    locked: bool = flag("refuse if anything differs from configs/lock.yaml")
+    mirror: str | None = option("folder with the locked sources, used instead of the network")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultsOptions:
+    """Of verbs that read or write runs."""
+
+    results: str | None = option("folder for the results (default results/ in the checkout)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureOptions(SourceOptions, ResultsOptions):
+    """Of verbs that measure."""
+
+    jobs: str | None = option("boots side by side (default: all cores, one with the host clock)")
+    name: str | None = option(
+        "name of the results folder behind its date (default: the experiment)"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(ResultsOptions):
+    """Of verbs that look at one run."""
+
+    run: str = argument("a run: its folder, its name, or latest")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HelpOptions:
+    """Show how to begin.
+
+    Example: ./inv help
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetupOptions(MachineOptions, ToolchainOptions):
+    """Install the host's packages that are missing, then check them.
+
+    Example: ./inv setup
+    Example: ./inv setup --builder buildroot --toolchain distro
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorOptions(MachineOptions, ToolchainOptions):
+    """Show every prerequisite: found, missing or too old, and its fix.
+
+    Example: ./inv doctor
+    Example: ./inv doctor --builder buildroot
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions(ExperimentOptions, BuilderOptions, SourceOptions):
+    """Build kernel, device tree, root file system, module and workload; only what changed.
+
+    Example: ./inv build
+    Example: ./inv build --builder buildroot
+    """
+
+    refresh: bool = flag("ask the distribution for newer sources first")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockOptions(MachineOptions):
+    """Pin what images are built from and what measures in configs/lock.yaml.
+
+    Prints what changed against the lock before.
+
+    Example: ./inv lock --archive ~/pibed-sources
+    """
+
+    refresh: bool = flag("ask the distribution for newer sources first")
+    archive: str | None = option(
+        "folder to copy the locked sources to, so that it can be a --mirror"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions(ExperimentOptions, BuilderOptions, MeasureOptions):
+    """Measure the experiment: every cell once a round, and a table of all.
+
+    Options that are short names for --set are declared by the experiment's file.
+
+    Example: ./inv sweep --sizes 64,128,256,512
+    Example: ./inv sweep --set size=100,200 --set demand_paging=1 --runs 3
+    Example: ./inv sweep --sizes 64,128 --builder buildroot
+    """
+
+    set: tuple[str, ...] = repeated(
+        "NAME=VALUE,…: measure these values of a parameter of the experiment, given as numbers or "
+        "by their labels (again for another parameter)"
+    )
+    runs: str | None = option("samples of each cell (default 10); each is a boot of its own")
+    clock: str | None = option("virtual (exact, the default), host (real time, four CPUs), or both")
+    seed: str | None = option("everything random follows from it (default 1)")
+    resume: str | None = option(
+        "go on with a run that was cut off: its folder, its name, or latest"
+    )
+    declared: Mapping[str, str] = declared()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RerunOptions(MeasureOptions):
+    """Measure again what a manifest describes, and say whether the samples are the same.
+
+    Example: ./inv rerun results/latest/manifest.json
+    """
+
+    manifest: str = argument("manifest.json of a run, of this machine or another")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListingOptions(ResultsOptions):
+    """List the runs: what each measured, whether it came to its end, and what it found.
+
+    Example: ./inv results
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(RunOptions):
+    """Write report.html and report.md of a run again, from its files alone.
+
+    Example: ./inv report latest
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(ResultsOptions):
+    """Say what got better or worse from one run to another, or what a real Pi says.
+
+    Example: ./inv compare latest pi
+    """
+
+    first: str = argument("a run: its folder, its name, or latest; or pi for the published numbers")
+    second: str = argument("the run that is compared with the first; or pi")
+    fail_on_regression: bool = flag("end with status 1 if something got worse")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackOptions(RunOptions):
+    """Pack a run with its images into an archive that is replayed with QEMU alone.
+
+    Example: ./inv pack latest
+    """
+
+    output: str | None = option("the archive (default <run>.tar.gz in the current folder)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions(BuilderOptions, ResultsOptions):
+    """Build again and measure a run again, and prove both the same to the byte.
+
+    With --build or --measure only that half is done.
+
+    Example: ./inv verify
+    Example: ./inv verify --measure --run latest
+    Example: ./inv verify --build --builder buildroot
+    """
+
+    run: str | None = option(
+        "the run that is measured again: its folder, its name, or latest "
+        "(default: the newest finished one with the virtual clock)"
+    )
+    build: bool = flag("build only")
+    measure: bool = flag("measure only")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BootOptions(ExperimentOptions, BuilderOptions):
+    """Boot to a shell you can type in, or run one command.
+
+    Leave the shell with exit, or kill the guest with Ctrl-]. With --param the module is loaded
+    first. Options that load it too are declared by the experiment's file.
+
+    Example: ./inv boot --demand-paging 0 --cmd 'dense_mm 64'
+    Example: ./inv boot --param log_faults=1 --cmd 'dense_mm 64; dmesg'
+    Example: ./inv boot --builder buildroot
+    """
+
+    param: tuple[str, ...] = repeated(
+        "NAME=VALUE: load the module with this parameter (again for another parameter)"
+    )
+    cmd: str | None = option("run this command, print its output, and exit with its status")
+    clock: str | None = option("virtual (default with --cmd) or host (default for a shell)")
+    timeout: str | None = option("guest seconds after which the command is killed (default 600)")
+    seed: str | None = option("seed of the guest's random numbers (default 1)")
+    declared: Mapping[str, str] = declared()
+
+
+@dataclass(frozen=True, kw_only=True)
+class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
+    """Test the module in the guest: semantics, misuse, shortage of memory, stress.
+
+    Logs and the JUnit file go into the folder ktest/ of the results.
+
+    Example: ./inv ktest --kernel 6.12 --debug
+    Example: ./inv ktest --param log_faults=1 --tests fork,mmap
+    Example: ./inv ktest --tests fork,mmap --builder buildroot
+    """
+
+    suite: str | None = option("configuration in configs/suites/ (default {suite})")
+    debug: bool = flag("on a kernel with KASAN, lockdep, kmemleak, fault injection and more")
+    tests: str | None = option("programs or patterns, such as fork,'mmap.*' (default: all)")
+    param: tuple[str, ...] = repeated(
+        "NAME=VALUE: load the module with this parameter too; variants of the suite that say "
+        "otherwise are left out (again for another parameter)"
+    )
+    stress: str | None = option(
+        "seconds that the stress test runs in each variant (default: the suite's)"
+    )
+    seed: str | None = option("of all that is random in the tests (default 1)")
+    jobs: str | None = option("variants side by side (default: all cores)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LegalOptions(ExperimentOptions, BuilderOptions):
+    """Write what the images consist of (CycloneDX), with licences and sources.
+
+    Example: ./inv legal --output ~/pibed-legal
+    Example: ./inv legal --builder buildroot --output ~/pibed-legal
+    """
+
+    output: str | None = option(
+        "new folder for the bill of materials, licences and sources (default legal/)"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanOptions:
+    """Remove what the build made from the cache folder.
+
+    Example: ./inv clean
+    """
+
+    everything: bool = flag("also the downloaded sources and all logs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestOptions:
+    """Run every check and test: style, types, unit tests, and live ones that boot the guest.
+
+    Example: ./inv test --no-live
+    """
+
+    live: bool = flag("run the live tests too, which boot the guest (the default)", default=True)

@@ -1,0 +1,149 @@
+"""Parameters that the command line sets: those of an experiment, and those of a kernel module.
+
+Every mistake is a UsageError that names the option as it was typed and what could be meant.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pibed.base import places
+from pibed.base.errors import UsageError
+from pibed.commands import arguments
+from pibed.model.experiment import Experiment, ModuleSource, Parameter, Verb
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the command line sets a parameter to, and in which words: option, join, text."""
+
+    option: str
+    join: str
+    text: str
+    name: str
+    """The parameter's."""
+
+    def __str__(self) -> str:
+        return f"{self.option}{self.join}{self.text}"
+
+
+def pairs(option: str, given: Sequence[str]) -> list[Setting]:
+    """What an option that takes NAME=VALUE was given, each name once."""
+    settings: list[Setting] = []
+    for each in given:
+        name, equals, text = each.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            missing = "the name" if equals else "'='"
+            raise UsageError(
+                f"{option} {each}: {missing} is missing", fix=f"write it as {option} NAME=VALUE"
+            )
+        if any(name == setting.name for setting in settings):
+            raise UsageError(f"{option} {each}: {name} is set twice", fix="set it once")
+        settings.append(Setting(f"{option} {name}", "=", text, name))
+    return settings
+
+
+def declared(
+    experiment: Experiment, verb: Verb, given: Mapping[str, str], general: str
+) -> list[Setting]:
+    """What the options that experiments declare for a verb were given.
+
+    `general` is the option by which all parameters can be set.
+    """
+    by_option = {
+        parameter.options[verb]: name
+        for name, parameter in experiment.parameters.items()
+        if verb in parameter.options
+    }
+    for option in given:
+        if option not in by_option:
+            raise UsageError(
+                f"--{option}: the experiment {experiment.name} has no such option",
+                fix=_known(experiment, verb, general),
+            )
+    return [Setting(f"--{option}", " ", text, by_option[option]) for option, text in given.items()]
+
+
+def of_experiment(
+    experiment: Experiment, given: Sequence[str], short: Mapping[str, str]
+) -> dict[str, list[int]]:
+    """The values of an experiment's parameters that `sweep` is asked for, by parameter."""
+    settings = declared(experiment, "sweep", short, "--set") + pairs("--set", given)
+    found: dict[str, list[int]] = {}
+    for setting in settings:
+        if setting.name not in experiment.parameters:
+            raise UsageError(
+                f"{setting}: the experiment {experiment.name} has no parameter {setting.name}",
+                fix=_known(experiment, "sweep", "--set"),
+            )
+        if setting.name in found:
+            other = next(each for each in settings if each.name == setting.name)
+            raise UsageError(f"{setting}: {other} sets it already", fix="give one of the two")
+        found[setting.name] = values(setting, experiment.parameters[setting.name])
+    return found
+
+
+def values(setting: Setting, parameter: Parameter) -> list[int]:
+    """The values that a parameter is set to, as numbers or by their labels."""
+    labels = {label: value for value, label in parameter.labels.items()}
+    found = arguments.parse_numbers(setting.option, setting.text, labels, setting.join)
+    for value in found:
+        if not parameter.minimum <= value <= parameter.maximum:
+            raise UsageError(
+                f"{setting}: {value} is not from {parameter.minimum} to {parameter.maximum}"
+            )
+        if found.count(value) > 1:
+            raise UsageError(f"{setting}: {value} is there more than once")
+    return found
+
+
+def value(setting: Setting, parameter: Parameter) -> int:
+    """The one value that a parameter is set to."""
+    found = values(setting, parameter)
+    if len(found) > 1:
+        raise UsageError(f"{setting}: expected one value")
+    return found[0]
+
+
+def of_module(
+    module: ModuleSource, configured: Iterable[str], given: Sequence[str]
+) -> list[Setting]:
+    """The parameters of a module that `--param` sets.
+
+    A module has those that its configuration names and those that its sources define.
+    """
+    settings = pairs("--param", given)
+    known = {*configured, *_parameters_in_sources(module)}
+    for setting in settings:
+        if setting.name not in known:
+            raise UsageError(
+                f"{setting}: the module {module.name} has no parameter {setting.name}",
+                fix=f"its parameters: {', '.join(sorted(known)) or 'none'}",
+            )
+        if not setting.text or not setting.text.isprintable():
+            raise UsageError(f"{setting}: expected a value, in one line")
+    return settings
+
+
+# module_param(name, …), module_param_named(name, …), module_param_array(name, …) and so on.
+_MODULE_PARAM = re.compile(r"^\s*module_param\w*\(\s*(\w+)\s*,", re.MULTILINE)
+
+
+def _parameters_in_sources(module: ModuleSource) -> set[str]:
+    folder = places.checkout() / module.folder
+    return {
+        name
+        for path in folder.glob("*.[ch]")
+        for name in _MODULE_PARAM.findall(path.read_text(encoding="utf-8", errors="replace"))
+    }
+
+
+def _known(experiment: Experiment, verb: Verb, general: str) -> str:
+    names = [
+        f"{name} (--{parameter.options[verb]})" if verb in parameter.options else name
+        for name, parameter in experiment.parameters.items()
+    ]
+    return f"its parameters, for {general}: {', '.join(names)}"

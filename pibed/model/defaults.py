@@ -1,0 +1,25 @@
+"""Which machine, experiment and suite are meant unless named; `configs/defaults.yaml`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pibed.base import places
+from pibed.model.loading import Name, Record, load_file
+
+
+class Defaults(Record):
+    """Names of files in configs/, without `.yaml`."""
+
+    schema_version: Literal[1]
+    machine: Name
+    """In configs/machines/."""
+    experiment: Name
+    """In configs/experiments/."""
+    suite: Name
+    """In configs/suites/."""
+
+
+def load_defaults() -> Defaults:
+    """Reads `configs/defaults.yaml`; raises UsageError with file, key and expectation."""
+    return load_file(Defaults, places.checkout() / "configs" / "defaults.yaml", {})
