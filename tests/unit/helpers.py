@@ -12,6 +12,7 @@ from typing import Any
 from pibed.build.images import Images
 from pibed.measure import record
 from pibed.model.builder import Made, Source, Standing
+from pibed.model.defaults import load_defaults
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock, load_machine
 from pibed.model.plan import Cell
@@ -140,7 +141,7 @@ def archived(
     image = folder.parent / "image"
     image.write_text("none")
     images = images_of(image, differs)
-    machine = load_machine("pi2").model_copy(update={"clock": clock})
+    machine = load_machine(load_defaults().machine).model_copy(update={"clock": clock})
     run = RunFolder(folder, study)
     before = record.begun(machine, study, 2, images, "QEMU 7.2")
     run.write_samples(list(samples))

@@ -13,6 +13,7 @@ from pibed.base.errors import HostError, UsageError
 from pibed.build.sources.lock import Lock
 from pibed.commands import arguments
 from pibed.model.builder import Settings
+from pibed.model.defaults import Defaults, load_defaults
 from pibed.model.experiment import Analysis, Experiment, load_experiment
 from pibed.model.loading import Record, json_schema
 from pibed.model.machine import Machine, load_machine
@@ -412,6 +413,7 @@ def test_parse_numbers_refuses(text: str, words: str) -> None:
         (Suite, "suite"),
         (Lock, "lock"),
         (Settings, "buildroot"),
+        (Defaults, "defaults"),
     ],
 )
 def test_published_schema_is_the_models(kind: type[Record], file: str) -> None:
@@ -452,3 +454,45 @@ def test_suite_of_the_module() -> None:
     assert suite.stress_s == 60
     with pytest.raises(UsageError, match="there is no suite 'pagng'"):
         load_suite("pagng")
+
+
+def test_defaults_are_files_that_are_there(edit: Edit) -> None:
+    path = places.checkout() / "configs" / "defaults.yaml"
+    path.write_bytes((ROOT / "configs" / "defaults.yaml").read_bytes())
+    found = load_defaults()
+    load_machine(found.machine)
+    load_experiment(found.experiment)
+    path.write_text("schema_version: 1\nmachine: pi2\nexperiment: A\n", encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        load_defaults()
+    assert f"{path}: experiment: " in caught.value.message
+    assert f"{path}: suite: Field required" in caught.value.message
+    path.unlink()
+    with pytest.raises(HostError, match="No such file"):
+        load_defaults()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            "{sweep: sizes}",
+            "{sweep: modes}",
+            "parameters.size.options.sweep: --modes is the option of demand_paging already",
+        ),
+        (
+            "{sweep: sizes}",
+            "{boot: sizes}",
+            "parameters.size.options.boot: no parameter of the module is {size}",
+        ),
+        ("{sweep: sizes}", "{swep: sizes}", "parameters.size.options.swep: "),
+        ("{sweep: sizes}", "{sweep: Sizes}", "parameters.size.options.sweep: "),
+        ("{sweep: sizes}", "{sweep: s}", "parameters.size.options.sweep: "),
+        ("{sweep: sizes}", "{sweep: --sizes}", "parameters.size.options.sweep: "),
+    ],
+)
+def test_options_that_cannot_be(edit: Edit, old: str, new: str, words: str) -> None:
+    path = edit(old, new)
+    message = refusal()
+    assert message.startswith(str(path))
+    assert words in message

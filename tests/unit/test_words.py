@@ -1,0 +1,105 @@
+"""The engine knows no experiment: what the shipped ones are about is named by their files alone."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from tests.unit.helpers import ROOT
+
+PACKAGES = ("base", "build", "commands", "guest", "ktest", "measure", "model")
+
+# Words that are also something else, where they are that.
+ALLOWED = {
+    "build/buildroot/contents.py": {"mode", "size"},  # of a file
+    "build/initramfs.py": {"mode"},  # of a file
+    "build/sources/apt.py": {"mode"},  # an option of apt
+    "commands/ktest.py": {"modes"},  # ways in which a suite loads its module
+    "commands/pack.py": {"mode"},  # of a file
+    "commands/rebuild.py": {"size"},  # an option of diffoscope
+    "guest/guest.py": {"size"},  # of what is read at once
+    "guest/line.py": {"size"},  # of a buffer
+    "guest/qemu.py": {"mode"},  # how QEMU's clock goes; an option of QEMU
+    "ktest/junit.py": {"mode"},  # a way in which a suite loads its module
+    "ktest/runner.py": {"mode", "modes"},
+    "ktest/show.py": {"mode", "modes"},
+    "model/experiment.py": {"mode", "modes", "balance"},  # what the statistics compare
+    "model/machine.py": {"mode"},  # how QEMU's clock goes
+    "model/samples.py": {"size"},  # of a number
+    "model/suite.py": {"modes"},  # ways in which a suite loads its module
+}
+
+
+# Also as a part of a name.
+GENERAL = {"size", "sizes", "mode", "modes", "paging"}
+
+
+@functools.cache
+def named_by_experiments() -> set[str]:
+    words = set()
+    for path in (ROOT / "configs" / "experiments").glob("*.yaml"):
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        words |= {data["name"], data["module"]["name"], *data["parameters"], *data["metrics"]}
+    return words
+
+
+def names(tree: ast.AST) -> Iterator[str]:
+    """What is defined: functions, classes, parameters, variables, attributes."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.arg(arg=name):
+                yield name
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield name
+
+
+def strings(tree: ast.AST) -> Iterator[str]:
+    """All text but docstrings."""
+    texts = {id(node): node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr):  # a docstring
+            texts.pop(id(node.value), None)
+    yield from (text for text in texts.values() if isinstance(text, str))
+
+
+def found_in(source: str) -> set[str]:
+    """The experiments' words that a module's code has."""
+    tree = ast.parse(source)
+    specific = named_by_experiments()
+    found = set()
+    for text in strings(tree):
+        found |= set(re.findall(r"[a-z_]+", text.lower())) & (GENERAL | specific)
+    for name in names(tree):
+        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+        found |= {snake} & specific
+        found |= set(snake.split("_")) & GENERAL
+    return found
+
+
+def test_words_are_found_where_they_are() -> None:
+    assert found_in("def f(size, xMode): ...") == {"size", "mode"}
+    assert found_in("class PagingRun:\n    kmod_paging = 1") == {"paging", "kmod_paging"}
+    assert found_in("x.sizes = f'no {y} mmap_us'") == {"sizes", "mmap_us"}
+    assert found_in("def f():\n    'size'\n    g(mode=1, n=x.size)") == set()
+    assert found_in("'resize' + 'fault'") == set()
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_engine_knows_no_experiment(package: str) -> None:
+    root = ROOT / "pibed"
+    known = {}
+    for path in sorted((root / package).rglob("*.py")):
+        place = path.relative_to(root).as_posix()
+        words = found_in(path.read_text(encoding="utf-8")) - ALLOWED.get(place, set())
+        if words:
+            known[place] = words
+    assert known == {}
+
+
+def test_every_file_with_an_exception_is_there() -> None:
+    assert [place for place in ALLOWED if not (ROOT / "pibed" / place).is_file()] == []
