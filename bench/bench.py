@@ -1,6 +1,6 @@
 """Measures pibed beside the bare thing: `bench/bench.py list|build|boot|sweep|memory|report`.
 
-Run it on a machine that does nothing else, from the checkout's environment, after `invoke build`.
+Run it on a machine that does nothing else, from the checkout's environment, after `./inv build`.
 Ratios are what counts: absolute times are this machine's.
 """
 
@@ -92,7 +92,7 @@ def bench_build() -> None:
         shutil.copytree(downloads, ours / "downloads")
         wall, cpu = measured(lambda: inv("build", cache=ours))
         print(f"bare build   {bare_wall:7.1f} s wall {bare_cpu:7.1f} s CPU")
-        print(f"invoke build {wall:7.1f} s wall {cpu:7.1f} s CPU, CPU ratio {cpu / bare_cpu:.3f}")
+        print(f"./inv build {wall:7.1f} s wall {cpu:7.1f} s CPU, CPU ratio {cpu / bare_cpu:.3f}")
         nothing = [measured(lambda: inv("build", cache=ours))[0] for _ in range(7)]
         print(f"nothing to do: median {statistics.median(nothing):.2f} s")
         source = ROOT / "module" / "kmod_paging.c"
@@ -171,7 +171,7 @@ def bench_sweep() -> None:
 
     bare_wall, bare_cpu = measured(run_all)
     print(f"bare QEMU    {bare_wall:6.1f} s wall {bare_cpu:6.1f} s CPU, {CORES} at once")
-    print(f"invoke sweep {wall:6.1f} s wall {cpu:6.1f} s CPU, CPU ratio {cpu / bare_cpu:.3f}")
+    print(f"./inv sweep {wall:6.1f} s wall {cpu:6.1f} s CPU, CPU ratio {cpu / bare_cpu:.3f}")
     print(f"wall / (bare CPU / cores) = {wall / (bare_cpu / CORES):.3f}")
 
 

@@ -39,7 +39,7 @@ class Prerequisite:
     arguments: tuple[str, ...] = ("--version",)
     probe: tuple[str, ...] | None = None
     for_tests: bool = False
-    """Needed by `invoke test` alone."""
+    """Needed by `./inv test` alone."""
     cross: bool = False
     """Part of the distribution's cross toolchain."""
 
@@ -140,7 +140,7 @@ def find(prerequisite: Prerequisite) -> Inspection:
 
 
 def require(needed: Sequence[Prerequisite], setup: str = "./inv setup") -> None:
-    """Raises HostError that names everything missing; versions are left to `invoke doctor`.
+    """Raises HostError that names everything missing; versions are left to `./inv doctor`.
 
     `setup` is the command that installs it.
     """

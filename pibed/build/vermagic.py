@@ -41,5 +41,5 @@ def check(module: Path, image: Path, release: str) -> None:
         raise BuildError(
             f"{module}: it was built for the kernel '{built_for.strip()}', "
             f"and this one is '{kernel.strip()}'",
-            fix="build the module against this kernel: invoke build",
+            fix="build the module against this kernel: ./inv build",
         )

@@ -1,4 +1,4 @@
-"""Checks of pibed itself (`invoke test`): style, types, kernel coding style, and the tests."""
+"""Checks of pibed itself (`./inv test`): style, types, kernel coding style, and the tests."""
 
 from __future__ import annotations
 

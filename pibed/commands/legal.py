@@ -1,4 +1,4 @@
-"""What `invoke legal` does: licences, sources and the bill of materials of images."""
+"""What `./inv legal` does: licences, sources and the bill of materials of images."""
 
 from __future__ import annotations
 

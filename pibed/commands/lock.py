@@ -1,4 +1,4 @@
-"""What `invoke lock` does."""
+"""What `./inv lock` does."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ A run of pibed, {name}.
 was used) and compares all that they say with the logs in run/boots/.
 
 run/samples.csv    what was measured
-run/manifest.json  what it was measured with; `invoke rerun run/manifest.json` in a checkout of
+run/manifest.json  what it was measured with; `./inv rerun run/manifest.json` in a checkout of
                    pibed builds it from its sources and measures it again
 images/            kernel, device tree and root file system
 plans/             the commands of each boot, as an archive that is put behind the root file system

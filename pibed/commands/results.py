@@ -21,11 +21,11 @@ def show(options: ListingOptions) -> None:
     if not root.is_dir():
         if options.results is not None:
             raise UsageError(f"--results {options.results}: there is no such folder")
-        print(f"{root}: no runs yet; invoke sweep makes one")
+        print(f"{root}: no runs yet; ./inv sweep makes one")
         return
     folders = runs(root)
     if not folders:
-        print(f"{root}: no runs yet; invoke sweep makes one")
+        print(f"{root}: no runs yet; ./inv sweep makes one")
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("run", "when (UTC)", "experiment", "clock"):

@@ -27,7 +27,7 @@ def setup(options: SetupOptions) -> None:
             raise HostError(
                 "still not right: "
                 + ", ".join(f"{each.prerequisite.name} ({each.state})" for each in still),
-                fix="invoke doctor",
+                fix="./inv doctor",
             )
     console.print("setup: everything that pibed needs is installed")
 

@@ -12,7 +12,7 @@ from pibed.commands.options import TestOptions
 from pibed.commands.setup import prerequisites
 from pibed.model.defaults import load_defaults
 
-# The kernel that `invoke test` builds with debug options; each takes four minutes from nothing.
+# The kernel that `./inv test` builds with debug options; each takes four minutes from nothing.
 DEBUG_SERIES = "6.12"
 
 

@@ -15,7 +15,7 @@ Series = Annotated[str, Field(pattern=r"^\d+\.\d+$")]
 
 
 class DebugKernel(Record):
-    """What turns the kernel into one that finds errors, for `invoke ktest --debug`."""
+    """What turns the kernel into one that finds errors, for `./inv ktest --debug`."""
 
     fragments: Annotated[list[Name], Field(min_length=1)]
     """Files of kernel/fragments/ without `.config`, behind the kernel's own."""

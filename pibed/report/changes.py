@@ -1,4 +1,4 @@
-"""What `invoke compare` says of two runs: what got better, what got worse, what nobody can tell."""
+"""What `./inv compare` says of two runs: what got better, what got worse, what nobody can tell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `invoke results` shows: every run in the results folder, damaged ones as what they are."""
+"""What `./inv results` shows: every run in the results folder, damaged ones as what they are."""
 
 from __future__ import annotations
 

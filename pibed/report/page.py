@@ -1,4 +1,4 @@
-"""What `invoke report` writes: report.html and report.md, from a run's files alone.
+"""What `./inv report` writes: report.html and report.md, from a run's files alone.
 
 The same files give the same bytes: nothing of this host, and no time of day, is in a report.
 """
@@ -345,7 +345,7 @@ def _measured(run: Run) -> Iterable[tuple[str, str]]:
         "samples.csv",
         f"SHA-256 {recorded.samples_digest or '(not written yet)'}, as the manifest has it",
     )
-    yield "to repeat it", f"invoke rerun results/{run.name}/manifest.json"
+    yield "to repeat it", f"./inv rerun results/{run.name}/manifest.json"
 
 
 def _warnings(run: Run, observations: Observations) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""`invoke boot` on the real guest."""
+"""`./inv boot` on the real guest."""
 
 from __future__ import annotations
 

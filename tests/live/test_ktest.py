@@ -64,7 +64,7 @@ class Told:
         self.outcomes[outcome.case] = outcome
 
 
-# Each kernel and each kind of it once; the other two pairs are an `invoke ktest` away.
+# Each kernel and each kind of it once; the other two pairs are an `./inv ktest` away.
 @pytest.mark.parametrize(("kernel", "debug"), [("6.1", False), (DEBUG_SERIES, True)])
 def test_everything_passes(invoke: Run, tmp_path: Path, kernel: str, debug: bool) -> None:
     options = ["--kernel", kernel, "--results", str(tmp_path), *(["--debug"] if debug else [])]

@@ -96,7 +96,7 @@ def test_interrupted_and_resumed_is_the_same(undisturbed: Path, tmp_path: Path) 
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130, errors
     (run,) = runs(tmp_path)
-    assert f"invoke sweep --resume {run}" in errors
+    assert f"./inv sweep --resume {run}" in errors
     process = start("sweep", "--resume", str(run), "--jobs", "2")
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
@@ -342,7 +342,7 @@ def test_what_is_not_whole_is_not_packed_but_mended(
     edit(copy)
     done = invoke("pack", str(copy), "--output", str(tmp_path / "run.tar.gz"))
     assert done.returncode == 2
-    assert f"to mend it: invoke sweep --resume {copy}" in done.stderr
+    assert f"to mend it: ./inv sweep --resume {copy}" in done.stderr
     assert not (tmp_path / "run.tar.gz").exists()
     done = invoke("sweep", "--resume", str(copy))
     assert done.returncode == 0, done.stderr
@@ -360,7 +360,7 @@ def test_what_was_cut_off_is_neither_packed_nor_verified(
     (copy / "manifest.json").write_text(manifest.replace('"finished": true', '"finished": false'))
     done = invoke(*task, str(copy))
     assert done.returncode == 2
-    assert f"invoke sweep --resume {copy}" in done.stderr
+    assert f"./inv sweep --resume {copy}" in done.stderr
 
 
 def test_run_of_other_images_is_not_gone_on_with(
@@ -376,7 +376,7 @@ def test_run_of_other_images_is_not_gone_on_with(
     done = invoke("sweep", "--resume", str(copy))
     assert done.returncode == 3
     assert "initramfs: its SHA-256 is " in done.stderr
-    assert f"invoke rerun {copy}/manifest.json" in done.stderr
+    assert f"./inv rerun {copy}/manifest.json" in done.stderr
     assert sorted(path.name for path in (copy / "boots").iterdir()) == ["01", "03"]
     refused = invoke("pack", str(copy))
     assert refused.returncode == 2

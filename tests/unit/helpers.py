@@ -133,7 +133,7 @@ def archived(
     problems: Sequence[str] = (),
     made: Mapping[str, Any] | None = None,
 ) -> Path:
-    """A run's folder with what `invoke sweep` writes at its end; no image in it was booted.
+    """A run's folder with what `./inv sweep` writes at its end; no image in it was booted.
 
     `made` has other values of the manifest's keys.
     """

@@ -1,4 +1,4 @@
-"""The folder of `invoke legal`: whole, or not there."""
+"""The folder of `./inv legal`: whole, or not there."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def test_broken_lock(file: Path, old: str, new: str, words: str) -> None:
     assert caught.value.message.startswith(str(file))
     assert words in caught.value.message
     assert caught.value.fix is not None
-    assert "invoke lock" in caught.value.fix
+    assert "./inv lock" in caught.value.fix
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "words\n", "<<<<<<< HEAD\n"])
@@ -244,7 +244,7 @@ def test_locked_names_every_tool_that_differs_before_anything_is_downloaded(
         "  qemu: QEMU 10 instead of QEMU 7.2.22",
     ]
     assert caught.value.fix is not None
-    assert "invoke lock" in caught.value.fix
+    assert "./inv lock" in caught.value.fix
 
 
 @pytest.mark.parametrize("policy", [Policy(locked=True), Policy(mirror=Path("/"))])

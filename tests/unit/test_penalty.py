@@ -195,7 +195,7 @@ def test_in_brief(tmp_path: Path) -> None:
     )
     assert lines[3:-2] == penalty.explained(reference.require_study(run), PUBLISHED)
     assert "is not refuted" in lines[-2]
-    assert lines[-1].endswith("invoke compare 20260203T040506Z-x pi")
+    assert lines[-1].endswith("./inv compare 20260203T040506Z-x pi")
 
 
 def test_nothing_in_brief_of_another_study_or_an_empty_run(tmp_path: Path) -> None:

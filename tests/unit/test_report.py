@@ -259,7 +259,7 @@ def test_only_the_study_is_put_beside_a_real_pi(tmp_path: Path) -> None:
     beside = page.text.partition("Beside a real Pi")[2]
     assert "Undecided: In total pre-paging wins where all of the memory is used" in beside
     assert "At size 512 demand paging took 1,429 ± 292 µs longer for each fault on the" in beside
-    assert "invoke compare 20260203T040506Z-logging pi" in beside
+    assert "./inv compare 20260203T040506Z-logging pi" in beside
 
 
 def test_a_page_needs_nothing_else(tmp_path: Path) -> None:

@@ -377,3 +377,16 @@ def test_same_option_of_different_parameters() -> None:
         "n": "values of x (experiments a, c); values of y (experiment b)"
     }
     assert found.options("boot") == {}
+
+
+def test_what_people_read_says_how_it_is_typed() -> None:
+    places = ("README.md", "tasks.py", "docs", "configs", "pibed")
+    files = [each for place in places for each in (ROOT / place, *(ROOT / place).rglob("*"))]
+    verbs = "|".join(NAMES)
+    found = [
+        path
+        for path in files
+        if path.suffix in (".py", ".md", ".yaml", ".json")
+        and re.search(rf"\binvoke\s({verbs})\b", path.read_text(encoding="utf-8"))
+    ]
+    assert found == []

@@ -1,4 +1,4 @@
-"""What `invoke verify` is asked for: what is built and measured again, and with which builder."""
+"""What `./inv verify` is asked for: what is built and measured again, and with which builder."""
 
 from __future__ import annotations
 

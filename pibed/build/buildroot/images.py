@@ -148,7 +148,7 @@ def _prepared(order: Order, settings: Settings, folder: Path | None) -> Iterator
         lock.refuse(tree.differs)
     linux = _tarball(bench, archives[0])
     differs = (*comparison.differs, *tree.differs)
-    # Where `invoke clean` removes those of killed builds.
+    # Where `./inv clean` removes those of killed builds.
     with snapshot.taken(root / "buildroot" / "builds") as copy:
         compiler = _compiler(bench, settings, machine, archives, copy)
         work = BuildFolder(

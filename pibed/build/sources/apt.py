@@ -84,7 +84,7 @@ class Downloads:
         strict = self._policy.locked or self._policy.mirror is not None
         if strict and wanted is None:
             raise NotLockedError(
-                f"{package} is not in the lock", fix="add it with `invoke lock`, see docs/lock.md"
+                f"{package} is not in the lock", fix="add it with `./inv lock`, see docs/lock.md"
             )
         if wanted is not None and self._policy.mirror is not None:
             _verify(self._policy.mirror, wanted)
@@ -120,7 +120,7 @@ class Downloads:
         else:
             source = self._download(package, kind, incoming, wanted.version if wanted else None)
         # Gone while files are replaced that it may speak of. Older versions stay beside the new
-        # one until `invoke clean --everything`.
+        # one until `./inv clean --everything`.
         record = folder / "package.json"
         record.unlink(missing_ok=True)
         for path in incoming.iterdir():

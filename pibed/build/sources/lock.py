@@ -74,7 +74,7 @@ def load() -> Lock | None:
     try:
         return load_file(Lock, path(), {})
     except UsageError as error:
-        fix = "correct it, or remove it and make a new one with `invoke lock`, see docs/lock.md"
+        fix = "correct it, or remove it and make a new one with `./inv lock`, see docs/lock.md"
         raise UsageError(error.message, fix=fix) from None
 
 
@@ -83,7 +83,7 @@ def write(lock: Lock) -> None:
     text = f"""\
 # yaml-language-server: $schema=lock.schema.json
 #
-# What the images are built from and what measures; see docs/lock.md. Written by `invoke lock`.
+# What the images are built from and what measures; see docs/lock.md. Written by `./inv lock`.
 schema_version: 1
 
 # Packages of the distribution, and the SHA-256 of their files.
@@ -164,5 +164,5 @@ def refuse(differs: Sequence[str]) -> None:
         raise HostError(
             "\n".join(["what is here differs from the lock:", *(f"  {each}" for each in differs)]),
             fix="install the locked tools, take locked sources from a --mirror (docs/lock.md), "
-            "accept what is here with `invoke lock`, or leave --locked away: results are marked",
+            "accept what is here with `./inv lock`, or leave --locked away: results are marked",
         )

@@ -33,7 +33,7 @@ def fetch(
     """
     known = lock.load()
     if known is None and (policy.locked or policy.mirror is not None):
-        raise HostError(f"there is no {lock.path()}", fix="make one with `invoke lock`")
+        raise HostError(f"there is no {lock.path()}", fix="make one with `./inv lock`")
     if known is not None and policy.locked:
         # First, since nothing needs to be downloaded to know it.
         lock.refuse(lock.differences(known, {}, tools))

@@ -129,7 +129,7 @@ def brief(run: Run) -> list[str]:
         ),
         *penalty.explained(observations, published),
         _MEANING[run.recorded.machine.clock],
-        f"The numbers, and what the clock means for them: invoke compare {run.name} pi",
+        f"The numbers, and what the clock means for them: ./inv compare {run.name} pi",
     ]
 
 
@@ -317,7 +317,7 @@ def _little(observations: Observations, comparisons: Sequence[Comparison]) -> It
         yield Statement(
             "undecided",
             "demand paging wins where little is touched: this run touches all of the memory; "
-            "invoke sweep --experiment balance measures the rest",
+            "./inv sweep --experiment balance measures the rest",
         )
         return
     least = min(experiment.parameters[TOUCHED].values)
@@ -406,6 +406,6 @@ def _log_line(experiment: Experiment) -> str:
     if str(experiment.module.parameters.get(LOG, 0)) == "0":
         return (
             "the board's module printed a line in the kernel's log for each fault, this run's "
-            "did not; invoke sweep --experiment logging measures what the line costs"
+            "did not; ./inv sweep --experiment logging measures what the line costs"
         )
     return "the module printed a line for each fault, as the board's did"
