@@ -19,19 +19,14 @@ ALLOWED = {
     "build/buildroot/contents.py": {"mode", "size"},  # of a file
     "build/initramfs.py": {"mode"},  # of a file
     "build/sources/apt.py": {"mode"},  # an option of apt
-    "commands/ktest.py": {"modes"},  # ways in which a suite loads its module
     "commands/pack.py": {"mode"},  # of a file
     "commands/rebuild.py": {"size"},  # an option of diffoscope
     "guest/guest.py": {"size"},  # of what is read at once
     "guest/line.py": {"size"},  # of a buffer
     "guest/qemu.py": {"mode"},  # how QEMU's clock goes; an option of QEMU
-    "ktest/junit.py": {"mode"},  # a way in which a suite loads its module
-    "ktest/runner.py": {"mode", "modes"},
-    "ktest/show.py": {"mode", "modes"},
     "model/experiment.py": {"mode", "modes", "balance"},  # what the statistics compare
     "model/machine.py": {"mode"},  # how QEMU's clock goes
     "model/samples.py": {"size"},  # of a number
-    "model/suite.py": {"modes"},  # ways in which a suite loads its module
 }
 
 
