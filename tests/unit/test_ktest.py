@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from pibed.base.errors import UsageError
+from pibed.commands import build
+from pibed.commands.ktest import KtestOptions, ktest
 from pibed.ktest import judge
 from pibed.ktest.judge import Verdict
 from pibed.ktest.runner import Case
@@ -113,3 +118,26 @@ def test_leaks_by_the_process_that_allocated_them() -> None:
     ]
     assert "    [<(ptrval)>] paging_mmap+0x10/0x20 [kmod_paging]" in reports["fork.3"]
     assert judge.leaks_by_owner([]) == {}
+
+
+def test_a_name_that_no_test_has_is_an_error_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build_nothing(*arguments: object, **options: object) -> None:
+        raise AssertionError("something is built")
+
+    monkeypatch.setattr(build, "make_payload_images", build_nothing)
+    options = KtestOptions(
+        machine="pi2",
+        suite="paging",
+        kernel=None,
+        debug=False,
+        tests="frok",
+        stress=None,
+        seed=None,
+        jobs=None,
+        results=str(tmp_path / "results"),
+    )
+    with pytest.raises(UsageError, match="--tests frok: no test is called frok; near are: fork"):
+        ktest(options)
+    assert not (tmp_path / "results").exists()
