@@ -1,167 +1,19 @@
-"""What images consist of, and the bill of materials: as CycloneDX has it, with licences."""
+"""What images consist of: their components, with sources and licences."""
 
 from __future__ import annotations
 
 import csv
 import re
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-
-from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+from typing import Literal
 
 from pibed import __version__
-from pibed.base.files import digest_file
 from pibed.build.payload import Payload
 from pibed.build.sources.apt import SourcePackage
 from pibed.model.builder import Source
-
-_VERSION = "1.6"
-
-# What is no program.
-_TYPES = {"linux": "operating-system"} | dict.fromkeys(
-    ("libc", "glibc", "musl", "uclibc"), "library"
-)
-
-
-def document(
-    title: str, components: Sequence[Component], images: Mapping[str, Path]
-) -> dict[str, Any]:
-    """A CycloneDX document; the same images of the same components give the same one.
-
-    `images` are the files that it is about, by name.
-    """
-    digests = {name: digest_file(path) for name, path in sorted(images.items())}
-    known = sorted(components, key=lambda each: (each.kind != "target", each.name))
-    return {
-        "$schema": f"http://cyclonedx.org/schema/bom-{_VERSION}.schema.json",
-        "bomFormat": "CycloneDX",
-        "specVersion": _VERSION,
-        "serialNumber": uuid.uuid5(uuid.NAMESPACE_OID, str([title, digests, known])).urn,
-        "version": 1,
-        "metadata": {
-            "component": {
-                "type": "firmware",
-                "bom-ref": "images",
-                "name": title,
-                "components": [
-                    {"type": "file", "name": name, "hashes": [_hash(digest)]}
-                    for name, digest in digests.items()
-                ],
-            },
-            "tools": {
-                "components": [{"type": "application", "name": "pibed", "version": __version__}]
-            },
-        },
-        "components": [_component(each) for each in known],
-        "dependencies": [
-            {
-                "ref": "images",
-                "dependsOn": [_reference(each) for each in known if each.kind == "target"],
-            }
-        ],
-    }
-
-
-def licences(stated: str) -> list[dict[str, Any]]:
-    """Licences as CycloneDX has them: in SPDX's words if it knows all of them.
-
-    Understands how Buildroot writes them: with a comma if both apply, `GPL-2.0` for that version
-    only, and `GPL-2.0+` for later ones as well. There are none in `unknown`.
-    """
-    texts = [text for text in stated.split(", ") if text not in ("", "unknown")]
-    known = [_spdx(text) for text in texts]
-    if "" not in known and any(" " in each for each in known):
-        # Nothing can stand beside an expression.
-        joined = " AND ".join(f"({each})" for each in known) if len(known) > 1 else known[0]
-        return [{"expression": joined}]
-    return [
-        {"license": {"id": each} if each and " " not in each else {"name": text}}
-        for text, each in zip(texts, known, strict=True)
-    ]
-
-
-def collect(
-    archives: Sequence[SourcePackage],
-    components: Sequence[Component],
-    licences: Mapping[str, Path],
-    folder: Path,
-) -> None:
-    """Lays out sources and licences as Buildroot's `make legal-info` does.
-
-    `licences` are files by the names of what they are for.
-    """
-    for archive in archives:
-        place = folder / "sources" / archive.package
-        place.mkdir(parents=True)
-        for name in archive.source.files:
-            shutil.copyfile(archive.folder / name, place / name)
-    for name, path in licences.items():
-        place = folder / "licenses" / name
-        place.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, place / path.name)
-    for kind, name in (("target", "manifest.csv"), ("host", "host-manifest.csv")):
-        with (folder / name).open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
-            writer.writerow(["PACKAGE", "VERSION", "LICENSE", "LICENSE FILES", "SOURCE ARCHIVE"])
-            for each in components:
-                if each.kind == kind:
-                    licence = licences.get(each.name)
-                    writer.writerow(
-                        [
-                            each.name,
-                            each.version,
-                            each.licence,
-                            licence.name if licence else "",
-                            " ".join(sorted(each.files)),
-                        ]
-                    )
-
-
-def _component(each: Component) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "type": _TYPES.get(each.name, "application"),
-        "bom-ref": _reference(each),
-        "name": each.name,
-        # What does not get into the images is named all the same: it made them.
-        "scope": "required" if each.kind == "target" else "excluded",
-    }
-    if each.version:
-        entry["version"] = each.version
-    if found := licences(each.licence):
-        entry["licenses"] = found
-    if each.digest:
-        entry["hashes"] = [_hash(each.digest)]
-    if each.files:
-        entry["components"] = [
-            {"type": "file", "name": name, "hashes": [_hash(digest)]}
-            for name, digest in sorted(each.files.items())
-        ]
-    if each.note:
-        entry["description"] = each.note
-    return entry
-
-
-def _spdx(text: str) -> str:
-    """An identifier or expression of SPDX; empty for what is none."""
-    versions = re.compile(r"\b(A?L?GPL-\d\.\d)(\+|(?![\w.+-]))")
-    text = versions.sub(lambda m: m[1] + ("-or-later" if m[2] else "-only"), text)
-    try:
-        return canonicalize_license_expression(text)
-    except InvalidLicenseExpression:
-        return ""
-
-
-def _reference(each: Component) -> str:
-    return f"{each.kind}:{each.name}"
-
-
-def _hash(digest: str) -> dict[str, str]:
-    return {"alg": "SHA-256", "content": digest}
-
 
 _LINUX_LICENCE = "GPL-2.0-only WITH Linux-syscall-note"
 
@@ -231,6 +83,43 @@ def of_buildroot(
     # Files of both are in the guest: /etc of the one, init of the other.
     buildroot = Component("buildroot", release, "GPL-2.0-or-later")
     return (buildroot, _agent(), *found, *_of_tools(tools))
+
+
+def collect(
+    archives: Sequence[SourcePackage],
+    components: Sequence[Component],
+    licences: Mapping[str, Path],
+    folder: Path,
+) -> None:
+    """Lays out sources and licences as Buildroot's `make legal-info` does.
+
+    `licences` are files by the names of what they are for.
+    """
+    for archive in archives:
+        place = folder / "sources" / archive.package
+        place.mkdir(parents=True)
+        for name in archive.source.files:
+            shutil.copyfile(archive.folder / name, place / name)
+    for name, path in licences.items():
+        place = folder / "licenses" / name
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place / path.name)
+    for kind, name in (("target", "manifest.csv"), ("host", "host-manifest.csv")):
+        with (folder / name).open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
+            writer.writerow(["PACKAGE", "VERSION", "LICENSE", "LICENSE FILES", "SOURCE ARCHIVE"])
+            for each in components:
+                if each.kind == kind:
+                    licence = licences.get(each.name)
+                    writer.writerow(
+                        [
+                            each.name,
+                            each.version,
+                            each.licence,
+                            licence.name if licence else "",
+                            " ".join(sorted(each.files)),
+                        ]
+                    )
 
 
 def _agent() -> Component:

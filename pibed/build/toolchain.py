@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,16 @@ class Toolchain:
     def all(self) -> dict[str, str]:
         """Everything, as the lock has it."""
         return self.linking | {"qemu": self.qemu}
+
+
+def make_variables(machine: Machine, cross_compile: str) -> dict[str, str]:
+    """What make is given for Linux, BusyBox and modules; `cross_compile` is the prefix to use."""
+    return {"ARCH": machine.arch, "CROSS_COMPILE": cross_compile}
+
+
+def assignments(variables: Mapping[str, str]) -> list[str]:
+    """Variables as words of make's command line."""
+    return [f"{name}={value}" for name, value in variables.items()]
 
 
 def find(machine: Machine) -> Toolchain:

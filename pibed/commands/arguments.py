@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from pibed.base.errors import UsageError
-from pibed.build.sources.lock import Policy
+from pibed.build.sources.policy import Policy
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock, Machine, load_machine
 

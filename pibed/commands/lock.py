@@ -9,7 +9,7 @@ from pathlib import Path
 from pibed.base import places
 from pibed.base.errors import HostError
 from pibed.build import host, toolchain
-from pibed.build.sources import lock
+from pibed.build.sources import lock, standing
 from pibed.build.sources import packages as sources
 from pibed.build.sources.apt import SourcePackage
 from pibed.build.sources.lock import Lock
@@ -37,7 +37,7 @@ def write(machine_name: str, refresh: bool, archive: str | None) -> None:
     if archive is not None:
         _copy(archives, Path(archive).absolute())
     lock.write(new)
-    changes = lock.changes(old, new)
+    changes = standing.changes(old, new)
     for line in changes:
         print(line)
     if new.buildroot is None:

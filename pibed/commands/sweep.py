@@ -12,7 +12,7 @@ from typing import Any, get_args
 from pibed.base import terminal
 from pibed.base.errors import HostError, IncompleteError, UsageError
 from pibed.build import builders, host
-from pibed.build.sources.lock import Policy
+from pibed.build.sources.policy import Policy
 from pibed.commands import arguments, build
 from pibed.measure import record
 from pibed.measure.rounds import Testbed

@@ -11,7 +11,7 @@ import pytest
 
 from pibed import __version__
 from pibed.base.files import digest_file
-from pibed.build import materials
+from pibed.build import bill, materials
 from pibed.build.materials import Component
 from pibed.build.sources.apt import SourcePackage
 from pibed.model.builder import Source
@@ -34,7 +34,7 @@ def images(tmp_path: Path) -> dict[str, Path]:
 def test_components_of_the_images_come_first_and_the_images_depend_on_them(
     images: dict[str, Path],
 ) -> None:
-    made = materials.document("pi2", COMPONENTS, images)
+    made = bill.document("pi2", COMPONENTS, images)
     assert [each["bom-ref"] for each in made["components"]] == [
         "target:busybox",
         "target:libc",
@@ -95,16 +95,16 @@ def test_components_of_the_images_come_first_and_the_images_depend_on_them(
     ],
 )
 def test_licences_are_in_the_words_of_spdx(stated: str, expected: list[dict[str, Any]]) -> None:
-    assert materials.licences(stated) == expected
+    assert bill.licences(stated) == expected
 
 
 def test_the_same_images_have_the_same_document_and_others_another(
     images: dict[str, Path],
 ) -> None:
-    first = materials.document("pi2", COMPONENTS, images)
-    assert json.dumps(first) == json.dumps(materials.document("pi2", COMPONENTS[::-1], images))
+    first = bill.document("pi2", COMPONENTS, images)
+    assert json.dumps(first) == json.dumps(bill.document("pi2", COMPONENTS[::-1], images))
     images["kernel"].write_text("other")
-    assert materials.document("pi2", COMPONENTS, images)["serialNumber"] != first["serialNumber"]
+    assert bill.document("pi2", COMPONENTS, images)["serialNumber"] != first["serialNumber"]
 
 
 def test_sources_and_licences_are_laid_out_with_a_table(tmp_path: Path) -> None:
@@ -192,8 +192,8 @@ def test_buildroot_its_packages_and_what_stands_in_for_them(images: dict[str, Pa
     assert found["linux"].files == {"linux-source-6.1.tar": "ab" * 32}
     assert found["host-tar"].note == OVERRIDES["host-tar"]
     assert (found["libc"].note, found["libc"].digest) == (GLIBC, "cd" * 32)
-    assert materials.licences(found["kmod-paging"].licence) == materials.licences("GPL-2.0-only")
-    whole = materials.document("pi2", list(found.values()), images)
+    assert bill.licences(found["kmod-paging"].licence) == bill.licences("GPL-2.0-only")
+    whole = bill.document("pi2", list(found.values()), images)
     references = [each["bom-ref"] for each in whole["components"]]
     assert len(references) == len(set(references)) == len(found)
     assert set(whole["dependencies"][0]["dependsOn"]) <= set(references)

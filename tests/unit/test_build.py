@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from pibed.base import terminal
-from pibed.build import debian, payload
+from pibed.build import payload
+from pibed.build.debian import kernel, rootfs
+from pibed.build.debian.bench import Bench
 from pibed.build.progress import BuildProgress
 from pibed.build.store import Output, Step, Store
 from pibed.build.toolchain import Toolchain
@@ -44,11 +46,11 @@ def steps(tmp_path: Path) -> Callable[[Toolchain], dict[str, Step]]:
 
     def with_tools(tools: Toolchain) -> dict[str, Step]:
         progress = BuildProgress(terminal.stderr(), show_cached=False)
-        builder = debian._Builder(Recorder(tmp_path), progress, 1, machine, tools)
+        bench = Bench(Recorder(tmp_path), progress, 1, machine, tools)
         outputs = (
-            debian._kernel(builder, source),
-            debian._busybox(builder, source),
-            debian._programs(builder, paging),
+            kernel.kernel(bench, source),
+            rootfs.busybox(bench, source),
+            rootfs.programs(bench, paging),
         )
         return {output.step.name: output.step for output in outputs}
 

@@ -13,7 +13,8 @@ from pibed.base.errors import UsageError
 from pibed.build import builders
 from pibed.build.builders import Buildroot, Debian
 from pibed.build.sources import lock
-from pibed.build.sources.lock import DEFAULT_POLICY, Lock, Pin
+from pibed.build.sources.lock import Lock, Pin
+from pibed.build.sources.policy import DEFAULT_POLICY
 from pibed.commands import sweep, verify
 from pibed.commands.sweep import SweepOptions
 from pibed.commands.verify import VerifyOptions
