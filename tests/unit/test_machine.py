@@ -174,6 +174,7 @@ def made(
     )
     for module in (unpack, kernel, rootfs):
         monkeypatch.setattr(module, "run_logged", run)
+    (tmp_path / "kernel" / "0.unfinished-1").mkdir(parents=True)
     known = payload.of_experiment(load_experiment("paging"))
     progress = BuildProgress(terminal.stderr(), show_cached=False)
     return images.build(Order(machine, known, tmp_path, progress))
@@ -190,6 +191,7 @@ def test_build(made: Images, commands: list[list[str]], tmp_path: Path) -> None:
     }
     boot = tmp_path / "kernel" / "arch" / "arm64" / "boot"
     assert made.kernel == boot / "Image.gz"
+    assert not (tmp_path / "kernel" / "0.unfinished-1").exists()
     module = tmp_path / "module" / "kmod_paging.ko"
     assert ["vermagic", str(module), str(boot / "Image"), "6.12.1"] in commands
     assert made.device_tree.read_text(encoding="utf-8") == "board64"

@@ -132,6 +132,7 @@ def _prepared(order: Order, settings: Settings, folder: Path | None) -> Iterator
             f"the cache folder {root} has a @ in its path, where Buildroot cannot work",
             fix="set PIBED_CACHE to another folder",
         )
+    bench.store.remove_unfinished()
     recipe.require_packages(payload)
     known = lock.load()
     if known is None or known.buildroot is None:

@@ -33,6 +33,7 @@ def build(order: Order) -> Images:
     for line in comparison.differs:
         order.progress.differs(line)
     plain = order.bench
+    plain.store.remove_unfinished()
     bench = Bench(plain.store, plain.progress, plain.jobs, machine, tools)
 
     linux_source = unpack_linux(bench, linux)
