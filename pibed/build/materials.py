@@ -13,6 +13,7 @@ from typing import Literal
 from pibed import __version__
 from pibed.build.payload import Payload
 from pibed.build.sources.apt import SourcePackage
+from pibed.build.toolchain import CLibrary
 from pibed.model.builder import Source
 
 _LINUX_LICENCE = "GPL-2.0-only WITH Linux-syscall-note"
@@ -36,7 +37,7 @@ class Component:
 
 
 def of_debian(
-    linux: Source, busybox: Source, payload: Payload, tools: Mapping[str, str]
+    linux: Source, busybox: Source, payload: Payload, compilers: Mapping[str, str], libc: CLibrary
 ) -> tuple[Component, ...]:
     """Of images of the builder `debian`: the packages' sources, our files, and the compilers."""
     names = [payload.module_name, *(program.name for program in payload.programs)]
@@ -46,7 +47,7 @@ def of_debian(
         Component("busybox", busybox.version, "GPL-2.0, bzip2-1.0.4", files=busybox.files),
         *(Component(name, __version__, "GPL-2.0-only") for name in names),
         _agent(),
-        *_of_tools(tools),
+        *_of_tools(compilers, libc),
     )
 
 
@@ -55,7 +56,8 @@ def of_buildroot(
     packages: Mapping[str, Mapping[str, str]],
     overrides: Mapping[str, str],
     archives: Sequence[SourcePackage],
-    tools: Mapping[str, str],
+    compilers: Mapping[str, str],
+    libc: CLibrary,
 ) -> tuple[Component, ...]:
     """Of images of the builder `buildroot`: it, its packages, our files, and the compilers.
 
@@ -82,7 +84,7 @@ def of_buildroot(
         )
     # Files of both are in the guest: /etc of the one, init of the other.
     buildroot = Component("buildroot", release, "GPL-2.0-or-later")
-    return (buildroot, _agent(), *found, *_of_tools(tools))
+    return (buildroot, _agent(), *found, *_of_tools(compilers, libc))
 
 
 def collect(
@@ -126,22 +128,14 @@ def _agent() -> Component:
     return Component("pibed-agent", __version__, "MIT")
 
 
-def _of_tools(tools: Mapping[str, str]) -> Iterator[Component]:
-    """The C library, which is in every program of the guest, and the compilers."""
-    for name, line in tools.items():
-        if name == "libc.a":
-            yield _libc(line)
-        else:
-            version = _last_version(line)
-            yield Component(name, version, "GPL-3.0-or-later", "host", note=line)
-
-
-def _libc(line: str) -> Component:
-    """Of one that is not GNU's nothing is known but its digest."""
-    stated, _, digest = line.rpartition("SHA-256 ")
-    licence = "LGPL-2.1-or-later" if stated.startswith("GNU C Library") else ""
-    stated = stated.removesuffix(", ")
-    return Component("libc", _last_version(stated), licence, note=stated, digest=digest)
+def _of_tools(compilers: Mapping[str, str], libc: CLibrary) -> Iterator[Component]:
+    """The compilers, and the C library, which is in every program of the guest."""
+    for name, line in compilers.items():
+        yield Component(name, _last_version(line), "GPL-3.0-or-later", "host", note=line)
+    # Of one that is not GNU's nothing is known but its digest.
+    licence = "LGPL-2.1-or-later" if libc.stated else ""
+    version = _last_version(libc.stated)
+    yield Component("libc", version, licence, note=libc.stated, digest=libc.digest)
 
 
 def _last_version(line: str) -> str:

@@ -14,6 +14,7 @@ from pibed.base.files import digest_file
 from pibed.build import bill, materials
 from pibed.build.materials import Component
 from pibed.build.sources.apt import SourcePackage
+from pibed.build.toolchain import CLibrary
 from pibed.model.builder import Source
 
 COMPONENTS = [
@@ -148,7 +149,7 @@ OVERRIDES = {
     "host-kmod": "the distribution's program: kmod version 30",
     "host-tar": "the distribution's program: tar (GNU tar) 1.34",
 }
-TOOLS = {
+COMPILERS = {
     "gcc": "gcc (Debian 12.2.0-14+deb12u1) 12.2.0",
     "arm-x-gcc": "arm-x-gcc.br_real (Buildroot 2021.11-11272-ge2962af) 12.3.0",
     "arm-x-ld": "GNU ld (GNU Binutils for Debian) 2.40",
@@ -166,13 +167,14 @@ def of_buildroot(libc: str) -> dict[str, Component]:
         SourcePackage(name, Source(version=version, files={f"{name}.tar": "ab" * 32}), Path())
         for name, version in (("linux-source-6.1", "6.1.192-2"), ("busybox", "1.35.0-4"))
     ]
-    tools = TOOLS | {"libc.a": f"{libc}SHA-256 {'cd' * 32}"}
-    found = materials.of_buildroot("2025.02.16", packages, OVERRIDES, archives, tools)
+    found = materials.of_buildroot(
+        "2025.02.16", packages, OVERRIDES, archives, COMPILERS, CLibrary(libc, "cd" * 32)
+    )
     return {each.name: each for each in found}
 
 
 def test_buildroot_its_packages_and_what_stands_in_for_them(images: dict[str, Path]) -> None:
-    found = of_buildroot(f"{GLIBC}, ")
+    found = of_buildroot(GLIBC)
     assert {name: each.version for name, each in found.items()} == {
         "buildroot": "2025.02.16",
         "pibed-agent": __version__,

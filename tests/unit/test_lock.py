@@ -19,7 +19,7 @@ from pibed.build.sources import packages as sources
 from pibed.build.sources.apt import Kind
 from pibed.build.sources.lock import Lock, Pin
 from pibed.build.sources.policy import Policy
-from pibed.build.toolchain import Toolchain
+from pibed.build.toolchain import CLibrary, Toolchain
 from pibed.commands import arguments
 from pibed.commands import lock as lock_command
 from pibed.model.builder import Source, Standing
@@ -27,7 +27,9 @@ from pibed.model.loading import load_file
 from pibed.model.machine import Machine, load_machine
 from tests.unit.helpers import ROOT
 
-TOOLS = Toolchain({"gcc": "gcc 12.2.0", "cross-gcc": "gcc 12.2.0"}, "GNU 2.36", "QEMU 7.2.22")
+TOOLS = Toolchain(
+    {"gcc": "gcc 12.2.0", "cross-gcc": "gcc 12.2.0"}, CLibrary("GNU 2.36", "ef" * 32), "QEMU 7.2.22"
+)
 
 
 def source(version: str, *names: str) -> Source:
@@ -176,7 +178,7 @@ def test_changes() -> None:
         "nothing instead of linux-source-6.1 6.1.192-2",
         "nothing instead of linux-source-6.12 6.12.1-1",
         "cross-gcc: nothing instead of gcc 12.2.0",
-        "libc.a: nothing instead of GNU 2.36",
+        f"libc.a: nothing instead of GNU 2.36, SHA-256 {'ef' * 32}",
     ]
     assert standing.changes(None, new)[0] == "busybox 1:1.35.0-4 instead of nothing"
 
@@ -287,10 +289,10 @@ def test_toolchain_of_this_host(machine: Machine) -> None:
     ).stdout.strip()
     assert re.fullmatch(
         rf"GNU C Library \(.+\) .*version [\d.]+\d, SHA-256 {digest_file(Path(archive))}",
-        found.libc,
+        str(found.libc),
     )
     assert found.qemu.startswith("QEMU emulator version ")
-    assert found.all == found.compilers | {"libc.a": found.libc, "qemu": found.qemu}
+    assert found.all == found.compilers | {"libc.a": str(found.libc), "qemu": found.qemu}
 
 
 def tool(folder: Path, name: str, output: str) -> dict[str, str]:
@@ -316,7 +318,7 @@ def test_toolchain_with_another_c_library(
     (tmp_path / "libc.a").write_bytes(b"small")
     environment = tool(tmp_path / "bin", "arm-linux-gnueabihf-gcc", f"{tmp_path}/libc.a")
     monkeypatch.setenv("PATH", environment["PATH"])
-    assert toolchain.find(machine).libc == f"SHA-256 {digest_text('small')}"
+    assert str(toolchain.find(machine).libc) == f"SHA-256 {digest_text('small')}"
 
 
 def invoke(environment: dict[str, str], *argv: str) -> subprocess.CompletedProcess[str]:

@@ -25,7 +25,7 @@ from pibed.build.sources.apt import SourcePackage
 from pibed.build.sources.lock import Source
 from pibed.build.sources.standing import Standing
 from pibed.build.store import Output, Step, Store
-from pibed.build.toolchain import Toolchain
+from pibed.build.toolchain import CLibrary, Toolchain
 from pibed.guest import qemu
 from pibed.model.experiment import load_experiment
 from pibed.model.machine import Machine, load_machine
@@ -113,7 +113,9 @@ class Made(Store):
         return Output(step, folder, cached=False, seconds=0.0)
 
 
-TOOLS = Toolchain({"gcc": "12.2.0", "aarch64-linux-gnu-gcc": "12.2.0"}, "libc 2.36", "QEMU 8")
+TOOLS = Toolchain(
+    {"gcc": "12.2.0", "aarch64-linux-gnu-gcc": "12.2.0"}, CLibrary("libc 2.36", ""), "QEMU 8"
+)
 
 MAKE = ["ARCH=arm64", "CROSS_COMPILE=aarch64-linux-gnu-"]
 

@@ -11,7 +11,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pibed.base.errors import BuildError, HostError
@@ -28,6 +28,7 @@ from pibed.build.sources import packages as sources
 from pibed.build.sources.apt import SourcePackage
 from pibed.build.sources.unpack import extract_linux, unpack_busybox
 from pibed.build.store import Output, Step
+from pibed.build.toolchain import CLibrary
 from pibed.model.builder import Made, RecordedSettings, Settings, Standing
 from pibed.model.machine import Machine
 
@@ -53,6 +54,7 @@ def build(order: Order, settings: Settings, folder: Path | None) -> Images:
             order.progress.differs(line)
         output = _images(work)
     record = json.loads((output.path / "images.json").read_text(encoding="utf-8"))
+    compilers, libc = record["compilers"], CLibrary(**record["libc"])
     return Images(
         kernel=output.path / machine.kernel.image,
         device_tree=output.path / "board.dtb",
@@ -67,7 +69,7 @@ def build(order: Order, settings: Settings, folder: Path | None) -> Images:
         kernel_build=output.path / "kernel",
         variables=toolchain.make_variables(machine, f"{work.output}/{record['prefix']}"),
         sources={each.package: each.source for each in archives},
-        tools=record["tools"],
+        tools=compilers | {"libc.a": str(libc)},
         steps=(work.linux, *work.compiler.steps, output),
         lock=comparison,
         builder=Made(
@@ -84,7 +86,7 @@ def build(order: Order, settings: Settings, folder: Path | None) -> Images:
             overrides=record["overrides"],
         ),
         components=materials.of_buildroot(
-            work.tree.version, record["packages"], record["overrides"], archives, record["tools"]
+            work.tree.version, record["packages"], record["overrides"], archives, compilers, libc
         ),
     )
 
@@ -236,9 +238,11 @@ def _images(work: BuildFolder) -> Output:
             held.make(packages, log, on_line)
             _copy(work, folder)
             prefix = held.prefix
+            tools = toolchain.ask(f"{work.output}/{prefix}", work.machine)
             record = {
                 "prefix": prefix,
-                "tools": toolchain.ask(f"{work.output}/{prefix}", work.machine).linking,
+                "compilers": tools.compilers,
+                "libc": asdict(tools.libc),
                 "packages": packages,
                 "overrides": used,
             }
@@ -263,6 +267,7 @@ def _step(work: BuildFolder) -> Step:
         },
         # Measured on two cores with the distribution's toolchain; others are downloaded or built.
         expected_s=60 if (work.output / "images").is_dir() else 250,
+        version=2,
     )
 
 

@@ -70,7 +70,9 @@ def build(order: Order) -> Images:
         ),
         lock=comparison,
         builder=Made(name="debian"),
-        components=materials.of_debian(linux.source, busybox.source, payload, tools.linking),
+        components=materials.of_debian(
+            linux.source, busybox.source, payload, tools.compilers, tools.libc
+        ),
     )
 
 
