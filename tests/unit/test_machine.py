@@ -22,11 +22,10 @@ from pibed.build.progress import BuildProgress
 from pibed.build.sources import packages as sources
 from pibed.build.sources import unpack
 from pibed.build.sources.apt import SourcePackage
-from pibed.build.sources.lock import Source
-from pibed.build.sources.standing import Standing
 from pibed.build.store import Output, Step, Store
 from pibed.build.toolchain import CLibrary, Toolchain
 from pibed.guest import qemu
+from pibed.model.builder import Source, Standing
 from pibed.model.experiment import load_experiment
 from pibed.model.machine import Machine, load_machine
 from tests.unit.helpers import FIXTURES, ROOT, images_of
