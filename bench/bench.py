@@ -31,7 +31,7 @@ from pibed.guest.qemu import Logs
 from pibed.measure import record
 from pibed.model import plan
 from pibed.model.experiment import load_experiment
-from pibed.model.machine import load_machine
+from pibed.model.machine import Use, load_machine
 from pibed.model.plan import Round
 from pibed.model.samples import Number, Sample, Status
 from pibed.plots.all import FORMATS
@@ -122,7 +122,8 @@ def bare_boot(launch: Launch, text: str, folder: Path) -> tuple[subprocess.Popen
         kernel_args=["PIBED_FEED=plan", f"PIBED_SEED={launch.seed}"],
         seed=launch.seed,
     )
-    lines = ["-serial", f"file:{folder / 'console.log'}", "-serial", "stdio"]
+    ends: dict[Use, str] = {"console": f"file:{folder / 'console.log'}", "agent": "stdio"}
+    lines = qemu.serial_options(launch.machine.serial_lines, ends)
     process = subprocess.Popen([*argv, *lines], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     return process, folder
 
@@ -177,22 +178,15 @@ def bench_sweep() -> None:
 
 def bench_memory() -> None:
     """Peak memory of the Python process: a sweep, and a console and a command that print a lot."""
-    code = (
-        "import resource, sys\n"
-        "from invoke.main import program\n"
-        "try:\n    program.run(sys.argv)\n"
-        "finally:\n"
-        "    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "    print(f'peak {peak / 1024:.0f} MiB', file=sys.stderr)\n"
-    )
+    console = load_machine("pi2").serial_device("console")
     flood = "yes 0123456789012345678901234567890123456789 | head -c 30000000"
     with tempfile.TemporaryDirectory(prefix="pibed-bench-") as name:
         for what in (
             ["sweep", "--sizes", "64,128", "--results", name],
-            ["boot", "--cmd", f"{flood} >/dev/ttyAMA0; {flood}", "--timeout", "3000"],
+            ["boot", "--cmd", f"{flood} >/dev/{console}; {flood}", "--timeout", "3000"],
         ):
             done = subprocess.run(
-                [sys.executable, "-c", code, "--search-root", ROOT, *what],
+                [sys.executable, ROOT / "bench" / "peak.py", "--search-root", ROOT, *what],
                 capture_output=True,
                 text=True,
                 check=True,

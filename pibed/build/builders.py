@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 from pibed.base.errors import BuildError, UsageError
-from pibed.build import debian, host
+from pibed.build import host
 from pibed.build.buildroot import images as buildroot
 from pibed.build.buildroot import tree as upstream
+from pibed.build.debian import images as debian
 from pibed.build.host import Prerequisite
 from pibed.build.images import Images
 from pibed.build.making import Order
@@ -38,7 +39,7 @@ class Builder(Protocol):
         """What the host must have for building and running."""
 
     def build(self, order: Order) -> Images:
-        """Makes what is not there yet; see `pibed.build.debian.build`."""
+        """Makes what is not there yet; see `pibed.build.debian.images.build`."""
 
     def without_cache(self) -> Builder:
         """The same, compiling everything itself."""
@@ -57,9 +58,7 @@ class Debian:
 
     def prerequisites(self, machine: Machine) -> list[Prerequisite]:
         """See `Builder`."""
-        return host.prerequisites(
-            machine.qemu.binary, machine.qemu.minimum_version, machine.cross_compile
-        )
+        return host.prerequisites(machine)
 
     def build(self, order: Order) -> Images:
         """See `Builder`."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pibed.base.errors import HostError
 from pibed.base.process import clean_environment
+from pibed.model.machine import Machine
 
 
 class State(StrEnum):
@@ -59,10 +60,9 @@ class Inspection:
     version: str | None
 
 
-def prerequisites(qemu: str, qemu_minimum: str, cross_compile: str) -> list[Prerequisite]:
+def prerequisites(machine: Machine) -> list[Prerequisite]:
     """All programs that building, running and testing need, in the order of their use."""
-    cross = f"{cross_compile}gcc"
-    triplet = cross_compile.rstrip("-")
+    cross, packages, qemu = f"{machine.cross_compile}gcc", machine.packages, machine.qemu
     return [
         Prerequisite("apt-get", "apt", "fetches the sources"),
         Prerequisite("dpkg-source", "dpkg-dev", "unpacks source packages"),
@@ -80,15 +80,15 @@ def prerequisites(qemu: str, qemu_minimum: str, cross_compile: str) -> list[Prer
         Prerequisite("flex", "flex", "builds the kernel's configuration", "2.5.35"),
         Prerequisite("bc", "bc", "builds the kernel"),
         Prerequisite("perl", "perl", "builds the kernel"),
-        Prerequisite(cross, f"gcc-{triplet}", "compiles for the guest", "5.1", cross=True),
+        Prerequisite(cross, packages.compiler, "compiles for the guest", "5.1", cross=True),
         Prerequisite(
-            "libc6-dev-armhf-cross",
-            "libc6-dev-armhf-cross",
+            packages.libc,
+            packages.libc,
             "compiles programs for the guest",
             probe=(cross, "-print-file-name=libc.a"),
             cross=True,
         ),
-        Prerequisite(qemu, "qemu-system-arm", "emulates the board", qemu_minimum),
+        Prerequisite(qemu.binary, packages.qemu, "emulates the board", qemu.minimum_version),
         Prerequisite("setpriv", "util-linux", "ends QEMU together with pibed"),
         Prerequisite("shellcheck", "shellcheck", "checks the shell scripts", for_tests=True),
         Prerequisite("sparse", "sparse", "checks the module", for_tests=True),

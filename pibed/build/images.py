@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class Images:
     """BusyBox and the payload's programs."""
     kernel_source: Path
     kernel_build: Path
-    variables: tuple[str, ...]
+    variables: Mapping[str, str]
     """Given to make for anything that is built against the kernel."""
     sources: dict[str, Source]
     """What was built from, by the package's name."""

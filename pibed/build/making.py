@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pibed.build.payload import Payload
-from pibed.build.sources.lock import DEFAULT_POLICY, Policy
+from pibed.build.sources.policy import DEFAULT_POLICY, Policy
 from pibed.build.store import Output, Step, Store
 from pibed.model.machine import Machine
 

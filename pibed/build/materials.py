@@ -1,87 +1,90 @@
-"""What images consist of, and the bill of materials: as CycloneDX has it, with licences."""
+"""What images consist of: their components, with sources and licences."""
 
 from __future__ import annotations
 
 import csv
 import re
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-
-from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+from typing import Literal
 
 from pibed import __version__
-from pibed.base.files import digest_file
 from pibed.build.payload import Payload
 from pibed.build.sources.apt import SourcePackage
+from pibed.build.toolchain import CLibrary
 from pibed.model.builder import Source
 
-_VERSION = "1.6"
-
-# What is no program.
-_TYPES = {"linux": "operating-system"} | dict.fromkeys(
-    ("libc", "glibc", "musl", "uclibc"), "library"
-)
+_LINUX_LICENCE = "GPL-2.0-only WITH Linux-syscall-note"
 
 
-def document(
-    title: str, components: Sequence[Component], images: Mapping[str, Path]
-) -> dict[str, Any]:
-    """A CycloneDX document; the same images of the same components give the same one.
+@dataclass(frozen=True)
+class Component:
+    """Something that images are made of (`target`), or that only makes them (`host`)."""
 
-    `images` are the files that it is about, by name.
+    name: str
+    version: str
+    licence: str
+    """As its origin states it, which need not be what SPDX knows; empty if it is not known."""
+    kind: Literal["target", "host"] = "target"
+    files: Mapping[str, str] = field(default_factory=dict)
+    """What it was made from, with SHA-256."""
+    note: str = ""
+    """What is special about it, such as that it is not what the builder has by itself."""
+    digest: str = ""
+    """Its SHA-256, if it is one file."""
+
+
+def of_debian(
+    linux: Source, busybox: Source, payload: Payload, compilers: Mapping[str, str], libc: CLibrary
+) -> tuple[Component, ...]:
+    """Of images of the builder `debian`: the packages' sources, our files, and the compilers."""
+    names = [payload.module_name, *(program.name for program in payload.programs)]
+    return (
+        Component("linux", linux.version, _LINUX_LICENCE, files=linux.files),
+        # As Buildroot has it.
+        Component("busybox", busybox.version, "GPL-2.0, bzip2-1.0.4", files=busybox.files),
+        *(Component(name, __version__, "GPL-2.0-only") for name in names),
+        _agent(),
+        *_of_tools(compilers, libc),
+    )
+
+
+def of_buildroot(
+    release: str,
+    packages: Mapping[str, Mapping[str, str]],
+    overrides: Mapping[str, str],
+    archives: Sequence[SourcePackage],
+    compilers: Mapping[str, str],
+    libc: CLibrary,
+) -> tuple[Component, ...]:
+    """Of images of the builder `buildroot`: it, its packages, our files, and the compilers.
+
+    `packages` are those of `make show-info`; `overrides` says what took the place of some of them,
+    and `archives` came from the distribution.
     """
-    digests = {name: digest_file(path) for name, path in sorted(images.items())}
-    known = sorted(components, key=lambda each: (each.kind != "target", each.name))
-    return {
-        "$schema": f"http://cyclonedx.org/schema/bom-{_VERSION}.schema.json",
-        "bomFormat": "CycloneDX",
-        "specVersion": _VERSION,
-        "serialNumber": uuid.uuid5(uuid.NAMESPACE_OID, str([title, digests, known])).urn,
-        "version": 1,
-        "metadata": {
-            "component": {
-                "type": "firmware",
-                "bom-ref": "images",
-                "name": title,
-                "components": [
-                    {"type": "file", "name": name, "hashes": [_hash(digest)]}
-                    for name, digest in digests.items()
-                ],
-            },
-            "tools": {
-                "components": [{"type": "application", "name": "pibed", "version": __version__}]
-            },
-        },
-        "components": [_component(each) for each in known],
-        "dependencies": [
-            {
-                "ref": "images",
-                "dependsOn": [_reference(each) for each in known if each.kind == "target"],
-            }
-        ],
-    }
-
-
-def licences(stated: str) -> list[dict[str, Any]]:
-    """Licences as CycloneDX has them: in SPDX's words if it knows all of them.
-
-    Understands how Buildroot writes them: with a comma if both apply, `GPL-2.0` for that version
-    only, and `GPL-2.0+` for later ones as well. There are none in `unknown`.
-    """
-    texts = [text for text in stated.split(", ") if text not in ("", "unknown")]
-    known = [_spdx(text) for text in texts]
-    if "" not in known and any(" " in each for each in known):
-        # Nothing can stand beside an expression.
-        joined = " AND ".join(f"({each})" for each in known) if len(known) > 1 else known[0]
-        return [{"expression": joined}]
-    return [
-        {"license": {"id": each} if each and " " not in each else {"name": text}}
-        for text, each in zip(texts, known, strict=True)
-    ]
+    theirs = {re.sub(r"^linux-source-.*", "linux", each.package): each.source for each in archives}
+    found = []
+    for name, each in packages.items():
+        version, files = each["version"], {}
+        if name in theirs:
+            version, files = theirs[name].version, theirs[name].files
+        elif name in overrides:
+            version = _last_version(overrides[name])
+        found.append(
+            Component(
+                name,
+                version,
+                _LINUX_LICENCE if name == "linux" else each["licence"],
+                "host" if each["kind"] == "host" else "target",
+                files,
+                overrides.get(name, ""),
+            )
+        )
+    # Files of both are in the guest: /etc of the one, init of the other.
+    buildroot = Component("buildroot", release, "GPL-2.0-or-later")
+    return (buildroot, _agent(), *found, *_of_tools(compilers, libc))
 
 
 def collect(
@@ -121,138 +124,18 @@ def collect(
                     )
 
 
-def _component(each: Component) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "type": _TYPES.get(each.name, "application"),
-        "bom-ref": _reference(each),
-        "name": each.name,
-        # What does not get into the images is named all the same: it made them.
-        "scope": "required" if each.kind == "target" else "excluded",
-    }
-    if each.version:
-        entry["version"] = each.version
-    if found := licences(each.licence):
-        entry["licenses"] = found
-    if each.digest:
-        entry["hashes"] = [_hash(each.digest)]
-    if each.files:
-        entry["components"] = [
-            {"type": "file", "name": name, "hashes": [_hash(digest)]}
-            for name, digest in sorted(each.files.items())
-        ]
-    if each.note:
-        entry["description"] = each.note
-    return entry
-
-
-def _spdx(text: str) -> str:
-    """An identifier or expression of SPDX; empty for what is none."""
-    versions = re.compile(r"\b(A?L?GPL-\d\.\d)(\+|(?![\w.+-]))")
-    text = versions.sub(lambda m: m[1] + ("-or-later" if m[2] else "-only"), text)
-    try:
-        return canonicalize_license_expression(text)
-    except InvalidLicenseExpression:
-        return ""
-
-
-def _reference(each: Component) -> str:
-    return f"{each.kind}:{each.name}"
-
-
-def _hash(digest: str) -> dict[str, str]:
-    return {"alg": "SHA-256", "content": digest}
-
-
-_LINUX_LICENCE = "GPL-2.0-only WITH Linux-syscall-note"
-
-
-@dataclass(frozen=True)
-class Component:
-    """Something that images are made of (`target`), or that only makes them (`host`)."""
-
-    name: str
-    version: str
-    licence: str
-    """As its origin states it, which need not be what SPDX knows; empty if it is not known."""
-    kind: Literal["target", "host"] = "target"
-    files: Mapping[str, str] = field(default_factory=dict)
-    """What it was made from, with SHA-256."""
-    note: str = ""
-    """What is special about it, such as that it is not what the builder has by itself."""
-    digest: str = ""
-    """Its SHA-256, if it is one file."""
-
-
-def of_debian(
-    linux: Source, busybox: Source, payload: Payload, tools: Mapping[str, str]
-) -> tuple[Component, ...]:
-    """Of images of the builder `debian`: the packages' sources, our files, and the compilers."""
-    names = [payload.module_name, *(program.name for program in payload.programs)]
-    return (
-        Component("linux", linux.version, _LINUX_LICENCE, files=linux.files),
-        # As Buildroot has it.
-        Component("busybox", busybox.version, "GPL-2.0, bzip2-1.0.4", files=busybox.files),
-        *(Component(name, __version__, "GPL-2.0-only") for name in names),
-        _agent(),
-        *_of_tools(tools),
-    )
-
-
-def of_buildroot(
-    release: str,
-    packages: Mapping[str, Mapping[str, str]],
-    overrides: Mapping[str, str],
-    archives: Sequence[SourcePackage],
-    tools: Mapping[str, str],
-) -> tuple[Component, ...]:
-    """Of images of the builder `buildroot`: it, its packages, our files, and the compilers.
-
-    `packages` are those of `make show-info`; `overrides` says what took the place of some of them,
-    and `archives` came from the distribution.
-    """
-    theirs = {re.sub(r"^linux-source-.*", "linux", each.package): each.source for each in archives}
-    found = []
-    for name, each in packages.items():
-        version, files = each["version"], {}
-        if name in theirs:
-            version, files = theirs[name].version, theirs[name].files
-        elif name in overrides:
-            version = _last_version(overrides[name])
-        found.append(
-            Component(
-                name,
-                version,
-                _LINUX_LICENCE if name == "linux" else each["licence"],
-                "host" if each["kind"] == "host" else "target",
-                files,
-                overrides.get(name, ""),
-            )
-        )
-    # Files of both are in the guest: /etc of the one, init of the other.
-    buildroot = Component("buildroot", release, "GPL-2.0-or-later")
-    return (buildroot, _agent(), *found, *_of_tools(tools))
-
-
 def _agent() -> Component:
     return Component("pibed-agent", __version__, "MIT")
 
 
-def _of_tools(tools: Mapping[str, str]) -> Iterator[Component]:
-    """The C library, which is in every program of the guest, and the compilers."""
-    for name, line in tools.items():
-        if name == "libc.a":
-            yield _libc(line)
-        else:
-            version = _last_version(line)
-            yield Component(name, version, "GPL-3.0-or-later", "host", note=line)
-
-
-def _libc(line: str) -> Component:
-    """Of one that is not GNU's nothing is known but its digest."""
-    stated, _, digest = line.rpartition("SHA-256 ")
-    licence = "LGPL-2.1-or-later" if stated.startswith("GNU C Library") else ""
-    stated = stated.removesuffix(", ")
-    return Component("libc", _last_version(stated), licence, note=stated, digest=digest)
+def _of_tools(compilers: Mapping[str, str], libc: CLibrary) -> Iterator[Component]:
+    """The compilers, and the C library, which is in every program of the guest."""
+    for name, line in compilers.items():
+        yield Component(name, _last_version(line), "GPL-3.0-or-later", "host", note=line)
+    # Of one that is not GNU's nothing is known but its digest.
+    licence = "LGPL-2.1-or-later" if libc.stated else ""
+    version = _last_version(libc.stated)
+    yield Component("libc", version, licence, note=libc.stated, digest=libc.digest)
 
 
 def _last_version(line: str) -> str:

@@ -8,6 +8,7 @@ first and then finds the output there.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from pibed.base import files
 from pibed.base.errors import BuildError, HostError
@@ -27,6 +29,9 @@ _HOST_ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT),
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST),
 )
+
+# Between the name of an output and the number of the process that makes it.
+_UNFINISHED = ".unfinished-"
 
 
 @dataclass(frozen=True)
@@ -87,16 +92,15 @@ class Store:
         """
         place = self.place(step)
         # Unique, since what a killed build had started may still write to its own.
-        unfinished = place.with_name(f"{place.name}.unfinished-{os.getpid()}")
+        unfinished = place.with_name(f"{place.name}{_UNFINISHED}{os.getpid()}")
         if place.is_dir():
             return Output(step, place, cached=True, seconds=0.0)
         start = time.monotonic()
         try:
-            with exclusive(place.with_name(f"{place.name}.lock"), on_wait):
+            with exclusive(_lock(place), on_wait):
                 if place.is_dir():
                     return Output(step, place, cached=True, seconds=time.monotonic() - start)
-                for stale in place.parent.glob(f"{place.name}.unfinished-*"):
-                    shutil.rmtree(stale, ignore_errors=True)
+                _remove_unfinished(place)
                 unfinished.mkdir(parents=True)
                 log = self.log(step)
                 log.parent.mkdir(parents=True, exist_ok=True)
@@ -114,6 +118,31 @@ class Store:
                 raise
             raise explain(error, self.root) from error
         return Output(step, place, cached=False, seconds=time.monotonic() - start)
+
+    def remove_unfinished(self) -> None:
+        """Removes what builds that failed or were killed left behind, but not what one is making.
+
+        What cannot be removed stays: if that matters, the build itself will say so.
+        """
+        left = self.root.glob(f"*/*{_UNFINISHED}*")
+        for place in {path.with_name(path.name.partition(_UNFINISHED)[0]) for path in left}:
+            with contextlib.suppress(OSError), exclusive(_lock(place), _leave_alone):
+                _remove_unfinished(place)
+
+
+def _lock(place: Path) -> Path:
+    """What whoever makes the output at `place` holds."""
+    return place.with_name(f"{place.name}.lock")
+
+
+def _leave_alone() -> NoReturn:
+    raise BlockingIOError
+
+
+def _remove_unfinished(place: Path) -> None:
+    """To be called by whoever holds the lock."""
+    for stale in place.parent.glob(f"{place.name}{_UNFINISHED}*"):
+        shutil.rmtree(stale, ignore_errors=True)
 
 
 def clean(root: Path, everything: bool) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,25 +14,48 @@ from pibed.model.machine import Machine
 
 
 @dataclass(frozen=True)
+class CLibrary:
+    """A C library that programs are linked with statically."""
+
+    stated: str
+    """How GNU's names itself, with its version; empty for any other."""
+    digest: str
+    """SHA-256 of libc.a."""
+
+    def __str__(self) -> str:
+        return ", ".join(filter(None, [self.stated, f"SHA-256 {self.digest}"]))
+
+
+@dataclass(frozen=True)
 class Toolchain:
     """What the host has for a machine."""
 
     compilers: dict[str, str]
     """Compilers and linker, by name: the line in which each states its version."""
-    libc: str
-    """The C library that programs of the guest are linked with: its version and SHA-256."""
+    libc: CLibrary
+    """That programs of the guest are linked with."""
     qemu: str
     """QEMU's version line."""
 
     @property
     def linking(self) -> dict[str, str]:
         """All that makes programs of the guest: the compilers and the C library."""
-        return self.compilers | {"libc.a": self.libc}
+        return self.compilers | {"libc.a": str(self.libc)}
 
     @property
     def all(self) -> dict[str, str]:
         """Everything, as the lock has it."""
         return self.linking | {"qemu": self.qemu}
+
+
+def make_variables(machine: Machine, cross_compile: str) -> dict[str, str]:
+    """What make is given for Linux, BusyBox and modules; `cross_compile` is the prefix to use."""
+    return {"ARCH": machine.arch, "CROSS_COMPILE": cross_compile}
+
+
+def assignments(variables: Mapping[str, str]) -> list[str]:
+    """Variables as words of make's command line."""
+    return [f"{name}={value}" for name, value in variables.items()]
 
 
 def find(machine: Machine) -> Toolchain:
@@ -59,13 +83,11 @@ def version(program: str) -> str:
     return capture([program, "--version"]).partition("\n")[0]
 
 
-def _libc(compiler: str) -> str:
-    """The version that the static C library states, if it is GNU's, and its SHA-256."""
+def _libc(compiler: str) -> CLibrary:
     path = Path(capture([compiler, "-print-file-name=libc.a"]).strip())
     # A compiler answers with the bare name when it does not have the file.
     if not path.is_absolute():
         raise HostError(f"{compiler} has no libc.a", fix="./inv setup")
     content = path.read_bytes()
     stated = re.search(rb"GNU C Library \([ -~]+\) [ -~]*version \d[.\d]*\d", content)
-    version = f"{stated[0].decode()}, " if stated else ""
-    return f"{version}SHA-256 {hashlib.sha256(content).hexdigest()}"
+    return CLibrary(stated[0].decode() if stated else "", hashlib.sha256(content).hexdigest())

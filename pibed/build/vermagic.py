@@ -33,6 +33,11 @@ def of_kernel(image: Path, release: str) -> str:
     return match[1].decode(errors="replace")
 
 
+def release(build: Path) -> str:
+    """The release of the kernel that was built in a folder."""
+    return (build / "include" / "config" / "kernel.release").read_text(encoding="ascii").strip()
+
+
 def check(module: Path, image: Path, release: str) -> None:
     """Raises BuildError if the kernel would refuse the module."""
     built_for = of_module(module)

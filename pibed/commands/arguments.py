@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pibed.base.errors import UsageError
 from pibed.build import builders
 from pibed.build.builders import Builder
-from pibed.build.sources.lock import Policy
+from pibed.build.sources.policy import Policy
 from pibed.commands.options import BuilderOptions, SourceOptions
 from pibed.model.defaults import load_defaults
 from pibed.model.experiment import Experiment, load_experiment

@@ -10,7 +10,7 @@ from pibed.build.builders import DEFAULT, Builder
 from pibed.build.images import Images
 from pibed.build.making import Order
 from pibed.build.progress import BuildProgress
-from pibed.build.sources.lock import DEFAULT_POLICY, Policy
+from pibed.build.sources.policy import DEFAULT_POLICY, Policy
 from pibed.commands import arguments
 from pibed.commands.options import BuildOptions
 from pibed.model.experiment import Experiment

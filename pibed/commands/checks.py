@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pibed.base import places
 from pibed.build import vermagic
-from pibed.build.debian import module_make
+from pibed.build.debian.kernel import module_make
 from pibed.build.images import Images
 
 
@@ -41,8 +41,8 @@ def checks(images: Sequence[Images], live: bool) -> list[Check]:
             ),
             Check(f"sparse and W=1 on Linux {name}", partial(_sparse, each, module)),
         ]
-    variables = dict(each.split("=", 1) for each in images[0].variables)
-    compiler = [f"{variables['CROSS_COMPILE']}gcc", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
+    gcc = f"{images[0].variables['CROSS_COMPILE']}gcc"
+    compiler = [gcc, "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
     programs = [*(module / "user").glob("*.c"), *(module / "tests").rglob("*.c")]
     tests = ["tests/unit", *(["tests/live"] if live else [])]
     return [

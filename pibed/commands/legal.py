@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pibed.base import places, terminal
 from pibed.base.errors import HostError, UsageError
-from pibed.build import materials, payload
+from pibed.build import bill, payload
 from pibed.build.builders import Builder
 from pibed.build.making import Order
 from pibed.build.progress import BuildProgress
@@ -53,7 +53,7 @@ def write(machine: Machine, experiment: Experiment, output: str, builder: Builde
         with tempfile.TemporaryDirectory(prefix=prefix, dir=folder.parent) as temporary:
             made = Path(temporary) / folder.name
             made.mkdir()
-            text = json.dumps(materials.document(title, images.components, files), indent=1)
+            text = json.dumps(bill.document(title, images.components, files), indent=1)
             (made / BOM).write_text(text + "\n", encoding="utf-8")
             order = Order(machine, payload.of_experiment(experiment), places.cache(), progress)
             builder.legal_info(order, images, made)

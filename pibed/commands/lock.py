@@ -9,10 +9,11 @@ from pathlib import Path
 from pibed.base import places
 from pibed.base.errors import HostError
 from pibed.build import host, toolchain
-from pibed.build.sources import lock
+from pibed.build.sources import lock, standing
 from pibed.build.sources import packages as sources
 from pibed.build.sources.apt import SourcePackage
-from pibed.build.sources.lock import Lock, Policy
+from pibed.build.sources.lock import Lock
+from pibed.build.sources.policy import Policy
 from pibed.commands import arguments
 from pibed.commands.options import LockOptions
 from pibed.commands.setup import prerequisites
@@ -37,7 +38,7 @@ def write(options: LockOptions) -> None:
     if options.archive is not None:
         _copy(archives, Path(options.archive).absolute())
     lock.write(new)
-    changes = lock.changes(old, new)
+    changes = standing.changes(old, new)
     for line in changes:
         print(line)
     if new.buildroot is None:

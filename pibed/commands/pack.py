@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import shlex
 import shutil
 import tarfile
 import tempfile
@@ -20,6 +19,7 @@ from pibed.commands.options import PackOptions
 from pibed.guest import qemu
 from pibed.measure import record
 from pibed.model import plan
+from pibed.model.machine import Machine
 from pibed.model.protocol import DONE
 from pibed.runs import locate, manifest
 from pibed.runs.folder import RunFolder
@@ -32,66 +32,10 @@ _REPLAYED = Path("replayed")
 
 _INITRAMFS = _REPLAYED / "initramfs.cpio"
 
-_SCRIPT = """\
-#!/bin/sh
-# Boots every guest of this run again, with QEMU and nothing else of pibed, and compares all that
-# the guests say with what was recorded: `./replay`, or `QEMU=/path/to/qemu-system-arm ./replay`.
-# Exit status: 0 if everything is the same, 1 if something differs, 2 if it cannot be replayed.
-set -u
-cd "$(dirname "$0")" || exit 2
-QEMU=${{QEMU:-{binary}}}
-if ! version=$("$QEMU" --version); then
-	echo "replay: $QEMU cannot be run; install QEMU (Debian: qemu-system-arm)" >&2
-	exit 2
-fi
-version=$(echo "$version" | head -n 1)
-recorded={version}
-if [ "$version" != "$recorded" ]; then
-	echo "replay: $version instead of $recorded: times may differ" >&2
-fi
-if ! sha256sum --check --quiet SHA256SUMS; then
-	echo "replay: the archive is damaged" >&2
-	exit 2
-fi
-exact={exact}
-result=0
-child=
-trap 'trap - TERM; [ -z "$child" ] || kill "$child" 2>/dev/null; exit 2' HUP INT TERM
+_PLANS = Path("plans")
 
-# boot NAME ARGUMENT...: QEMU's arguments without the serial lines
-boot() {{
-	name=$1
-	shift
-	mkdir -p "{replayed}/$name" || exit 2
-	cat {images}/initramfs.cpio "plans/$name.cpio" >{initramfs} || exit 2
-	timeout --foreground "${{LIMIT:-3600}}" "$QEMU" "$@" \\
-		-serial "file:{replayed}/$name/console.log" \\
-		-serial "file:{replayed}/$name/agent.log" </dev/null &
-	child=$!
-	wait "$child"
-	status=$?
-	child=
-	if [ $status = 124 ]; then
-		echo "$name: not done after ${{LIMIT:-3600}} s (LIMIT)"
-		result=2
-	elif [ $status != 0 ]; then
-		echo "$name: QEMU ended with status $status"
-		result=2
-	elif [ $exact = no ]; then
-		echo "$name: booted; in real time nothing is the same twice"
-	elif cmp "{replayed}/$name/agent.log" "run/boots/$name/agent.log" &&
-		cmp "{replayed}/$name/console.log" "run/boots/$name/console.log"; then
-		echo "$name: the same, byte for byte"
-	else
-		echo "$name: differs"
-		[ $result = 2 ] || result=1
-	fi
-}}
-
-{boots}
-rm -f {initramfs}
-exit $result
-"""
+# What the archive's user runs; it says what it reads.
+_REPLAY = Path(__file__).with_name("replay")
 
 _FIX = "name a file on a file system with space, in a folder that is there, with --output"
 
@@ -106,7 +50,9 @@ run/samples.csv    what was measured
 run/manifest.json  what it was measured with; `./inv rerun run/manifest.json` in a checkout of
                    pibed builds it from its sources and measures it again
 images/            kernel, device tree and root file system
-plans/             the commands of each boot, as an archive that is put behind the root file system
+plans/             the commands of each boot, as an archive that is put behind the root file system,
+                   and QEMU's arguments
+qemu/              what is known of the QEMU that was used
 """
 
 
@@ -162,42 +108,23 @@ def _stage(recorded: Manifest, folder: Path, images: Images, staging: Path) -> N
         (staging / "run").mkdir(exist_ok=True)
         shutil.copyfile(folder / name, staging / "run" / name)
     shutil.copytree(folder / "boots", staging / "run" / "boots")
-    (staging / "plans").mkdir()
+    (staging / _PLANS).mkdir()
     seeds = {each.number: each.seed for each in plan.rounds(recorded.experiment)}
-    lines = []
     for boot in sorted((staging / "run" / "boots").glob("*/")):
-        if not (boot / "agent.log").read_bytes().rstrip().endswith(DONE.encode()):
-            words = f"{boot.name}: not replayed: its guest was lost when it was measured"
-            lines.append(shlex.join(["echo", words]))
-            continue
-        write_archive(
-            images.gen_init_cpio,
-            boot,
-            [File("/plan", "plan")],
-            staging / "plans" / f"{boot.name}.cpio",
-        )
-        seed = seeds[int(boot.name.partition("-")[0])]
-        argv = qemu.arguments(
-            recorded.machine,
-            recorded.machine.clock,
-            packed,
-            initramfs=_INITRAMFS,
-            kernel_args=["PIBED_FEED=plan", f"PIBED_SEED={seed}"],
-            seed=seed,
-        )
-        lines.append(shlex.join(["boot", boot.name, *argv[1:]]))
+        if (boot / "agent.log").read_bytes().rstrip().endswith(DONE.encode()):
+            seed = seeds[int(boot.name.partition("-")[0])]
+            _stage_boot(recorded.machine, packed, boot, seed, staging / _PLANS)
     version = recorded.qemu.version
-    script = _SCRIPT.format(
-        binary="qemu-system-arm",
-        version=shlex.quote(version),
-        exact="no" if recorded.machine.clock == "host" else "yes",
-        images=_IMAGES,
-        replayed=_REPLAYED,
-        initramfs=_INITRAMFS,
-        boots="\n".join(lines),
-    )
-    (staging / "replay").write_text(script, encoding="utf-8")
-    (staging / "replay").chmod(0o755)
+    known = {
+        "program": Path(recorded.machine.qemu.binary).name,
+        "package": recorded.machine.packages.qemu,
+        "version": version,
+        "exact": "no" if recorded.machine.clock == "host" else "yes",
+    }
+    (staging / "qemu").mkdir()
+    for name, text in known.items():
+        (staging / "qemu" / name).write_text(f"{text}\n", encoding="utf-8")
+    shutil.copy(_REPLAY, staging)
     readme = _README.format(title=recorded.experiment.title, name=folder.name, version=version)
     (staging / "README").write_text(readme, encoding="utf-8")
     sums = [
@@ -206,6 +133,23 @@ def _stage(recorded: Manifest, folder: Path, images: Images, staging: Path) -> N
         if path.is_file()
     ]
     (staging / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
+
+
+def _stage_boot(machine: Machine, images: Images, boot: Path, seed: int, plans: Path) -> None:
+    """Writes the plan of a boot, and QEMU's arguments, which name `images` as they are packed."""
+    archive = plans / f"{boot.name}.cpio"
+    write_archive(images.gen_init_cpio, boot, [File("/plan", "plan")], archive)
+    argv = qemu.arguments(
+        machine,
+        machine.clock,
+        images,
+        initramfs=_INITRAMFS,
+        kernel_args=["PIBED_FEED=plan", f"PIBED_SEED={seed}"],
+        seed=seed,
+    )
+    argv += qemu.serial_files(machine.serial_lines, _REPLAYED / boot.name)
+    text = "".join(f"{argument}\n" for argument in argv[1:])
+    (plans / f"{boot.name}.arguments").write_text(text, encoding="utf-8")
 
 
 def _write_archive(staging: Path, target: Path) -> None:

@@ -123,7 +123,7 @@ class Guest:
                 ],
                 seed=launch.seed,
             )
-            self._qemu = Qemu(argv, logs)
+            self._qemu = Qemu(argv, launch.machine.serial_lines, logs)
             try:
                 self._console = Console(self._qemu.console)
                 self._agent = Agent(self._qemu.agent, self._check)
@@ -328,7 +328,7 @@ def interact(launch: Launch, commands: Sequence[str], console_log: Path, leave: 
                 ],
                 seed=launch.seed,
             ),
-            *qemu.interactive_lines(console_log),
+            *qemu.interactive_options(launch.machine.serial_lines, console_log),
         ]
         try:
             child = pexpect.spawn(argv[0], argv[1:], timeout=None, dimensions=(rows, columns))

@@ -12,14 +12,14 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pibed.base.errors import HostError
 from pibed.base.process import DIE_WITH_PARENT, kill_group
 from pibed.build.images import Images
-from pibed.model.machine import Clock, Machine
+from pibed.model.machine import Clock, Machine, SerialLine, Use
 
 
 def arguments(
@@ -36,7 +36,8 @@ def arguments(
     `seed` makes QEMU's random numbers for the guest a sequence that it determines.
     """
     mode = machine.clocks[clock]
-    kernel_line = [*machine.kernel_args, *mode.kernel_args, *kernel_args]
+    console = f"console={machine.serial_device('console')}"
+    kernel_line = [console, *machine.kernel_args, *mode.kernel_args, *kernel_args]
     return [
         machine.qemu.binary,
         *("-machine", machine.board),
@@ -52,6 +53,17 @@ def arguments(
         *machine.qemu.args,
         *mode.qemu_args,
     ]
+
+
+def serial_options(lines: Sequence[SerialLine], ends: Mapping[Use, str]) -> list[str]:
+    """QEMU's options that connect a board's serial lines; `ends` are values of its -serial."""
+    return [word for line in lines for word in ("-serial", ends[line.use])]
+
+
+def serial_files(lines: Sequence[SerialLine], folder: Path) -> list[str]:
+    """QEMU's options that write the serial lines to the usual files in a boot's folder."""
+    logs = Logs.below(folder)
+    return serial_options(lines, {"console": f"file:{logs.console}", "agent": f"file:{logs.agent}"})
 
 
 @dataclass(frozen=True)
@@ -75,7 +87,7 @@ class Qemu:
     program cannot be started.
     """
 
-    def __init__(self, argv: Sequence[str], logs: Logs) -> None:
+    def __init__(self, argv: Sequence[str], lines: Sequence[SerialLine], logs: Logs) -> None:
         self.logs = logs
         self.console, console_far = socket.socketpair()
         self.agent, agent_far = socket.socketpair()
@@ -83,18 +95,19 @@ class Qemu:
         far = (console_far, agent_far, monitor_far)
         # QMP reports events once it has been greeted; the greeting waits in the socket.
         self._monitor.sendall(b'{"execute": "qmp_capabilities"}\n')
-        lines = [
-            *_serial("console", console_far.fileno(), logs.console),
-            *_serial("agent", agent_far.fileno(), logs.agent),
+        options = [
+            *_socket("console", console_far.fileno(), logs.console),
+            *_socket("agent", agent_far.fileno(), logs.agent),
+            *serial_options(lines, _BY_NAME),
             *("-chardev", f"socket,id=monitor,fd={monitor_far.fileno()}"),
             *("-mon", "chardev=monitor,mode=control"),
         ]
         try:
             with logs.qemu.open("wb") as log:
-                log.write(os.fsencode(f"$ {' '.join([*argv, *lines])}\n"))
+                log.write(os.fsencode(f"$ {' '.join([*argv, *options])}\n"))
                 log.flush()
                 self.process = subprocess.Popen(
-                    [*DIE_WITH_PARENT, *argv, *lines],
+                    [*DIE_WITH_PARENT, *argv, *options],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -157,21 +170,22 @@ class Qemu:
             end.close()
 
 
-def interactive_lines(console_log: Path) -> list[str]:
-    """Serial lines for a person: the agent's is the terminal, the console goes to a file."""
+def interactive_options(lines: Sequence[SerialLine], console_log: Path) -> list[str]:
+    """For a person: the agent's line is the terminal, the console goes to a file."""
     return [
         *("-chardev", f"file,id=console,path={_quote(console_log)}"),
-        *("-serial", "chardev:console"),
         *("-chardev", "stdio,id=agent,signal=off"),
-        *("-serial", "chardev:agent"),
+        *serial_options(lines, _BY_NAME),
     ]
 
 
-def _serial(name: str, descriptor: int, log: Path) -> list[str]:
-    return [
-        *("-chardev", f"socket,id={name},fd={descriptor},logfile={_quote(log)},logappend=off"),
-        *("-serial", f"chardev:{name}"),
-    ]
+# A line's end is a character device of QEMU that is called as the line's use.
+_BY_NAME: Mapping[Use, str] = {"console": "chardev:console", "agent": "chardev:agent"}
+
+
+def _socket(name: Use, descriptor: int, log: Path) -> list[str]:
+    value = f"socket,id={name},fd={descriptor},logfile={_quote(log)},logappend=off"
+    return ["-chardev", value]
 
 
 def _quote(path: Path) -> str:

@@ -23,7 +23,6 @@ def decode(lines: Sequence[str], images: Images) -> list[str]:
     """
     if read_config(images.kernel_build / ".config").get("CONFIG_DEBUG_INFO", "n") != "y":
         return list(lines)
-    variables = dict(each.split("=", 1) for each in images.variables)
     script = images.kernel_source / "scripts" / "decode_stacktrace.sh"
     try:
         result = subprocess.run(
@@ -36,7 +35,7 @@ def decode(lines: Sequence[str], images: Images) -> list[str]:
             text=True,
             errors="replace",
             timeout=_TIMEOUT_S,
-            env=clean_environment({"CROSS_COMPILE": variables["CROSS_COMPILE"]}),
+            env=clean_environment({"CROSS_COMPILE": images.variables["CROSS_COMPILE"]}),
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):

@@ -18,6 +18,9 @@ from pibed.base.errors import HostError, UsageError
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
 
+# Of the distribution: names become parts of paths and of apt's command line.
+Package = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+-]*$")]
+
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from pibed.model.loading import Name, Record, RelativePath, load
+from pibed.model.loading import Name, Package, Record, RelativePath, load
 
 Clock = Literal["virtual", "host"]
 
+Use = Literal["console", "agent"]
+
 Series = Annotated[str, Field(pattern=r"^\d+\.\d+$")]
+
+FileName = Annotated[str, Field(pattern=r"^[\w.-]+$")]
 
 
 class DebugKernel(Record):
@@ -25,6 +29,15 @@ class DebugKernel(Record):
     """In place of the machine's."""
 
 
+class Magic(Record):
+    """Bytes by which a file is known."""
+
+    offset: Annotated[int, Field(ge=0)]
+    """At which byte of the file they begin."""
+    value: Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$")]
+    """The bytes, each as two hexadecimal digits."""
+
+
 class Kernel(Record):
     """The guest's kernel."""
 
@@ -34,8 +47,16 @@ class Kernel(Record):
     """The series that `--kernel` takes; the module is tested on all of them."""
     fragments: Annotated[list[Name], Field(min_length=1)]
     """Files of kernel/fragments/ without `.config`, in order; a later line wins."""
-    device_tree: Annotated[str, Field(pattern=r"^[\w.-]+$")]
-    """The board's device tree in the kernel's sources, without `.dtb`."""
+    boot_folder: RelativePath
+    """Folder of the kernel's sources, and of its build, that has the images and `dts/`."""
+    image: FileName
+    """What QEMU boots: a file that make is asked for, and makes in `boot_folder`."""
+    image_magic: Magic
+    """By which `image` is known."""
+    plain_image: FileName
+    """The image that is not compressed, made on the way to `image`: it tells what modules fit."""
+    device_tree: FileName
+    """The board's device tree below `dts/` of `boot_folder`, without `.dtb`."""
     overlays: list[Name] = []
     """Files of kernel/dts/ without `.dtso`, applied to the device tree in order."""
     debug: DebugKernel
@@ -61,12 +82,32 @@ class ClockMode(Record):
 class Emulator(Record):
     """The emulator."""
 
-    binary: str = "qemu-system-arm"
+    binary: str
     """Name of the program, looked up in PATH, or an absolute path."""
     minimum_version: Annotated[str, Field(pattern=r"^\d+\.\d+$")]
     """Older ones are refused."""
     args: list[str] = []
     """Added to QEMU's command line with every clock."""
+
+
+class Packages(Record):
+    """Debian's packages of what depends on the machine."""
+
+    compiler: Package
+    """Of the cross compiler."""
+    libc: Package
+    """Of the static C library that the guest's programs are linked with."""
+    qemu: Package
+    """Of the emulator."""
+
+
+class SerialLine(Record):
+    """A serial line of the board."""
+
+    use: Use
+    """What it carries: the kernel's words, or commands and results."""
+    device: Annotated[str, Field(pattern=r"^\w+$")]
+    """The kernel's name of it: that of its file in the guest's /dev."""
 
 
 class Machine(Record):
@@ -84,11 +125,14 @@ class Machine(Record):
     """The kernel's name of the architecture."""
     cross_compile: Annotated[str, Field(pattern=r"^[\w.-]*$")]
     """Prefix of the cross compiler's programs."""
+    packages: Packages
     kernel: Kernel
     board_folder: RelativePath
     """Folder with `overlay/` (files of the root file system) and `busybox.config`."""
+    serial_lines: list[SerialLine]
+    """In the order in which QEMU's board has them."""
     kernel_args: list[str]
-    """The kernel's command line, with every clock."""
+    """The kernel's command line, with every clock, behind the name of its console."""
     qemu: Emulator
     clock: Clock
     """The clock that is used unless `--clock` says otherwise."""
@@ -101,6 +145,16 @@ class Machine(Record):
         if self.clock not in self.clocks:
             raise ValueError(f"clock: {self.clock} is not described in clocks")
         return self
+
+    @model_validator(mode="after")
+    def _each_use_has_one_line(self) -> Machine:
+        if sorted(line.use for line in self.serial_lines) != sorted(get_args(Use)):
+            raise ValueError(f"serial_lines: expected one for each of: {', '.join(get_args(Use))}")
+        return self
+
+    def serial_device(self, use: Use) -> str:
+        """The kernel's name of a serial line."""
+        return next(line.device for line in self.serial_lines if line.use == use)
 
     def with_debug_kernel(self) -> Machine:
         """The same machine with a kernel that finds errors."""

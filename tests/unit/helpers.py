@@ -107,7 +107,7 @@ def images_of(image: Path, differs: tuple[str, ...] = ()) -> Images:
         programs=(),
         kernel_source=image,
         kernel_build=image,
-        variables=(),
+        variables={},
         sources={"busybox": Source(version="1.35", files={"busybox.tar": "0" * 64})},
         lock=Standing("0" * 64, differs),
         tools={"gcc": "gcc 12"},

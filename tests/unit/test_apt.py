@@ -15,7 +15,7 @@ from pibed.base.errors import BuildError, HostError
 from pibed.base.files import digest_file
 from pibed.build.sources import apt
 from pibed.build.sources.apt import Downloads, Kind, NotLockedError, SourcePackage
-from pibed.build.sources.lock import Policy
+from pibed.build.sources.policy import Policy
 from pibed.model.builder import Source
 
 NAMES: dict[Kind, str] = {"binary": "linux-source-9.9", "source": "busybox"}

@@ -11,9 +11,10 @@ import pytest
 
 from pibed import __version__
 from pibed.base.files import digest_file
-from pibed.build import materials
+from pibed.build import bill, materials
 from pibed.build.materials import Component
 from pibed.build.sources.apt import SourcePackage
+from pibed.build.toolchain import CLibrary
 from pibed.model.builder import Source
 
 COMPONENTS = [
@@ -34,7 +35,7 @@ def images(tmp_path: Path) -> dict[str, Path]:
 def test_components_of_the_images_come_first_and_the_images_depend_on_them(
     images: dict[str, Path],
 ) -> None:
-    made = materials.document("pi2", COMPONENTS, images)
+    made = bill.document("pi2", COMPONENTS, images)
     assert [each["bom-ref"] for each in made["components"]] == [
         "target:busybox",
         "target:libc",
@@ -95,16 +96,16 @@ def test_components_of_the_images_come_first_and_the_images_depend_on_them(
     ],
 )
 def test_licences_are_in_the_words_of_spdx(stated: str, expected: list[dict[str, Any]]) -> None:
-    assert materials.licences(stated) == expected
+    assert bill.licences(stated) == expected
 
 
 def test_the_same_images_have_the_same_document_and_others_another(
     images: dict[str, Path],
 ) -> None:
-    first = materials.document("pi2", COMPONENTS, images)
-    assert json.dumps(first) == json.dumps(materials.document("pi2", COMPONENTS[::-1], images))
+    first = bill.document("pi2", COMPONENTS, images)
+    assert json.dumps(first) == json.dumps(bill.document("pi2", COMPONENTS[::-1], images))
     images["kernel"].write_text("other")
-    assert materials.document("pi2", COMPONENTS, images)["serialNumber"] != first["serialNumber"]
+    assert bill.document("pi2", COMPONENTS, images)["serialNumber"] != first["serialNumber"]
 
 
 def test_sources_and_licences_are_laid_out_with_a_table(tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ OVERRIDES = {
     "host-kmod": "the distribution's program: kmod version 30",
     "host-tar": "the distribution's program: tar (GNU tar) 1.34",
 }
-TOOLS = {
+COMPILERS = {
     "gcc": "gcc (Debian 12.2.0-14+deb12u1) 12.2.0",
     "arm-x-gcc": "arm-x-gcc.br_real (Buildroot 2021.11-11272-ge2962af) 12.3.0",
     "arm-x-ld": "GNU ld (GNU Binutils for Debian) 2.40",
@@ -166,13 +167,14 @@ def of_buildroot(libc: str) -> dict[str, Component]:
         SourcePackage(name, Source(version=version, files={f"{name}.tar": "ab" * 32}), Path())
         for name, version in (("linux-source-6.1", "6.1.192-2"), ("busybox", "1.35.0-4"))
     ]
-    tools = TOOLS | {"libc.a": f"{libc}SHA-256 {'cd' * 32}"}
-    found = materials.of_buildroot("2025.02.16", packages, OVERRIDES, archives, tools)
+    found = materials.of_buildroot(
+        "2025.02.16", packages, OVERRIDES, archives, COMPILERS, CLibrary(libc, "cd" * 32)
+    )
     return {each.name: each for each in found}
 
 
 def test_buildroot_its_packages_and_what_stands_in_for_them(images: dict[str, Path]) -> None:
-    found = of_buildroot(f"{GLIBC}, ")
+    found = of_buildroot(GLIBC)
     assert {name: each.version for name, each in found.items()} == {
         "buildroot": "2025.02.16",
         "pibed-agent": __version__,
@@ -192,8 +194,8 @@ def test_buildroot_its_packages_and_what_stands_in_for_them(images: dict[str, Pa
     assert found["linux"].files == {"linux-source-6.1.tar": "ab" * 32}
     assert found["host-tar"].note == OVERRIDES["host-tar"]
     assert (found["libc"].note, found["libc"].digest) == (GLIBC, "cd" * 32)
-    assert materials.licences(found["kmod-paging"].licence) == materials.licences("GPL-2.0-only")
-    whole = materials.document("pi2", list(found.values()), images)
+    assert bill.licences(found["kmod-paging"].licence) == bill.licences("GPL-2.0-only")
+    whole = bill.document("pi2", list(found.values()), images)
     references = [each["bom-ref"] for each in whole["components"]]
     assert len(references) == len(set(references)) == len(found)
     assert set(whole["dependencies"][0]["dependsOn"]) <= set(references)

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from pibed.base import terminal
-from pibed.build import debian, payload
+from pibed.build import payload
+from pibed.build.debian import kernel, rootfs
+from pibed.build.debian.bench import Bench
 from pibed.build.progress import BuildProgress
 from pibed.build.store import Output, Step, Store
-from pibed.build.toolchain import Toolchain
+from pibed.build.toolchain import CLibrary, Toolchain
 from pibed.model.experiment import load_experiment
 from pibed.model.machine import load_machine
 
@@ -29,7 +31,7 @@ class Recorder(Store):
         return Output(step, self.root, cached=True, seconds=0.0)
 
 
-TOOLS = Toolchain({"gcc": "12.2.0", "cross-gcc": "12.2.0"}, "libc 2.36", "QEMU 7.2")
+TOOLS = Toolchain({"gcc": "12.2.0", "cross-gcc": "12.2.0"}, CLibrary("libc 2.36", ""), "QEMU 7.2")
 
 
 @pytest.fixture
@@ -44,11 +46,11 @@ def steps(tmp_path: Path) -> Callable[[Toolchain], dict[str, Step]]:
 
     def with_tools(tools: Toolchain) -> dict[str, Step]:
         progress = BuildProgress(terminal.stderr(), show_cached=False)
-        builder = debian._Builder(Recorder(tmp_path), progress, 1, machine, tools)
+        bench = Bench(Recorder(tmp_path), progress, 1, machine, tools)
         outputs = (
-            debian._kernel(builder, source),
-            debian._busybox(builder, source),
-            debian._programs(builder, paging),
+            kernel.kernel(bench, source),
+            rootfs.busybox(bench, source),
+            rootfs.programs(bench, paging),
         )
         return {output.step.name: output.step for output in outputs}
 
@@ -59,7 +61,7 @@ Steps = Callable[[Toolchain], dict[str, Step]]
 
 
 def test_another_c_library_builds_what_is_linked_with_it_anew(steps: Steps) -> None:
-    before, after = steps(TOOLS), steps(dataclasses.replace(TOOLS, libc="libc 2.37"))
+    before, after = steps(TOOLS), steps(dataclasses.replace(TOOLS, libc=CLibrary("libc 2.37", "")))
     assert [name for name in before if before[name].key != after[name].key] == [
         "busybox",
         "programs",

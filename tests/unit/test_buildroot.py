@@ -75,9 +75,9 @@ def test_kernel_of_another_series_is_refused(order: Order, tmp_path: Path) -> No
     output = tmp_path / "output"
     images, kernel = output / "images", output / "build" / "linux-custom"
     (images / "x").mkdir(parents=True)
-    place, magic = contents._ZIMAGE
-    (images / "zImage").write_bytes(bytes(place) + magic)
-    (images / "board.dtb").write_bytes(contents._DEVICE_TREE[1])
+    magic = order.machine.kernel.image_magic
+    (images / "zImage").write_bytes(bytes(magic.offset) + bytes.fromhex(magic.value))
+    (images / "board.dtb").write_bytes(bytes.fromhex(contents._DEVICE_TREE.value))
     (kernel / "include" / "config").mkdir(parents=True)
     names = order.machine.kernel.fragments
     fragments = [ROOT / "kernel" / "fragments" / f"{name}.config" for name in names]

@@ -8,6 +8,7 @@ import pytest
 
 from pibed.base.errors import BuildError
 from pibed.build.buildroot import contents
+from pibed.model.machine import load_machine
 from tests.unit.helpers import packed
 
 
@@ -62,11 +63,12 @@ def test_kernel_and_device_tree_are_known_by_their_magic_numbers(tmp_path: Path)
     kernel, tree = tmp_path / "zImage", tmp_path / "board.dtb"
     kernel.write_bytes(b"\0" * 0x24 + b"\x18\x28\x6f\x01" + b"\0" * 8)
     tree.write_bytes(b"\xd0\x0d\xfe\xed" + b"\0" * 8)
-    contents.require_kernel(kernel)
+    magic = load_machine("pi2").kernel.image_magic
+    contents.require_kernel(kernel, magic)
     contents.require_device_tree(tree)
-    with pytest.raises(BuildError, match="it is no kernel for ARM"):
-        contents.require_kernel(tree)
+    with pytest.raises(BuildError, match="it is no kernel for this machine"):
+        contents.require_kernel(tree, magic)
     with pytest.raises(BuildError, match="it is no device tree"):
         contents.require_device_tree(kernel)
     with pytest.raises(BuildError, match="it was not made"):
-        contents.require_kernel(tmp_path / "none")
+        contents.require_kernel(tmp_path / "none", magic)

@@ -11,6 +11,7 @@ import pytest
 from pibed.base.errors import HostError
 from pibed.build import host
 from pibed.build.host import Prerequisite
+from pibed.model.machine import load_machine
 
 Script = Callable[[str, str], Path]
 
@@ -176,6 +177,6 @@ def test_install(script: Script, tmp_path: Path) -> None:
 
 
 def test_prerequisites_are_named_once() -> None:
-    names = [each.name for each in host.prerequisites("qemu", "7.2", "arm-linux-gnueabihf-")]
+    names = [each.name for each in host.prerequisites(load_machine("pi2"))]
     assert len(set(names)) == len(names)
-    assert {"qemu", "arm-linux-gnueabihf-gcc", "make"} <= set(names)
+    assert {"qemu-system-arm", "arm-linux-gnueabihf-gcc", "make"} <= set(names)

@@ -8,7 +8,8 @@ import pytest
 
 from pibed.base.errors import UsageError
 from pibed.commands import build
-from pibed.commands.ktest import KtestOptions, ktest
+from pibed.commands.ktest import ktest
+from pibed.commands.options import KtestOptions
 from pibed.ktest import judge
 from pibed.ktest.judge import Verdict
 from pibed.ktest.runner import Case

@@ -14,11 +14,12 @@ from pibed.base import places
 from pibed.base.errors import BuildError, HostError, UsageError
 from pibed.base.files import digest_file, digest_text
 from pibed.build import toolchain
-from pibed.build.sources import lock
+from pibed.build.sources import lock, standing
 from pibed.build.sources import packages as sources
 from pibed.build.sources.apt import Kind
-from pibed.build.sources.lock import Lock, Pin, Policy
-from pibed.build.toolchain import Toolchain
+from pibed.build.sources.lock import Lock, Pin
+from pibed.build.sources.policy import Policy
+from pibed.build.toolchain import CLibrary, Toolchain
 from pibed.commands import arguments
 from pibed.commands import lock as lock_command
 from pibed.commands.options import LockOptions, SourceOptions
@@ -27,7 +28,9 @@ from pibed.model.loading import load_file
 from pibed.model.machine import Machine, load_machine
 from tests.unit.helpers import ROOT
 
-TOOLS = Toolchain({"gcc": "gcc 12.2.0", "cross-gcc": "gcc 12.2.0"}, "GNU 2.36", "QEMU 7.2.22")
+TOOLS = Toolchain(
+    {"gcc": "gcc 12.2.0", "cross-gcc": "gcc 12.2.0"}, CLibrary("GNU 2.36", "ef" * 32), "QEMU 7.2.22"
+)
 
 
 def source(version: str, *names: str) -> Source:
@@ -141,7 +144,7 @@ def test_lock_that_cannot_be_read(file: Path) -> None:
 def test_nothing_differs(file: Path) -> None:
     lock.write(LOCK)
     have = {"busybox": BUSYBOX, "linux-source-6.1": LINUX}
-    assert lock.compare(LOCK, have, TOOLS.all) == Standing(digest_file(file), ())
+    assert standing.compare(LOCK, have, TOOLS.all) == Standing(digest_file(file), ())
 
 
 def test_each_difference_has_its_line() -> None:
@@ -150,12 +153,12 @@ def test_each_difference_has_its_line() -> None:
     )
     have = {"linux-source-6.1": source("6.1.200-1", "linux_6.1.200-1_all.deb"), "busybox": other}
     tools = TOOLS.all | {"qemu": "QEMU 10.0.2"}
-    assert lock.differences(LOCK, have, tools) == [
+    assert standing.differences(LOCK, have, tools) == [
         "busybox 1:1.35.0-4 with other content: busybox_1.35.0-4.dsc",
         "linux-source-6.1 6.1.200-1 instead of 6.1.192-2",
         "qemu: QEMU 10.0.2 instead of QEMU 7.2.22",
     ]
-    assert lock.differences(LOCK, {"linux-source-6.6": LINUX}, {"clang": "clang 14"}) == [
+    assert standing.differences(LOCK, {"linux-source-6.6": LINUX}, {"clang": "clang 14"}) == [
         "linux-source-6.6 6.1.192-2 instead of nothing",
         "clang: clang 14 instead of nothing",
     ]
@@ -163,22 +166,22 @@ def test_each_difference_has_its_line() -> None:
 
 def test_without_a_lock_everything_differs(file: Path) -> None:
     assert lock.load() is None
-    assert lock.compare(None, {}, {}) == Standing(None, ("there is no configs/lock.yaml",))
+    assert standing.compare(None, {}, {}) == Standing(None, ("there is no configs/lock.yaml",))
 
 
 def test_changes() -> None:
     new = Lock(
         schema_version=1, sources={"busybox": BUSYBOX}, tools={"gcc": "gcc 13", "qemu": TOOLS.qemu}
     )
-    assert lock.changes(LOCK, LOCK) == []
-    assert lock.changes(LOCK, new) == [
+    assert standing.changes(LOCK, LOCK) == []
+    assert standing.changes(LOCK, new) == [
         "gcc: gcc 13 instead of gcc 12.2.0",
         "nothing instead of linux-source-6.1 6.1.192-2",
         "nothing instead of linux-source-6.12 6.12.1-1",
         "cross-gcc: nothing instead of gcc 12.2.0",
-        "libc.a: nothing instead of GNU 2.36",
+        f"libc.a: nothing instead of GNU 2.36, SHA-256 {'ef' * 32}",
     ]
-    assert lock.changes(None, new)[0] == "busybox 1:1.35.0-4 instead of nothing"
+    assert standing.changes(None, new)[0] == "busybox 1:1.35.0-4 instead of nothing"
 
 
 @pytest.fixture
@@ -287,10 +290,10 @@ def test_toolchain_of_this_host(machine: Machine) -> None:
     ).stdout.strip()
     assert re.fullmatch(
         rf"GNU C Library \(.+\) .*version [\d.]+\d, SHA-256 {digest_file(Path(archive))}",
-        found.libc,
+        str(found.libc),
     )
     assert found.qemu.startswith("QEMU emulator version ")
-    assert found.all == found.compilers | {"libc.a": found.libc, "qemu": found.qemu}
+    assert found.all == found.compilers | {"libc.a": str(found.libc), "qemu": found.qemu}
 
 
 def tool(folder: Path, name: str, output: str) -> dict[str, str]:
@@ -316,7 +319,7 @@ def test_toolchain_with_another_c_library(
     (tmp_path / "libc.a").write_bytes(b"small")
     environment = tool(tmp_path / "bin", "arm-linux-gnueabihf-gcc", f"{tmp_path}/libc.a")
     monkeypatch.setenv("PATH", environment["PATH"])
-    assert toolchain.find(machine).libc == f"SHA-256 {digest_text('small')}"
+    assert str(toolchain.find(machine).libc) == f"SHA-256 {digest_text('small')}"
 
 
 def invoke(environment: dict[str, str], *argv: str) -> subprocess.CompletedProcess[str]:

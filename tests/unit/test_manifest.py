@@ -40,7 +40,7 @@ def images(tmp_path: Path) -> Images:
         programs=(),
         kernel_source=none,
         kernel_build=none,
-        variables=(),
+        variables={},
         sources={},
         lock=Standing(None, ()),
         tools={},

@@ -122,6 +122,22 @@ def test_steps_of_a_configuration_are_one(tmp_path: Path, log: PackageLog, stamp
     assert error.message == "Buildroot: the package linux could not be configured"
 
 
+def test_step_that_is_not_known_is_named_as_buildroot_has_it(
+    tmp_path: Path, log: PackageLog
+) -> None:
+    log.on_line("make: *** [package/x.mk:9: /c/build/linux-custom/.stamp_polished] Error 1\n")
+    error = log.failure(BuildError("make ended with status 2"), tmp_path / "log")
+    assert error.message == "Buildroot: the package linux could not be polished"
+
+
+def test_words_about_a_download_do_not_make_it_one(tmp_path: Path, log: PackageLog) -> None:
+    said = BuildError("this could not be downloaded")
+    error = log.failure(said, tmp_path / "log")
+    assert error.message == "Buildroot: this could not be downloaded"
+    assert error.fix is not None
+    assert "network" not in error.fix
+
+
 def test_failure_of_no_package_keeps_the_words_of_make(tmp_path: Path, log: PackageLog) -> None:
     log.on_line("Makefile.legacy:9: *** You have legacy configuration. Stop.\n")
     error = log.failure(BuildError("make ended with status 2", context=["x"]), tmp_path / "log")

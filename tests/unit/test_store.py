@@ -95,8 +95,7 @@ def test_failure_leaves_nothing_that_looks_finished_and_keeps_the_log(tmp_path: 
     assert store.log(STEP).read_text(encoding="utf-8") == "made\n"
 
 
-def test_killed_producer_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
-    code = """
+KILLED = """
 import os, signal, sys
 from pathlib import Path
 from pibed.build.store import Step, Store
@@ -105,12 +104,72 @@ def make(folder, log):
     os.kill(os.getpid(), signal.SIGKILL)
 Store(Path(sys.argv[1])).produce(Step("kernel", {"source": "abc", "config": "def"}, 1), make)
 """
-    with python(code, str(tmp_path)) as process:
+
+
+def test_killed_producer_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
+    with python(KILLED, str(tmp_path)) as process:
         assert process.wait(10) == -9
     store = Store(tmp_path)
     assert not store.place(STEP).exists()
     output = store.produce(STEP, make_out)
     assert [path.name for path in output.path.iterdir()] == ["out"]
+    assert sorted(path.name for path in output.path.parent.iterdir()) == [
+        output.path.name,
+        f"{output.path.name}.lock",
+    ]
+
+
+def unfinished(root: Path) -> list[Path]:
+    return list(root.glob("kernel/*.unfinished-*"))
+
+
+def test_what_a_killed_producer_left_is_removed_by_the_next_build_of_anything(
+    tmp_path: Path,
+) -> None:
+    with python(KILLED, str(tmp_path)) as process:
+        assert process.wait(10) == -9
+    (left,) = unfinished(tmp_path)
+    assert (left / "half").is_file()
+    Store(tmp_path).remove_unfinished()
+    assert unfinished(tmp_path) == []
+
+
+def test_what_a_failed_producer_left_is_removed_by_the_next_build_of_anything(
+    tmp_path: Path,
+) -> None:
+    def fail(folder: Path, log: Path) -> None:
+        raise BuildError("no")
+
+    with pytest.raises(BuildError):
+        Store(tmp_path).produce(STEP, fail)
+    assert len(unfinished(tmp_path)) == 1
+    Store(tmp_path).remove_unfinished()
+    assert unfinished(tmp_path) == []
+
+
+def test_what_a_running_producer_writes_is_not_removed(tmp_path: Path) -> None:
+    with python(SLOW, str(tmp_path)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "making\n"
+        # What another one left that was killed while it made the same.
+        (stale,) = (path.with_name(f"{path.name}0") for path in unfinished(tmp_path))
+        stale.mkdir()
+        Store(tmp_path).remove_unfinished()
+        assert len(unfinished(tmp_path)) == 2
+        (tmp_path / "go").touch()
+        assert process.wait(10) == 0
+    store = Store(tmp_path)
+    assert (store.place(STEP) / "out").read_text(encoding="utf-8") == "first"
+    store.remove_unfinished()
+    assert unfinished(tmp_path) == []
+    assert store.produce(STEP, never).cached
+
+
+def test_nothing_to_remove(tmp_path: Path) -> None:
+    Store(tmp_path / "none").remove_unfinished()
+    output = Store(tmp_path).produce(STEP, make_out)
+    Store(tmp_path).remove_unfinished()
+    assert (output.path / "out").is_file()
 
 
 SLOW = """

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pibed.base.errors import BuildError
+from pibed.model.machine import Magic
 
-# At which byte of an ARM zImage its magic number is; see arch/arm/boot/compressed/head.S of Linux.
-_ZIMAGE = (0x24, b"\x18\x28\x6f\x01")
-
-_DEVICE_TREE = (0, b"\xd0\x0d\xfe\xed")
+# See the Devicetree Specification, "Flattened Devicetree (DTB) Format".
+_DEVICE_TREE = Magic(offset=0, value="d00dfeed")
 
 # Of the archives that the kernel takes; see early-userspace/buffer-format.rst of Linux.
 _NEWC = b"070701"
@@ -18,14 +17,14 @@ _NEWC = b"070701"
 _HEADER = 110
 
 
-def require_kernel(path: Path) -> None:
-    """Raises BuildError if a file is no kernel for ARM."""
-    _require(path, *_ZIMAGE, "kernel for ARM (zImage)")
+def require_kernel(path: Path, magic: Magic) -> None:
+    """Raises BuildError if a file does not have the magic number of the machine's kernels."""
+    _require(path, magic, "kernel for this machine")
 
 
 def require_device_tree(path: Path) -> None:
     """Raises BuildError if a file is no device tree."""
-    _require(path, *_DEVICE_TREE, "device tree")
+    _require(path, _DEVICE_TREE, "device tree")
 
 
 def require_members(path: Path, names: Iterable[str]) -> None:
@@ -62,8 +61,8 @@ def _aligned(place: int) -> int:
     return (place + 3) & ~3
 
 
-def _require(path: Path, place: int, magic: bytes, what: str) -> None:
-    if _read(path)[place : place + len(magic)] != magic:
+def _require(path: Path, magic: Magic, what: str) -> None:
+    if not _read(path)[magic.offset :].startswith(bytes.fromhex(magic.value)):
         raise BuildError(f"{path}: it is no {what}")
 
 

@@ -11,10 +11,11 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pibed.base.errors import BuildError, HostError
+from pibed.base.files import digest_file
 from pibed.build import kconfig, materials, store, toolchain, vermagic
 from pibed.build.buildroot import contents, recipe, snapshot, sysroot
 from pibed.build.buildroot import tree as upstream
@@ -22,11 +23,12 @@ from pibed.build.buildroot.folder import BuildFolder, Compiler
 from pibed.build.buildroot.snapshot import Snapshot
 from pibed.build.images import Images
 from pibed.build.making import Order, Workbench
-from pibed.build.sources import lock
+from pibed.build.sources import lock, standing
 from pibed.build.sources import packages as sources
 from pibed.build.sources.apt import SourcePackage
 from pibed.build.sources.unpack import extract_linux, unpack_busybox
 from pibed.build.store import Output, Step
+from pibed.build.toolchain import CLibrary
 from pibed.model.builder import Made, RecordedSettings, Settings, Standing
 from pibed.model.machine import Machine
 
@@ -43,7 +45,7 @@ class _Prepared:
 def build(order: Order, settings: Settings, folder: Path | None) -> Images:
     """Makes the images with Buildroot, which is taken from `folder` or as the lock pins it.
 
-    See `pibed.build.debian.build` for the rest.
+    See `pibed.build.debian.images.build` for the rest.
     """
     machine, payload = order.machine, order.payload
     with _prepared(order, settings, folder) as prepared:
@@ -52,8 +54,9 @@ def build(order: Order, settings: Settings, folder: Path | None) -> Images:
             order.progress.differs(line)
         output = _images(work)
     record = json.loads((output.path / "images.json").read_text(encoding="utf-8"))
+    compilers, libc = record["compilers"], CLibrary(**record["libc"])
     return Images(
-        kernel=output.path / "zImage",
+        kernel=output.path / machine.kernel.image,
         device_tree=output.path / "board.dtb",
         initramfs=output.path / "initramfs.cpio",
         gen_init_cpio=output.path / "gen_init_cpio",
@@ -64,9 +67,9 @@ def build(order: Order, settings: Settings, folder: Path | None) -> Images:
         ),
         kernel_source=work.kernel,
         kernel_build=output.path / "kernel",
-        variables=(f"ARCH={machine.arch}", f"CROSS_COMPILE={work.output}/{record['prefix']}"),
+        variables=toolchain.make_variables(machine, f"{work.output}/{record['prefix']}"),
         sources={each.package: each.source for each in archives},
-        tools=record["tools"],
+        tools=compilers | {"libc.a": str(libc)},
         steps=(work.linux, *work.compiler.steps, output),
         lock=comparison,
         builder=Made(
@@ -83,7 +86,7 @@ def build(order: Order, settings: Settings, folder: Path | None) -> Images:
             overrides=record["overrides"],
         ),
         components=materials.of_buildroot(
-            work.tree.version, record["packages"], record["overrides"], archives, record["tools"]
+            work.tree.version, record["packages"], record["overrides"], archives, compilers, libc
         ),
     )
 
@@ -131,6 +134,7 @@ def _prepared(order: Order, settings: Settings, folder: Path | None) -> Iterator
             f"the cache folder {root} has a @ in its path, where Buildroot cannot work",
             fix="set PIBED_CACHE to another folder",
         )
+    bench.store.remove_unfinished()
     recipe.require_packages(payload)
     known = lock.load()
     if known is None or known.buildroot is None:
@@ -145,7 +149,7 @@ def _prepared(order: Order, settings: Settings, folder: Path | None) -> Iterator
         else upstream.fetch(bench, known.buildroot, settings.repository)
     )
     if policy.locked:
-        lock.refuse(tree.differs)
+        standing.refuse(tree.differs)
     linux = _tarball(bench, archives[0])
     differs = (*comparison.differs, *tree.differs)
     # Where `./inv clean` removes those of killed builds.
@@ -190,7 +194,8 @@ def _compiler(
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
         sysroot.write(installed, folder)
 
-    relocated = bench.run(Step("distro-toolchain", {"files": installed.digest}, expected_s=5), make)
+    inputs = {"files": installed.digest, "script": digest_file(sysroot.SCRIPT)}
+    relocated = bench.run(Step("distro-toolchain", inputs, expected_s=5), make)
     return Compiler(
         recipe.external(copy.root, relocated.path, installed.triplet),
         _at(relocated.path),
@@ -233,9 +238,11 @@ def _images(work: BuildFolder) -> Output:
             held.make(packages, log, on_line)
             _copy(work, folder)
             prefix = held.prefix
+            tools = toolchain.ask(f"{work.output}/{prefix}", work.machine)
             record = {
                 "prefix": prefix,
-                "tools": toolchain.ask(f"{work.output}/{prefix}", work.machine).linking,
+                "compilers": tools.compilers,
+                "libc": asdict(tools.libc),
                 "packages": packages,
                 "overrides": used,
             }
@@ -260,6 +267,7 @@ def _step(work: BuildFolder) -> Step:
         },
         # Measured on two cores with the distribution's toolchain; others are downloaded or built.
         expected_s=60 if (work.output / "images").is_dir() else 250,
+        version=2,
     )
 
 
@@ -269,7 +277,8 @@ def _copy(work: BuildFolder, folder: Path) -> None:
     Raises BuildError for what is missing or not what it should be.
     """
     images, target, payload = work.output / "images", work.output / "target", work.payload
-    contents.require_kernel(images / "zImage")
+    linux = work.machine.kernel
+    contents.require_kernel(images / linux.image, linux.image_magic)
     contents.require_device_tree(images / "board.dtb")
     module = f"lib/modules/{payload.module_name}.ko"
     programs = {each.name: f"{payload.place}/{each.name}" for each in payload.programs}
@@ -280,13 +289,12 @@ def _copy(work: BuildFolder, folder: Path) -> None:
     kconfig.check(configuration, kconfig.read_fragments(work.fragments))
     package = recipe.packages(payload)[0]
     (built,) = (work.output / "build").glob(f"{package}-*/{payload.module_name}.ko")
-    release = (work.kernel / "include" / "config" / "kernel.release").read_text().strip()
-    if not release.startswith(f"{work.machine.kernel.version}."):
-        raise BuildError(f"{images / 'zImage'}: it is Linux {release}")
-    boot = work.kernel / "arch" / work.machine.arch / "boot"
+    release = vermagic.release(work.kernel)
+    if not release.startswith(f"{linux.version}."):
+        raise BuildError(f"{images / linux.image}: it is Linux {release}")
     for each in (built, target / module):
-        vermagic.check(each, boot / "Image", release)
-    shutil.copyfile(images / "zImage", folder / "zImage")
+        vermagic.check(each, work.kernel / linux.boot_folder / linux.plain_image, release)
+    shutil.copyfile(images / linux.image, folder / linux.image)
     shutil.copyfile(images / "board.dtb", folder / "board.dtb")
     shutil.copyfile(images / "rootfs.cpio", folder / "initramfs.cpio")
     shutil.copyfile(built, folder / built.name)

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from pibed.base.errors import BuildError
@@ -19,22 +20,35 @@ _MESSAGE = re.compile(r">>> (\S+) +(\S*) *((?:Download|Extract|Patch|Configur|Bu
 
 _HASH = re.compile(r"ERROR: (?:while checking hashes|No hash found)")
 
-# Stamp files and what is done when they appear.
-_STEPS = {
-    "downloaded": "downloaded",
-    "actual_downloaded": "downloaded",
-    "extracted": "extracted",
-    "rsynced": "copied",
-    "patched": "patched",
-    "dotconfig": "configured",
-    "kconfig_fixup_done": "configured",
-    "configured": "configured",
-    "built": "built",
-    "staging_installed": "installed",
-    "target_installed": "installed",
-    "images_installed": "installed",
-    "host_installed": "installed",
-    "installed": "installed",
+
+class Phase(StrEnum):
+    """What is done with a package, in the order of it."""
+
+    DOWNLOADED = "downloaded"
+    EXTRACTED = "extracted"
+    COPIED = "copied"
+    PATCHED = "patched"
+    CONFIGURED = "configured"
+    BUILT = "built"
+    INSTALLED = "installed"
+
+
+# The phases by the stamp files that appear when they are done.
+_STAMPS = {
+    "downloaded": Phase.DOWNLOADED,
+    "actual_downloaded": Phase.DOWNLOADED,
+    "extracted": Phase.EXTRACTED,
+    "rsynced": Phase.COPIED,
+    "patched": Phase.PATCHED,
+    "dotconfig": Phase.CONFIGURED,
+    "kconfig_fixup_done": Phase.CONFIGURED,
+    "configured": Phase.CONFIGURED,
+    "built": Phase.BUILT,
+    "staging_installed": Phase.INSTALLED,
+    "target_installed": Phase.INSTALLED,
+    "images_installed": Phase.INSTALLED,
+    "host_installed": Phase.INSTALLED,
+    "installed": Phase.INSTALLED,
 }
 
 # Of a package that failed: its last words.
@@ -56,7 +70,8 @@ class PackageLog:
     _done: set[str] = field(default_factory=set)
     _last: deque[str] = field(default_factory=lambda: deque(maxlen=_LINES))
     _words: list[str] = field(default_factory=list)
-    _failure: str | None = None
+    _failed: tuple[str, Phase | str] | None = None
+    """The first package that failed, and at what: the stamp file's name if it is not known."""
     _full: str | None = None
 
     def __post_init__(self) -> None:
@@ -71,32 +86,43 @@ class PackageLog:
         if _FAILED.match(line):
             # The first is the one that the others follow from.
             self._words = self._words or list(self._last)
-            if self._failure is None and (match := _PACKAGE.match(line)):
+            if self._failed is None and (match := _PACKAGE.match(line)):
                 name = self.packages.get(match[1], match[1])
-                step = _STEPS.get(match[2], match[2])
-                self._failure = f"the package {name} could not be {step}"
+                self._failed = name, _STAMPS.get(match[2], match[2])
         elif _MESSAGE.search(line):
             self._tell()
 
     def failure(self, error: BuildError, log: Path) -> BuildError:
         """An error of make as one that names the package, the step, and the last lines of it."""
         self._tell()
-        message = f"Buildroot: {self._failure or error.message}"
-        fix = "see the log; what was built so far is kept, and the same command goes on with it"
-        if message.endswith("could not be downloaded") and any(map(_HASH.search, self._words)):
-            message = message.replace("could not be", "has other bytes than expected where it was")
-            fix = "take another mirror; the digests that are known are Buildroot's and the lock's"
-        elif message.endswith("could not be downloaded"):
-            fix = (
-                "check the network; where only a mirror of the distribution is reached, take "
-                "--toolchain distro, see docs/builders.md"
-            )
+        message, fix = self._explained(error)
         return BuildError(
-            message,
+            f"Buildroot: {message}",
             fix=fix,
             log=log,
             context=[*([self._full] if self._full else []), *(self._words or error.context)],
         )
+
+    def _explained(self, error: BuildError) -> tuple[str, str]:
+        """What failed, and what to do."""
+        go_on = "see the log; what was built so far is kept, and the same command goes on with it"
+        match self._failed:
+            case None:
+                return error.message, go_on
+            case (name, Phase.DOWNLOADED) if any(map(_HASH.search, self._words)):
+                return (
+                    f"the package {name} has other bytes than expected where it was downloaded",
+                    "take another mirror; the digests that are known are Buildroot's and the "
+                    "lock's",
+                )
+            case (name, Phase.DOWNLOADED):
+                return (
+                    f"the package {name} could not be downloaded",
+                    "check the network; where only a mirror of the distribution is reached, take "
+                    "--toolchain distro, see docs/builders.md",
+                )
+            case (name, phase):
+                return f"the package {name} could not be {phase}", go_on
 
     def finished(self) -> None:
         """Tells of what is done at the end."""

@@ -19,7 +19,14 @@ _NEWEST_HEADERS = (6, 12)
 
 _EXTERNAL = "$(BR2_EXTERNAL_PIBED_PATH)"
 
+# What all options of a toolchain begin with.
+_TOOLCHAIN = "BR2_TOOLCHAIN_"
+
 _TOOLCHAINS = Path("buildroot") / "toolchains"
+
+# What a compiler is asked with.
+_HEADERS = Path(__file__).with_name("headers.c")
+_OPENMP = Path(__file__).with_name("openmp.c")
 
 _DEFAULT = re.compile(r"^config \w+_CFLAGS\n(?:\t.*\n)*?\tdefault (\".*\")$", re.MULTILINE)
 
@@ -74,7 +81,8 @@ def requests(
 ) -> dict[str, str]:
     """Options and their values; a later one replaces an earlier one.
 
-    `root` is the checkout or a copy, `toolchain` has what the toolchain needs. Raises UsageError
+    `root` is the checkout or a copy, `toolchain` has what the toolchain needs unless it is the one
+    of the machine's defconfig. Raises UsageError
     for a machine that the external tree does not know.
     """
     name = Path("buildroot") / "configs" / f"pibed_{machine.name}_defconfig"
@@ -100,7 +108,11 @@ def requests(
         symbol(payload.package): "y",
         symbol(payload.package, "_CFLAGS"): quoted(" ".join(payload.cflags)),
     }
-    return _options(defconfig) | dict(toolchain) | ours
+    known = _options(defconfig)
+    if toolchain:
+        # In the place of the one that the machine's file has for builds by hand.
+        known = {name: value for name, value in known.items() if not name.startswith(_TOOLCHAIN)}
+    return known | dict(toolchain) | ours
 
 
 def default_cflags(root: Path, package: str) -> str:
@@ -166,24 +178,9 @@ def _capped(series: tuple[int, ...]) -> str:
     return "{}_{}".format(*min(series, _NEWEST_HEADERS))
 
 
-_QUESTIONS = """\
-#include <limits.h>
-#include <linux/version.h>
-version=LINUX_VERSION_CODE
-#ifdef __UCLIBC__
-uclibc=1
-#elif defined __GLIBC__
-glibc=1
-#endif
-#if __has_include(<rpc/rpc.h>)
-rpc=1
-#endif
-"""
-
-
 def _ask(compiler: Path) -> dict[str, int]:
     """The numbers that the headers of a compiler state; 0 where they state none."""
-    output = capture([str(compiler), "-E", "-P", "-x", "c", "-"], stdin=_QUESTIONS)
+    output = capture([str(compiler), "-E", "-P", str(_HEADERS)])
     answers = dict.fromkeys(("version", "glibc", "uclibc", "rpc"), 0)
     answers |= {name: int(value) for name, value in re.findall(r"^(\w+)=(\d+)$", output, re.M)}
     if not answers["version"]:
@@ -193,10 +190,9 @@ def _ask(compiler: Path) -> dict[str, int]:
 
 def _has_openmp(compiler: Path) -> bool:
     """As Buildroot looks for it."""
-    code = "#include <omp.h>\nint main(void) { return omp_get_thread_num(); }\n"
     with tempfile.TemporaryDirectory(prefix="pibed-") as folder:
         try:
-            capture([str(compiler), "-fopenmp", "-x", "c", "-o", f"{folder}/a", "-"], stdin=code)
+            capture([str(compiler), "-fopenmp", "-o", f"{folder}/a", str(_OPENMP)])
         except BuildError:
             return False
     return True

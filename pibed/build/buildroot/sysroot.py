@@ -24,18 +24,8 @@ _UNUSED = ("lto1", "lto-dump", "cc1plus", "f951", "gnat1", "d21", "go1", "cc1obj
 
 _TOOLS = ("ar", "as", "ld", "ld.bfd", "nm", "objcopy", "objdump", "ranlib", "readelf", "strip")
 
-_SCRIPT = """\
-#!/bin/sh
-# The distribution's compiler with a sysroot of its own, which it also states when it is asked.
-here=${0%/*}
-real=$here/../real/bin/${0##*/}
-sysroot=$here/../sysroot
-if [ "$*" = -v ]; then
-	"$real" -v 2>&1 | sed "s, --with-sysroot=/ , --with-sysroot=$sysroot ," >&2
-else
-	exec "$real" "--sysroot=$sysroot" "$@"
-fi
-"""
+# What stands in the compiler's place.
+SCRIPT = Path(__file__).with_name("compiler")
 
 
 @dataclass(frozen=True)
@@ -105,8 +95,7 @@ def write(installed: Installed, folder: Path) -> None:
         script = re.fullmatch(rf"{re.escape(triplet)}-(gcc|cpp)(-\d+)?", path.name)
         place = folder / "bin" / path.name
         if script:
-            place.write_text(_SCRIPT, encoding="utf-8")
-            place.chmod(0o755)
+            shutil.copy(SCRIPT, place)
         else:
             place.symlink_to(f"../real/bin/{path.name}")
     # The compiler looks for the assembler and the linker by their plain names here.

@@ -16,7 +16,7 @@ from typing import Literal
 from pibed.base.errors import BuildError, HostError
 from pibed.base.files import digest_file, digest_text, exclusive, write_file
 from pibed.base.process import capture, run_logged
-from pibed.build.sources.lock import DEFAULT_POLICY, Policy
+from pibed.build.sources.policy import DEFAULT_POLICY, Policy
 from pibed.build.store import explain, full, no_space, remedy
 from pibed.model.builder import Source
 

@@ -1,13 +1,8 @@
-"""The lock: what the images are built from and what measures, pinned in `configs/lock.yaml`.
-
-A build compares what it has with the lock. By default it goes on and says what differs, so that
-every result can be marked with it; `--locked` refuses instead.
-"""
+"""The lock: what the images are built from and what measures, pinned in `configs/lock.yaml`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,12 +10,10 @@ import yaml
 from pydantic import Field
 
 from pibed.base import places
-from pibed.base.errors import HostError, UsageError
-from pibed.base.files import Remedy, digest_file, write_file
-from pibed.model.builder import Source, Standing
-from pibed.model.loading import Record, load_file
-
-Package = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+-]*$")]
+from pibed.base.errors import UsageError
+from pibed.base.files import Remedy, write_file
+from pibed.model.builder import Source
+from pibed.model.loading import Package, Record, load_file
 
 
 class Pin(Record):
@@ -42,21 +35,6 @@ class Lock(Record):
     """Packages by their names."""
     tools: dict[str, str]
     """Tools and the lines in which they state their versions."""
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What the command line says about sources and the lock."""
-
-    locked: bool = False
-    """Refuse whatever differs from the lock."""
-    refresh: bool = False
-    """Ask the distribution for the newest sources."""
-    mirror: Path | None = None
-    """Folder with the locked files, taken from there instead of the network."""
-
-
-DEFAULT_POLICY = Policy()
 
 
 def path() -> Path:
@@ -113,56 +91,3 @@ def _dump(key: str, value: Mapping[str, Any]) -> str:
 
 def _sorted(source: Source) -> dict[str, Any]:
     return {"version": source.version, "files": dict(sorted(source.files.items()))}
-
-
-def compare(lock: Lock | None, sources: Mapping[str, Source], tools: Mapping[str, str]) -> Standing:
-    """Compares what a build has with the lock; what the lock names beyond that does not matter."""
-    if lock is None:
-        return Standing(None, (f"there is no configs/{path().name}",))
-    return Standing(digest_file(path()), tuple(differences(lock, sources, tools)))
-
-
-def differences(lock: Lock, sources: Mapping[str, Source], tools: Mapping[str, str]) -> list[str]:
-    """What differs from the lock, one line each: `busybox 1:1.35.0-5 instead of 1:1.35.0-4`."""
-    lines = []
-    for package, source in sorted(sources.items()):
-        locked = lock.sources.get(package)
-        if locked is None:
-            lines.append(f"{package} {source.version} instead of nothing")
-        elif source.version != locked.version:
-            lines.append(f"{package} {source.version} instead of {locked.version}")
-        elif source.files != locked.files:
-            names = sorted({name for name, _ in source.files.items() ^ locked.files.items()})
-            lines.append(f"{package} {source.version} with other content: {', '.join(names)}")
-    for tool, line in sorted(tools.items()):
-        if (known := lock.tools.get(tool)) != line:
-            lines.append(f"{tool}: {line} instead of {known or 'nothing'}")
-    return lines
-
-
-def changes(old: Lock | None, new: Lock) -> list[str]:
-    """What a new lock changes, one line each."""
-    old = old or Lock(schema_version=1, sources={}, tools={})
-    return [
-        *differences(old, new.sources, new.tools),
-        *(
-            f"nothing instead of {name} {source.version}"
-            for name, source in sorted(old.sources.items())
-            if name not in new.sources
-        ),
-        *(
-            f"{name}: nothing instead of {line}"
-            for name, line in sorted(old.tools.items())
-            if name not in new.tools
-        ),
-    ]
-
-
-def refuse(differs: Sequence[str]) -> None:
-    """Raises HostError that names every difference, if there are any."""
-    if differs:
-        raise HostError(
-            "\n".join(["what is here differs from the lock:", *(f"  {each}" for each in differs)]),
-            fix="install the locked tools, take locked sources from a --mirror (docs/lock.md), "
-            "accept what is here with `./inv lock`, or leave --locked away: results are marked",
-        )

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pibed.base.errors import HostError
-from pibed.build.sources import lock
+from pibed.build.sources import lock, standing
 from pibed.build.sources.apt import Downloads, Kind, NotLockedError, SourcePackage
-from pibed.build.sources.lock import Lock, Policy
+from pibed.build.sources.lock import Lock
+from pibed.build.sources.policy import Policy
 from pibed.model.builder import Standing
 from pibed.model.machine import Machine
 
@@ -36,7 +37,7 @@ def fetch(
         raise HostError(f"there is no {lock.path()}", fix="make one with `./inv lock`")
     if known is not None and policy.locked:
         # First, since nothing needs to be downloaded to know it.
-        lock.refuse(lock.differences(known, {}, tools))
+        standing.refuse(standing.differences(known, {}, tools))
     downloads = Downloads(root, known.sources if known else {}, policy)
     archives = []
     refused = []
@@ -48,9 +49,9 @@ def fetch(
                 raise
             refused.append(error.message)
     sources = {archive.package: archive.source for archive in archives}
-    comparison = lock.compare(known, sources, tools)
+    comparison = standing.compare(known, sources, tools)
     if policy.locked:
-        lock.refuse([*refused, *comparison.differs])
+        standing.refuse([*refused, *comparison.differs])
     return archives, comparison
 
 

@@ -1,0 +1,1 @@
+"""The builder `debian`: sources and cross compiler from the distribution's packages."""

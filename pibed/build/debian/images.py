@@ -1,0 +1,98 @@
+"""The images of the builder `debian`: sources and cross compiler from the distribution's packages.
+
+Each step is keyed by what goes into it (see `pibed.build.store`); what a step made is used by the
+next through its key, so that a change rebuilds exactly what depends on it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pibed.base import places
+from pibed.build import materials, toolchain, vermagic
+from pibed.build.debian import kernel, rootfs
+from pibed.build.debian.bench import Bench
+from pibed.build.images import Images
+from pibed.build.making import Order
+from pibed.build.sources import packages as sources
+from pibed.build.sources.unpack import unpack_busybox, unpack_linux
+from pibed.model.builder import Made
+
+
+def build(order: Order) -> Images:
+    """Makes the images for a machine and what it is to run.
+
+    Raises HostError for a missing tool or what the policy refuses, BuildError for a source that
+    cannot be had, a failed step with its log or a module that the kernel would refuse, UsageError
+    for files that the configuration names and that are not there.
+    """
+    machine, payload = order.machine, order.payload
+    tools = toolchain.find(machine)
+    packages = sources.linux(machine) | sources.busybox()
+    (linux, busybox), comparison = sources.fetch(packages, order.root, tools.all, order.policy)
+    for line in comparison.differs:
+        order.progress.differs(line)
+    plain = order.bench
+    plain.store.remove_unfinished()
+    bench = Bench(plain.store, plain.progress, plain.jobs, machine, tools)
+
+    linux_source = unpack_linux(bench, linux)
+    linux_build = kernel.kernel(bench, linux_source)
+    device_tree = kernel.device_tree(bench, linux_build)
+    busybox_source = unpack_busybox(bench, busybox)
+    busybox_binary = rootfs.busybox(bench, busybox_source)
+    module = kernel.module(bench, payload, linux_source, linux_build)
+    programs = rootfs.programs(bench, payload)
+    initramfs = rootfs.initramfs(bench, payload, linux_build, busybox_binary, module, programs)
+    boot = linux_build.path / machine.kernel.boot_folder
+    module_file = module.path / f"{payload.module_name}.ko"
+    vermagic.check(
+        module_file, boot / machine.kernel.plain_image, vermagic.release(linux_build.path)
+    )
+    return Images(
+        kernel=boot / machine.kernel.image,
+        device_tree=device_tree.path / "board.dtb",
+        initramfs=initramfs.path / "initramfs.cpio",
+        gen_init_cpio=linux_build.path / "usr" / "gen_init_cpio",
+        module=module_file,
+        programs=(
+            busybox_binary.path / "root" / "bin" / "busybox",
+            *(programs.path / each.name for each in payload.programs),
+        ),
+        kernel_source=linux_source.path,
+        kernel_build=linux_build.path,
+        variables=bench.variables,
+        sources={archive.package: archive.source for archive in (linux, busybox)},
+        tools=tools.linking,
+        steps=(
+            *(linux_source, busybox_source),
+            *(linux_build, device_tree, busybox_binary, module, programs, initramfs),
+        ),
+        lock=comparison,
+        builder=Made(name="debian"),
+        components=materials.of_debian(
+            linux.source, busybox.source, payload, tools.compilers, tools.libc
+        ),
+    )
+
+
+def legal_info(order: Order, images: Images, target: Path) -> None:
+    """Puts licences and sources of images that `build` made into the folder `target`."""
+    packages = sources.linux(order.machine) | sources.busybox()
+    archives, _ = sources.fetch(packages, order.root, {}, order.policy)
+    (busybox,) = (each.path for each in images.steps if each.step.name == "busybox-source")
+    libc = order.machine.packages.libc
+    gpl = places.checkout() / "LICENSES" / "GPL-2.0-only.txt"
+    licences = {
+        **{each.name: gpl for each in images.components if each.licence == "GPL-2.0-only"},
+        "linux": images.kernel_source / "COPYING",
+        "busybox": busybox / "LICENSE",
+        "libc": Path("/usr/share/doc") / libc / "copyright",
+        "pibed-agent": places.checkout() / "LICENSES" / "MIT.txt",
+    }
+    materials.collect(
+        archives,
+        images.components,
+        {name: path for name, path in licences.items() if path.is_file()},
+        target,
+    )

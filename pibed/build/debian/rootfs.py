@@ -1,0 +1,142 @@
+"""The steps that make the root file system: BusyBox, the payload's programs, the initramfs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pibed.base import places
+from pibed.base.errors import UsageError
+from pibed.base.files import digest_files
+from pibed.base.process import run_logged
+from pibed.build import kconfig
+from pibed.build.debian.bench import REPRODUCIBLE, Bench
+from pibed.build.initramfs import CharDevice, Entry, File, Folder, Link, write_archive
+from pibed.build.payload import Payload
+from pibed.build.store import Output, Step
+
+
+def busybox(bench: Bench, source: Output) -> Output:
+    """BusyBox, installed, with the configuration of the machine's board folder."""
+    fragment = places.checkout() / bench.machine.board_folder / "busybox.config"
+    requests = kconfig.read_fragments([fragment])
+
+    def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
+        objects = folder / "objects"
+        objects.mkdir()
+        base = ["make", f"O={objects}", f"-j{bench.jobs}", *bench.assignments]
+
+        def run(*arguments: str, stdin: str | None = None) -> None:
+            run_logged(
+                [*base, *arguments],
+                log,
+                cwd=source.path,
+                env=REPRODUCIBLE,
+                stdin=stdin,
+                on_line=on_line,
+            )
+
+        run("allnoconfig")
+        kconfig.merge(objects / ".config", requests)
+        # oldconfig asks for what the fragment leaves open; an empty line takes the default.
+        run("oldconfig", stdin="\n" * 2000)
+        kconfig.check(objects / ".config", requests)
+        run("busybox")
+        run(f"CONFIG_PREFIX={folder / 'root'}", "install")
+        shutil.rmtree(objects)
+
+    inputs = {
+        "source": source.step.key,
+        "config": "".join(f"{request}\n" for request in requests.values()),
+        "variables": " ".join(bench.assignments),
+        "tools": str(bench.tools.linking),
+    }
+    return bench.run(Step("busybox", inputs, expected_s=20), make)
+
+
+def programs(bench: Bench, payload: Payload) -> Output:
+    """The payload's programs."""
+    compiler = f"{bench.machine.cross_compile}gcc"
+    flags = ["-Wall", "-Wextra", "-static", *payload.cflags]
+
+    def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
+        for program in payload.programs:
+            target = str(folder / program.name)
+            # Compiled by names relative to their folder, so that no path of the host gets in.
+            argv = [compiler, *flags, "-o", target, *program.arguments()]
+            run_logged(argv, log, cwd=program.folder, on_line=on_line)
+
+    files = {file for each in payload.programs for file in (*each.sources, *each.headers)}
+    inputs = {
+        "files": digest_files(places.checkout(), sorted(files)),
+        "programs": " ".join(each.name for each in payload.programs),
+        "cflags": " ".join(payload.cflags),
+        "tools": str(bench.tools.linking),
+    }
+    return bench.run(Step("programs", inputs, expected_s=len(payload.programs)), make)
+
+
+def initramfs(
+    bench: Bench,
+    payload: Payload,
+    kernel: Output,
+    busybox: Output,
+    module: Output,
+    programs: Output,
+) -> Output:
+    """The root file system: the board folder's overlay, BusyBox, the module and the programs.
+
+    Raises UsageError for a program that is called as one of BusyBox.
+    """
+    overlay = places.checkout() / bench.machine.board_folder / "overlay"
+    files = [path for path in sorted(overlay.rglob("*")) if path.is_file()]
+    strip = f"{bench.machine.cross_compile}strip"
+
+    def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
+        staging = folder / "files"
+        shutil.copytree(overlay, staging)
+        shutil.copytree(busybox.path / "root", staging, symlinks=True, dirs_exist_ok=True)
+        (staging / "lib" / "modules").mkdir(parents=True)
+        name = f"{payload.module_name}.ko"
+        stripped = str(staging / "lib" / "modules" / name)
+        run_logged([strip, "--strip-debug", "-o", stripped, str(module.path / name)], log)
+        place = staging / payload.place
+        place.mkdir(parents=True, exist_ok=True)
+        for program in payload.programs:
+            if (place / program.name).is_symlink():
+                raise UsageError(
+                    f"{payload.config_file}: {program.name} is the name of a program that the "
+                    "guest has already"
+                )
+            shutil.copy(programs.path / program.name, place)
+        entries = [*_system_entries(), *_staged_entries(staging)]
+        tool = kernel.path / "usr" / "gen_init_cpio"
+        write_archive(tool, staging, entries, folder / "initramfs.cpio")
+        shutil.rmtree(staging)
+
+    inputs = {
+        "overlay": digest_files(overlay, files),
+        "kernel": kernel.step.key,
+        "busybox": busybox.step.key,
+        "module": module.step.key,
+        "programs": programs.step.key,
+        "place": payload.place,
+    }
+    return bench.run(Step("initramfs", inputs, expected_s=1, version=3), make)
+
+
+def _system_entries() -> list[Entry]:
+    """Mount points, and the console that the kernel opens for init before /dev is mounted."""
+    folders = [Folder(f"/{name}") for name in ("dev", "proc", "sys", "tmp", "run", "root")]
+    return [*folders, CharDevice("/dev/console", 5, 1)]
+
+
+def _staged_entries(staging: Path) -> Iterator[Entry]:
+    for path in sorted(staging.rglob("*")):
+        name = path.relative_to(staging).as_posix()
+        if path.is_symlink():
+            yield Link(f"/{name}", str(path.readlink()))
+        elif path.is_file():
+            # Only whether it can be executed is taken over: the rest is the umask's.
+            yield File(f"/{name}", name, 0o755 if path.stat().st_mode & 0o100 else 0o644)
