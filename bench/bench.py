@@ -36,7 +36,7 @@ from pibed.model.plan import Round
 from pibed.model.samples import Number, Sample, Status
 from pibed.plots.all import FORMATS
 from pibed.runs.folder import RunFolder
-from pibed.stats.observations import observe
+from pibed.stats.analysis import Analysis
 
 ROOT = places.checkout()
 CORES = len(os.sched_getaffinity(0))
@@ -209,11 +209,12 @@ def bench_report() -> None:
         machine = load_machine("pi2")
         images = build.make_images(machine, study)
         run = RunFolder(Path(name), study)
-        run.write_samples(samples)
+        analysis = Analysis(study, samples)
+        run.write_samples(analysis)
         begun = record.begun(machine, study, 1, images, "QEMU")
         run.write_manifest(record.ended(begun, run.folder / "samples.csv", samples, (), (), True))
         whole = measured(lambda: inv("report", name))[0]
-        drawn = plots.draw(observe(study, samples))
+        drawn = plots.draw(analysis)
         began = time.monotonic()
         for plot, form in itertools.product(drawn, FORMATS):
             plot.render(form)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pibed.commands.options import ReportOptions
 from pibed.report.page import NAMES, publish
 from pibed.runs import locate
+from pibed.studies import STUDIES
 
 
 def report(options: ReportOptions) -> None:
@@ -12,10 +13,8 @@ def report(options: ReportOptions) -> None:
 
     Raises UsageError for what is no run, HostError where its folder cannot be written.
     """
-    from pibed.studies.pi import findings
-
     folder = locate.find(locate.root(options.results), options.run)
-    made = publish(folder, [findings.beside_a_pi])
+    made = publish(folder, [study.reported for study in STUDIES.values()])
     for line in (*made.headline, *made.notes):
         print(line)
     for name in NAMES:

@@ -2,48 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-
-from pibed.base.errors import UsageError, printable
+from pibed.base.errors import UsageError
 from pibed.commands.options import ListingOptions
-from pibed.report.listing import entry, runs
+from pibed.commands.printing import print_table
+from pibed.report.listing import entry, runs, table
 from pibed.runs import locate
 
 
 def show(options: ListingOptions) -> None:
     """Prints the runs, newest first; raises UsageError if there is no such folder."""
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     root = locate.root(options.results)
-    if not root.is_dir():
-        if options.results is not None:
-            raise UsageError(f"--results {options.results}: there is no such folder")
-        print(f"{root}: no runs yet; ./inv sweep makes one")
-        return
-    folders = runs(root)
+    if options.results is not None and not root.is_dir():
+        raise UsageError(f"--results {options.results}: there is no such folder")
+    folders = runs(root) if root.is_dir() else []
     if not folders:
         print(f"{root}: no runs yet; ./inv sweep makes one")
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("run", "when (UTC)", "experiment", "clock"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("cells × rounds", justify="right")
-    for heading in ("state", "verdict", "lock"):
-        table.add_column(heading, overflow="fold")
-    for folder in folders:
-        row = entry(folder)
-        cells = (
-            row.name,
-            row.when,
-            row.experiment,
-            row.clock,
-            row.size,
-            row.state,
-            row.verdict,
-            row.lock,
-        )
-        table.add_row(*(escape(printable(cell)) for cell in cells))
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
+    print_table(table(map(entry, folders)), width=160)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +13,7 @@ from pibed.base.errors import HostError, IncompleteError, UsageError
 from pibed.build import builders, host
 from pibed.commands import arguments, build, settings
 from pibed.commands.options import RerunOptions, SweepOptions
+from pibed.commands.printing import print_table
 from pibed.measure import record
 from pibed.measure.rounds import Testbed
 from pibed.measure.run import Measurement, measure, measure_rest, tell_differences
@@ -21,12 +21,12 @@ from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock, Machine
 from pibed.model.samples import Status
 from pibed.report import page as report_page
-from pibed.report import table
+from pibed.report import tables
 from pibed.report.page import NAMES
 from pibed.runs import locate, manifest
 from pibed.runs.folder import RunFolder
 from pibed.runs.hints import rerun_command, verify_command
-from pibed.studies.pi import findings
+from pibed.studies import STUDIES
 
 
 def sweep(options: SweepOptions) -> None:
@@ -144,16 +144,13 @@ def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
 
 def _show(outcomes: Sequence[Measurement]) -> None:
     """Prints the table of one run, or of one for each clock, with what it says; writes reports."""
-    from rich.console import Console
-
     experiment = outcomes[0].experiment
     clocks = " and ".join(each.machine.clock for each in outcomes)
     title = f"{experiment.title}: {experiment.rounds} runs a cell, {clocks} clock"
-    summaries = {each.machine.clock: each.summaries for each in outcomes}
-    width = None if sys.stdout.isatty() else 110
+    summaries = {each.machine.clock: each.analysis.summaries for each in outcomes}
     differs = dict.fromkeys(line for outcome in outcomes for line in outcome.differs)
     caption = f"differs from lock: {'; '.join(differs)}" if differs else ""
-    Console(width=width).print(table.table(experiment, summaries, title, caption))
+    print_table(tables.of_sweep(experiment, summaries, title, caption), width=110)
     console = terminal.stderr()
     for outcome in outcomes:
         for warning in outcome.warnings:
@@ -161,7 +158,7 @@ def _show(outcomes: Sequence[Measurement]) -> None:
         print(f"results: {outcome.run.folder}", flush=True)
     console.print("report: the plots are being drawn, which takes some seconds", markup=False)
     for outcome in outcomes:
-        made = report_page.publish(outcome.run.folder, [findings.beside_a_pi])
+        made = report_page.publish(outcome.run.folder, [each.reported for each in STUDIES.values()])
         clock = f"{outcome.machine.clock} clock: " if len(outcomes) > 1 else ""
         for line in (*made.headline, *made.notes):
             print(f"{clock}{line}")

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from pibed.base import places, terminal
@@ -24,8 +25,7 @@ from pibed.model.samples import Sample
 from pibed.runs.folder import Measured, RunFolder
 from pibed.runs.hints import resume_command
 from pibed.runs.manifest import Manifest
-from pibed.stats import summary
-from pibed.stats.summary import Summary
+from pibed.stats.analysis import Analysis
 
 # Standard deviation by mean: a cell that varies more is pointed out, where the clock is the host's.
 _STEADY = 0.10
@@ -43,10 +43,10 @@ class Measurement:
     differs: list[str]
     """From the lock, when the run was begun."""
 
-    @property
-    def summaries(self) -> list[Summary]:
-        """One for each cell and metric."""
-        return summary.summarise(self.experiment, self.samples)
+    @cached_property
+    def analysis(self) -> Analysis:
+        """Of the samples, once no more come in."""
+        return Analysis(self.experiment, tuple(self.samples))
 
     @property
     def warnings(self) -> list[str]:
@@ -56,7 +56,7 @@ class Measurement:
         return [
             f"host clock: {each.cell}: {each.metric} varies by more than {_STEADY:.0%}: "
             f"SD {each.sd:.4g}, mean {each.mean:.4g}"
-            for each in self.summaries
+            for each in self.analysis.summaries
             if self.experiment.metrics[each.metric].table
             and each.sd is not None
             and each.sd > _STEADY * abs(each.mean)
@@ -109,7 +109,7 @@ def measure_rest(
                     f"  to go on: {resume_command(run.folder)}",
                     markup=False,
                 )
-            run.write_samples(taken.samples)
+            run.write_samples(outcome.analysis)
             run.write_manifest(
                 record.ended(
                     before,

@@ -16,6 +16,9 @@ Verb = Literal["sweep", "boot"]
 
 OptionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]+(-[a-z0-9]+)*$")]
 
+TOTAL = "total"
+"""The name that the sum of `analysis.total` has among the metrics, where these are several."""
+
 
 class ModuleSource(Record):
     """Where a kernel module comes from."""
@@ -93,6 +96,20 @@ class Parameter(Record):
     """Options of the command line that set it, without `--`: `sweep` takes several values, `boot`
     takes one and loads the module with it."""
 
+    @property
+    def noun(self) -> str:
+        """The title without its unit: `touched` of `touched [%]`."""
+        return self.title.partition(" [")[0]
+
+    @property
+    def unit(self) -> str:
+        """The unit in the title; empty where it has none."""
+        return self.title.partition(" [")[2].removesuffix("]")
+
+    def label(self, value: int) -> str:
+        """What people call a value."""
+        return self.labels.get(value, str(value))
+
     @model_validator(mode="after")
     def _values_are_meant(self) -> Parameter:
         for value in self.values:
@@ -115,7 +132,7 @@ class Growth(Record):
 
 
 class Cost(Record):
-    """By how much the modes differ in a metric for each event by which they differ."""
+    """By how much the alternatives differ in a metric for each event by which they differ."""
 
     metric: Identifier
     events: Identifier
@@ -124,19 +141,19 @@ class Cost(Record):
     """The parameter of which it is asked what it changes in the cost, such as a switch."""
 
 
-class Analysis(Record):
+class AnalysisPlan(Record):
     """What the statistics ask of the samples; see docs/statistics.md."""
 
-    mode: Identifier | None = None
-    """The parameter whose two values are compared."""
+    compare: Identifier | None = None
+    """The parameter whose two values, the alternatives, are compared."""
     total: list[Identifier] = []
-    """The metrics, in one unit, whose sum decides which mode is faster."""
+    """The metrics, in one unit, whose sum decides which alternative is faster."""
     relevant_percent: Annotated[float, Field(ge=0, le=100)] = 1.0
-    """The smallest difference between the modes that matters; set before anything is measured."""
+    """The smallest difference that matters; set before anything is measured."""
     growth: list[Growth] = []
     cost: Cost | None = None
     balance: Identifier | None = None
-    """The parameter in which the point is sought where the totals of both modes are equal."""
+    """The parameter in which the point is sought where the totals of both are equal."""
 
 
 class Experiment(Record):
@@ -153,26 +170,30 @@ class Experiment(Record):
     """Samples of each cell; each round is a boot of its own."""
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
     """Everything random in the experiment follows from it."""
-    analysis: Analysis | None = None
+    analysis: AnalysisPlan | None = None
     """Without it, see `Experiment.analysed`."""
 
     @property
-    def analysed(self) -> Analysis:
+    def analysed(self) -> AnalysisPlan:
         """`analysis`, or what stands for it in an experiment that has none.
 
-        Then the mode is the first parameter of two values that all have labels, and the total is
+        Then the first parameter of two values that all have labels is compared, and the total is
         that of the metrics in the printed table that have the unit of the first of them.
         """
         if self.analysis is not None:
             return self.analysis
-        modes = (
+        compared = (
             name
             for name, parameter in self.parameters.items()
             if len(parameter.values) == 2 and set(parameter.values) <= parameter.labels.keys()
         )
         shown = [name for name, metric in self.metrics.items() if metric.table]
         total = [name for name in shown if self.metrics[name].unit == self.metrics[shown[0]].unit]
-        return Analysis(mode=next(modes, None), total=total)
+        return AnalysisPlan(compare=next(compared, None), total=total)
+
+    def is_main(self, metric: str) -> bool:
+        """Whether a metric, or the total, is shown before the others."""
+        return metric == TOTAL or self.metrics[metric].table
 
     @model_validator(mode="after")
     def _placeholders_are_parameters(self) -> Experiment:
@@ -185,8 +206,8 @@ class Experiment(Record):
             raise ValueError(f"{min(clash)!r} is the name of a fixed column of summary.csv")
         if clash := self.parameters.keys() & self.metrics.keys():
             raise ValueError(f"{min(clash)!r} is both a parameter and a metric")
-        if "total" in self.metrics:
-            raise ValueError("metrics: 'total' is the name of the sum of several metrics")
+        if TOTAL in self.metrics:
+            raise ValueError(f"metrics: {TOTAL!r} is the name of the sum of several metrics")
         texts = {"workload.command": self.workload.command} | {
             f"module.parameters.{key}": str(value) for key, value in self.module.parameters.items()
         }
@@ -226,7 +247,7 @@ class Experiment(Record):
         parameters, metrics = self.parameters.keys(), self.metrics.keys()
         growth, cost = analysis.growth, analysis.cost
         for key, what, names, known in (
-            ("mode", "parameter", [analysis.mode], parameters),
+            ("compare", "parameter", [analysis.compare], parameters),
             ("total", "metric", analysis.total, metrics),
             ("growth", "metric", [each.metric for each in growth], metrics),
             ("growth", "parameter or metric", [g.against for g in growth], parameters | metrics),
@@ -237,18 +258,20 @@ class Experiment(Record):
             for name in names:
                 if name is not None and name not in known:
                     raise ValueError(f"analysis.{key}: {name!r} is not a {what} of the experiment")
-        if analysis.mode and len(self.parameters[analysis.mode].values) > 2:
-            raise ValueError(f"analysis.mode: {analysis.mode} has more than two values")
+        if analysis.compare and len(self.parameters[analysis.compare].values) > 2:
+            raise ValueError(f"analysis.compare: {analysis.compare} has more than two values")
         if len(units := {self.metrics[name].unit for name in analysis.total}) > 1:
             raise ValueError(f"analysis.total: no sum of {' and '.join(sorted(units))}")
         if len(set(analysis.total)) < len(analysis.total):
             raise ValueError("analysis.total: a metric is there twice")
-        if (cost or analysis.balance) and not analysis.mode:
-            raise ValueError("analysis.mode: cost and balance compare the values of a parameter")
-        if cost and cost.by is not None and cost.by == analysis.mode:
-            raise ValueError("analysis.cost: by: expected a parameter beside the mode")
-        if analysis.balance and (analysis.balance == analysis.mode or not analysis.total):
-            raise ValueError("analysis.balance: expected a parameter beside the mode, and a total")
+        if (cost or analysis.balance) and not analysis.compare:
+            raise ValueError("analysis.compare: cost and balance compare a parameter's two values")
+        if cost and cost.by is not None and cost.by == analysis.compare:
+            raise ValueError("analysis.cost: by: expected a parameter beside the compared one")
+        if analysis.balance and (analysis.balance == analysis.compare or not analysis.total):
+            raise ValueError(
+                "analysis.balance: expected a parameter beside the compared one, and a total"
+            )
         return self
 
 

@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pibed.base.files import explained, write_file
-from pibed.model.experiment import Growth
+from pibed.model.experiment import TOTAL, Growth
+from pibed.model.words import compared, plural, rounded
 from pibed.plots import canvas, charts
-from pibed.plots.canvas import BAND, Format, Plot, Sizes, number, plain, shorten
+from pibed.plots.canvas import BAND, Format, ParameterAxis, Plot, plain, shorten
 from pibed.plots.charts import label, named, parts, quantity
-from pibed.stats.balance import Balance, balances
-from pibed.stats.growth import Fit, fits
-from pibed.stats.observations import TOTAL, Mode, Observations
+from pibed.stats.analysis import Analysis
+from pibed.stats.balance import Balance
+from pibed.stats.growth import Fit
+from pibed.stats.observations import Alternative, Observations
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,26 +40,26 @@ _WIDE = (6.4, 3.6)
 _LINE = 84
 
 
-def draw(observations: Observations) -> list[Plot]:
+def draw(analysis: Analysis) -> list[Plot]:
     """All plots of an experiment, in the order of docs/plots.md; none without samples."""
-    metrics = observations.experiment.metrics
-    shown = [name for name in observations.metrics if name == TOTAL or metrics[name].table]
+    observations = analysis.observations
+    shown = [name for name in observations.metrics if analysis.experiment.is_main(name)]
     measured = [name for name in shown if name != TOTAL]
     plots: list[Plot] = []
     with canvas.settings():
-        if (size := _size(observations)) is not None:
+        if (parameter := _along_x(observations)) is not None:
             for metric in shown:
-                plots += charts.medians(observations, metric, size)
+                plots += charts.medians(observations, metric, parameter)
             for metric in measured:
-                plots += charts.means(observations, metric, size)
+                plots += charts.means(observations, metric, parameter)
         for metric in measured:
             plots += charts.samples(observations, metric)
-        found = list(dict.fromkeys(fits(observations)))
-        for growth in dict.fromkeys(_key(each) for each in observations.analysis.growth):
+        found = list(dict.fromkeys(analysis.fits))
+        for growth in dict.fromkeys(_key(each) for each in observations.plan.growth):
             plots += _growth(
                 observations, *growth, [each for each in found if _key(each) == growth]
             )
-        plots += _balance(observations)
+        plots += _balance(analysis)
         for plot in plots:
             canvas.finish(plot.figure)
     return plots
@@ -88,16 +90,16 @@ def path(folder: Path, plot: Plot, form: Format) -> Path:
     return folder / _FOLDER / f"{plot.name}.{form}"
 
 
-def _size(observations: Observations) -> str | None:
-    """The parameter that is the work: what a metric grows with, or the last that has no labels.
+def _along_x(observations: Observations) -> str | None:
+    """The parameter along the x axis: what a metric grows with, or the last that has no labels.
 
     None if there is none.
     """
     parameters = observations.experiment.parameters
-    growing = [each.against for each in observations.analysis.growth]
+    growing = [each.against for each in observations.plan.growth]
     unnamed = [name for name, each in reversed(parameters.items()) if not each.labels]
     for name in (*growing, *unnamed):
-        if name in parameters and name != observations.analysis.mode:
+        if name in parameters and name != observations.plan.compare:
             return name
     return None
 
@@ -134,17 +136,17 @@ def _growth(
             log = law == "power" and min(*x, *y) > 0
             if against in experiment.parameters:
                 values = tuple(sorted(experiment.parameters[against].values))
-                Sizes(values, log).prepare(axes)
+                ParameterAxis(values, log).prepare(axes)
             else:
                 canvas.measure(axes, "x", x, log)
             canvas.measure(axes, "y", y, log)
             signs, texts = [], []
             for each in here:
-                look = styles[each.mode]
+                look = styles[each.alternative]
                 x, y = zip(*each.points, strict=True)
                 sign: Any = canvas.line(axes, look, x, y, join=False)
                 formula, quality = _formula(each)
-                texts.append((f"{label(each.mode)}: {formula}", quality))
+                texts.append((f"{label(each.alternative)}: {formula}", quality))
                 if each.slope is not None:
                     curve = axes.plot(
                         *_curve(each), color=look.colour, linestyle=look.line, linewidth=1.1
@@ -172,14 +174,14 @@ def _formula(fit: Fit) -> tuple[str, str]:
         return "no line", plain(fit.reason)
     if fit.law == "linear":
         sign = "-" if fit.slope < 0 else "+"
-        line = f"y = {number(fit.intercept or 0)} {sign} {number(abs(fit.slope))}·x"
+        line = f"y = {rounded(fit.intercept or 0)} {sign} {rounded(abs(fit.slope))}·x"
     else:
-        factor = "a" if fit.intercept is None else number(fit.intercept)
-        line = f"y = {factor}·x^{number(fit.slope)}"
+        factor = "a" if fit.intercept is None else rounded(fit.intercept)
+        line = f"y = {factor}·x^{rounded(fit.slope)}"
     if fit.slope_low is None or fit.slope_high is None:
         return line, plain(fit.reason)
     what = "slope" if fit.law == "linear" else "exponent"
-    interval = f"{what} {number(fit.slope_low)} to {number(fit.slope_high)} (95 %)"
+    interval = f"{what} {rounded(fit.slope_low)} to {rounded(fit.slope_high)} (95 %)"
     if fit.r_squared is None:
         return line, f"{interval}; {plain(fit.reason)}"
     return line, f"{interval}, R² {fit.r_squared:.4f}"
@@ -200,32 +202,33 @@ def _curve(fit: Fit) -> tuple[list[float], list[float]]:
     return ends, [math.exp(y + slope * (math.log(end) - x)) for end in ends]
 
 
-def _balance(observations: Observations) -> Iterator[Plot]:
-    """The total of both modes along the parameter of the balance, and where they are equal."""
-    experiment = observations.experiment
-    found = [each for each in balances(observations) if each.points]
+def _balance(analysis: Analysis) -> Iterator[Plot]:
+    """The totals of both alternatives along the parameter of the balance, and where they meet."""
+    experiment, observations = analysis.experiment, analysis.observations
+    found = [each for each in analysis.balances if each.points]
     if not found:
         return
     metric, parameter = found[0].metric, found[0].parameter
     title, unit = quantity(observations, metric)
     by = charts.title_of(experiment, parameter, unit=False)
-    heading = f"{title} by {by}, and the balance of the modes"
+    both = plain(plural(compared(experiment)))
+    heading = f"{title} by {by}, and the balance of the {both}"
     by_block = {each.others: each for each in found}
     x_title = charts.title_of(experiment, parameter)
     for part, blocks in parts(charts.aligned(list(by_block)), 12):
         figure, places = charts.beside(observations, blocks, heading, x_title, f"{title} [{unit}]")
-        sizes = replace(charts.along(observations, parameter, 2), log=False)
-        modal: dict[Mode | None, Any] = {}
+        axis = replace(charts.along(observations, parameter, 2), log=False)
+        shown: dict[Alternative | None, Any] = {}
         extra: dict[str, Any] = {}
         told = []
         for axes, block in zip(places, blocks, strict=True):
-            sizes.prepare(axes)
+            axis.prepare(axes)
             seen: list[float] = []
-            for index, (mode, look) in enumerate(charts.looks(observations)):
-                course = charts.course(observations, metric, parameter, block, mode)
+            for index, (alternative, look) in enumerate(charts.looks(observations)):
+                course = charts.course(observations, metric, parameter, block, alternative)
                 if not course:
                     continue
-                modal[mode], sign = charts.draw_medians(axes, look, sizes, index, course)
+                shown[alternative], sign = charts.draw_medians(axes, look, axis, index, course)
                 extra |= sign
                 seen += itertools.chain.from_iterable(s.values.tolist() for _, s in course)
             canvas.measure(axes, "y", seen, log=False)
@@ -233,7 +236,7 @@ def _balance(observations: Observations) -> Iterator[Plot]:
             text, where = _verdict(by_block[block]), named(experiment, block)
             axes.set_title(canvas.lines(where, text))
             told.append(f"{where}: {text}" if where else text)
-        canvas.legend(figure, [*charts.signs(modal), *extra.items()])
+        canvas.legend(figure, [*charts.signs(shown), *extra.items()])
         alt = f"Medians of {heading}: {'; '.join(told)}."
         yield Plot(f"balance{part}", heading, alt, figure)
 
@@ -259,7 +262,7 @@ def _verdict(balance: Balance) -> str:
     """Where the balance is, or why there is none."""
     if balance.at is None:
         return f"no balance: {plain(balance.reason)}"
-    text = f"balance at {number(balance.at)}"
+    text = f"balance at {rounded(balance.at)}"
     if balance.low is not None and balance.high is not None:
-        return f"{text} ({number(balance.low)} to {number(balance.high)})"
+        return f"{text} ({rounded(balance.low)} to {rounded(balance.high)})"
     return f"{text}; {plain(balance.reason)}"

@@ -1,4 +1,4 @@
-"""What plots are drawn on: figures of panels, modes that are told apart, and axes with numbers.
+"""What plots are drawn on: figures of panels, looks that are told apart, axes with numbers.
 
 The same drawing gives the same bytes everywhere: nothing of a user's settings for matplotlib has a
 part in it, nor has the locale, the date or a font of the system.
@@ -62,7 +62,7 @@ _UNEQUAL = 20
 
 @dataclass(frozen=True)
 class Look:
-    """How a mode is drawn: told apart by any of colour, brightness, marker, line and hatching."""
+    """How an alternative is drawn: colour, brightness, marker, line and hatching each tell it."""
 
     colour: str
     marker: str
@@ -126,9 +126,9 @@ def settings() -> Iterator[None]:
 
 
 def panels(
-    title: str, count: int, columns: int, size: tuple[float, float], x: str, y: str
+    title: str, count: int, columns: int, extent: tuple[float, float], x: str, y: str
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of so many panels, each of `size` (width, height) in inches, below a title.
+    """A figure of so many panels, each of `extent` (width, height) in inches, below a title.
 
     `x` and `y` are the titles of their axes.
     """
@@ -137,7 +137,7 @@ def panels(
 
     columns = min(columns, count)
     rows = math.ceil(count / columns)
-    figure = Figure((columns * size[0], rows * size[1] + 0.8), layout="constrained")
+    figure = Figure((columns * extent[0], rows * extent[1] + 0.8), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(shorten(title, int(figure.get_figwidth() * 12)))
     grid = figure.subplots(rows, columns, squeeze=False).flatten()
@@ -168,21 +168,21 @@ def legend(figure: Figure, entries: Sequence[tuple[str, Any]]) -> None:
 
 
 def dots(axes: Axes, look: Look, x: Sequence[float], y: Sequence[float]) -> Artist:
-    """Samples as faint dots in the colour of their mode; returns their sign for a legend."""
+    """Samples as faint dots in the colour of their alternative; returns their sign for a legend."""
     return axes.plot(
         x, y, ".", color=look.colour, alpha=_FAINT, markersize=4, rasterized=_is_many(x)
     )[0]
 
 
 def dot() -> Artist:
-    """The sign of a sample of any mode in a legend."""
+    """The sign of a sample of any alternative in a legend."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], linestyle="", marker=".", color=NEUTRAL, alpha=_FAINT)
 
 
 def span() -> ErrorbarContainer:
-    """The sign of an interval of any mode in a legend."""
+    """The sign of an interval of any alternative in a legend."""
     from matplotlib.collections import LineCollection
     from matplotlib.container import ErrorbarContainer
     from matplotlib.lines import Line2D
@@ -192,20 +192,20 @@ def span() -> ErrorbarContainer:
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """The places of a parameter's values, rising, on an axis."""
+class ParameterAxis:
+    """An axis along a parameter, whose values rise: where each is."""
 
     values: tuple[int, ...]
     log: bool
-    modes: int = 1
-    """How many modes are side by side at each value."""
+    abreast: int = 1
+    """How many alternatives are side by side at each value."""
 
-    def place(self, value: int, mode: int = 0) -> float:
-        """Where the points of a mode (0, 1) are: beside the value, to hide no other mode's."""
+    def place(self, value: int, index: int = 0) -> float:
+        """Where the points of an alternative are: beside the value, to hide no other's."""
         span = self._to(self.values[-1]) - self._to(self.values[0])
         gaps = [self._to(b) - self._to(a) for a, b in itertools.pairwise(self.values)]
         apart = min(0.3 * min(gaps), 0.02 * span) if gaps else 0.1
-        return self._from(self._to(value) + (mode - (self.modes - 1) / 2) * apart)
+        return self._from(self._to(value) + (index - (self.abreast - 1) / 2) * apart)
 
     def prepare(self, axes: Axes) -> None:
         """Sets the scale and the limits, and a tick at each value; `finish` thins their labels."""
@@ -214,7 +214,7 @@ class Sizes:
         if self.log:
             axes.set_xscale("log")
         axes.set_xlim(self._from(low - margin), self._from(high + margin))
-        label_sizes(axes, [float(value) for value in self.values], self.values)
+        label_values(axes, [float(value) for value in self.values], self.values)
 
     def _to(self, value: float) -> float:
         return math.log(value) if self.log else float(value)
@@ -223,7 +223,7 @@ class Sizes:
         return math.exp(place) if self.log else place
 
 
-def label_sizes(axes: Axes, places: Sequence[float], values: Sequence[int]) -> None:
+def label_values(axes: Axes, places: Sequence[float], values: Sequence[int]) -> None:
     """A tick for each value of a parameter, of which `finish` labels as many as there is room."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
@@ -301,9 +301,9 @@ def spans(
 def line(
     axes: Axes, look: Look, x: Sequence[float], y: Sequence[float], join: bool, scale: float = 1
 ) -> Artist:
-    """The points of a mode, joined or not; returns the sign for a legend.
+    """The points of an alternative, joined or not; returns the sign for a legend.
 
-    `scale` is their size, as a share of that of others.
+    `scale` is how large they are, as a share of others.
     """
     return axes.plot(
         x,
@@ -341,18 +341,18 @@ def finish(figure: Figure) -> None:
     layout = figure.get_layout_engine()
     assert layout is not None
     layout.execute(figure)
-    sized = [
+    labelled = [
         (axes, formatter.seq)
         for axes in figure.axes
         if isinstance(formatter := axes.xaxis.get_major_formatter(), FixedFormatter)
     ]
-    for axes, names in sized:
+    for axes, names in labelled:
         # Each bar is named; on a logarithmic axis the labels that are left tell of those between.
         if axes.get_xscale() == "linear" and len(_apart(axes)) < len(names):
             axes.tick_params("x", rotation=90)
             layout.execute(figure)
     figure.set_layout_engine("none")
-    for axes, names in sized:
+    for axes, names in labelled:
         kept = _apart(axes)
         labels = [text if index in kept else "" for index, text in enumerate(names)]
         axes.xaxis.set_major_formatter(FixedFormatter(labels))
@@ -377,12 +377,6 @@ def lines(*texts: str) -> str:
         for each in wrapped
         for row in range(min(2, len(each)))
     )
-
-
-def number(x: float) -> str:
-    """A number for people, of four digits."""
-    rounded = float(f"{x:.4g}")
-    return f"{rounded:,.0f}" if 1000 <= abs(rounded) < 1e15 else f"{rounded:.4g}"
 
 
 def _apart(axes: Axes) -> list[int]:

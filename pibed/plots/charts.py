@@ -1,4 +1,4 @@
-"""Plots of the samples themselves: medians and means by size, and every sample by its round."""
+"""Plots of the samples themselves: medians and means by a parameter, every sample by its round."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pibed.model.experiment import Experiment
+from pibed.model.experiment import TOTAL, Experiment
 from pibed.model.plan import Cell, cells
+from pibed.model.words import compared, rounded
 from pibed.plots import canvas
-from pibed.plots.canvas import BAND, LOOKS, NEUTRAL, Look, Plot, Sizes, number, plain, shorten
-from pibed.stats.observations import TOTAL, Mode, Observations, Series
+from pibed.plots.canvas import BAND, LOOKS, NEUTRAL, Look, ParameterAxis, Plot, plain, shorten
+from pibed.stats.observations import Alternative, Observations, Series
 from pibed.stats.summary import median_interval, outlying
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 # Width and height in inches of a panel alone, beside others, and of one in many rows.
 _ALONE, _BESIDE, _LOW = (6.4, 3.9), (3.6, 2.9), (3.6, 1.5)
 
-# Cells of a mode up to which each has a panel of its own for its samples.
+# Cells of an alternative up to which each has a panel of its own for its samples.
 _MOST = 8
 
 # Rounds whose points have room beside each other in such a panel.
@@ -34,34 +35,34 @@ INTERVAL = "95 % interval of the median"
 Course = list[tuple[int, Series]]
 
 
-def medians(observations: Observations, metric: str, size: str) -> Iterator[Plot]:
-    """A metric's medians by size with their intervals, and the samples behind them."""
+def medians(observations: Observations, metric: str, parameter: str) -> Iterator[Plot]:
+    """A metric's medians by a parameter with their intervals, and the samples behind them."""
     title, unit = quantity(observations, metric)
-    modes = looks(observations)
-    heading = f"{title} by {title_of(observations.experiment, size, unit=False)}"
-    for part, blocks in parts(aligned(_blocks(observations, metric, size)), 12):
+    ways = looks(observations)
+    heading = f"{title} by {title_of(observations.experiment, parameter, unit=False)}"
+    for part, blocks in parts(aligned(_blocks(observations, metric, parameter)), 12):
         figure, places = beside(
             observations,
             blocks,
             heading,
-            title_of(observations.experiment, size),
+            title_of(observations.experiment, parameter),
             f"{title} [{unit}]",
         )
-        sizes = along(observations, size, len(modes))
-        modal: dict[Mode | None, Any] = {}
+        axis = along(observations, parameter, len(ways))
+        shown: dict[Alternative | None, Any] = {}
         extra: dict[str, Any] = {}
         seen: list[list[float]] = []
         for axes, block in zip(places, blocks, strict=True):
-            sizes.prepare(axes)
+            axis.prepare(axes)
             seen.append([])
-            for index, (mode, look) in enumerate(modes):
-                found = course(observations, metric, size, block, mode)
+            for index, (alternative, look) in enumerate(ways):
+                found = course(observations, metric, parameter, block, alternative)
                 if found:
-                    x = [sizes.place(value, index) for value, s in found for _ in s.values]
+                    x = [axis.place(value, index) for value, s in found for _ in s.values]
                     y = [each for _, series in found for each in series.values.tolist()]
                     canvas.dots(axes, look, x, y)
                     seen[-1] += y
-                    modal[mode], sign = draw_medians(axes, look, sizes, index, found)
+                    shown[alternative], sign = draw_medians(axes, look, axis, index, found)
                     extra |= sign
         every = list(itertools.chain.from_iterable(seen))
         log = min(every) > 0
@@ -69,38 +70,38 @@ def medians(observations: Observations, metric: str, size: str) -> Iterator[Plot
             # On one linear axis the lines of small values would all be flat.
             canvas.measure(axes, "y", every if log else own, log)
         extra["sample"] = canvas.dot()
-        canvas.legend(figure, [*signs(modal), *extra.items()])
-        told = _told(observations, metric, size, blocks)
+        canvas.legend(figure, [*signs(shown), *extra.items()])
+        told = _told(observations, metric, parameter, blocks)
         yield Plot(f"median-{metric}{part}", heading, f"Medians of {heading}: {told}.", figure)
 
 
-def means(observations: Observations, metric: str, size: str) -> Iterator[Plot]:
-    """The form of the study: a metric's means as bars, the modes side by side, with deviations."""
+def means(observations: Observations, metric: str, parameter: str) -> Iterator[Plot]:
+    """A metric's means as bars, the alternatives side by side, with standard deviations."""
     title, unit = quantity(observations, metric)
-    modes = looks(observations)
-    values = along(observations, size).values
-    width = 0.8 / len(modes)
-    by = title_of(observations.experiment, size, unit=False)
+    ways = looks(observations)
+    values = along(observations, parameter).values
+    width = 0.8 / len(ways)
+    by = title_of(observations.experiment, parameter, unit=False)
     heading = f"{title} by {by}: mean and standard deviation"
-    for part, blocks in parts(aligned(_blocks(observations, metric, size)), 12):
+    for part, blocks in parts(aligned(_blocks(observations, metric, parameter)), 12):
         figure, places = beside(
             observations,
             blocks,
             heading,
-            title_of(observations.experiment, size),
+            title_of(observations.experiment, parameter),
             f"mean {title} [{unit}]",
         )
-        modal: dict[Mode | None, Any] = {}
+        shown: dict[Alternative | None, Any] = {}
         extra: dict[str, Any] = {}
         ends: list[float] = []
         spread: list[float] = []
         for axes, block in zip(places, blocks, strict=True):
             axes.set_xlim(-0.6, len(values) - 0.4)
-            canvas.label_sizes(axes, range(len(values)), values)
+            canvas.label_values(axes, range(len(values)), values)
             axes.grid(visible=False, axis="x")
-            for index, (mode, look) in enumerate(modes):
-                found = course(observations, metric, size, block, mode)
-                shift = (index - (len(modes) - 1) / 2) * width
+            for index, (alternative, look) in enumerate(ways):
+                found = course(observations, metric, parameter, block, alternative)
+                shift = (index - (len(ways) - 1) / 2) * width
                 x = [values.index(value) + shift for value, _ in found]
                 y = [float(series.values.mean()) for _, series in found]
                 around = [_deviation(series) for _, series in found]
@@ -113,22 +114,22 @@ def means(observations: Observations, metric: str, size: str) -> Iterator[Plot]:
                     hatch=look.hatch,
                 )
                 lines = canvas.spans(axes, "black", zip(x, y, around, strict=True))
-                modal |= {mode: bars} if found else {}
+                shown |= {alternative: bars} if found else {}
                 extra |= {"± standard deviation": lines} if lines is not None else {}
                 ends += y
                 spread += itertools.chain.from_iterable(filter(None, around))
         for axes in places:
             canvas.measure_bars(axes, ends, spread)
-        canvas.legend(figure, [*signs(modal), *extra.items()])
-        told = _told(observations, metric, size, blocks, mean=True)
+        canvas.legend(figure, [*signs(shown), *extra.items()])
+        told = _told(observations, metric, parameter, blocks, mean=True)
         yield Plot(f"mean-{metric}{part}", heading, f"Bars of {heading}: {told}.", figure)
 
 
 def samples(observations: Observations, metric: str) -> Iterator[Plot]:
     """Every sample of a metric in the order of the rounds.
 
-    A panel a cell, a column a mode. Where that is too much to look at, all cells of a mode are in
-    one panel, each sample as its distance from the median of its cell.
+    A panel a cell, a column an alternative. Where that is too much to look at, all cells of an
+    alternative are in one panel, each sample as its distance from the median of its cell.
     """
     if blocks := _blocks(observations, metric):
         draw = _by_cell if len(blocks) <= _MOST else _around_medians
@@ -137,22 +138,22 @@ def samples(observations: Observations, metric: str) -> Iterator[Plot]:
 
 def _by_cell(observations: Observations, metric: str, blocks: Sequence[Cell]) -> Plot:
     title, unit = quantity(observations, metric)
-    modes = looks(observations)
+    ways = looks(observations)
     heading = f"{title} of every sample by round"
-    size = _LOW if len(modes) > 1 else (_ALONE[0], _LOW[1])
-    count = len(blocks) * len(modes)
-    figure, places = canvas.panels(heading, count, len(modes), size, "round", f"{title} [{unit}]")
+    extent = _LOW if len(ways) > 1 else (_ALONE[0], _LOW[1])
+    count = len(blocks) * len(ways)
+    figure, places = canvas.panels(heading, count, len(ways), extent, "round", f"{title} [{unit}]")
     # The points of many rounds are small, or they hide each other.
     scale = 1 if len(observations.rounds) <= _FEW else 0.5
-    modal: dict[Mode | None, Any] = {}
+    shown: dict[Alternative | None, Any] = {}
     extra: dict[str, Any] = {}
     flagged = 0
-    pairs = [(block, mode, look) for block in blocks for mode, look in modes]
-    for axes, (block, mode, look) in zip(places, pairs, strict=True):
-        names = [named(observations.experiment, block), label(mode) if mode else ""]
+    pairs = [(block, alternative, look) for block in blocks for alternative, look in ways]
+    for axes, (block, alternative, look) in zip(places, pairs, strict=True):
+        names = [named(observations.experiment, block), label(alternative) if alternative else ""]
         axes.set_title(canvas.lines(", ".join(filter(None, names))))
         _label_rounds(axes, observations)
-        series = observations.series(observations.cell(block, mode), metric)
+        series = observations.series(observations.cell(block, alternative), metric)
         if series is None:
             _say_no_sample(axes)
             continue
@@ -161,13 +162,13 @@ def _by_cell(observations: Observations, metric: str, blocks: Sequence[Cell]) ->
         if (interval := median_interval(values)) is not None:
             extra[INTERVAL] = axes.axhspan(*interval, color=BAND, zorder=0.5)
         x = [observations.rounds[row] for row in series.rounds]
-        modal[mode] = canvas.line(axes, look, x, values, join=False, scale=scale)
+        shown[alternative] = canvas.line(axes, look, x, values, join=False, scale=scale)
         far = list(itertools.compress(zip(x, values, strict=True), outlying(values)))
         if far:
             flagged += len(far)
             extra["outlier"] = canvas.rings(axes, far, 10 * scale)
         canvas.measure(axes, "y", values, log=False, margin=0.2, ticks=4)
-    canvas.legend(figure, [*signs(modal), *extra.items()])
+    canvas.legend(figure, [*signs(shown), *extra.items()])
     ends = [named(observations.experiment, block) for block in (blocks[0], blocks[-1])]
     which = f", {' to '.join(dict.fromkeys(ends))}" if ends[0] else ""
     alt = f"Samples of {title} in {unit} by round{which}; outliers among them: {flagged}."
@@ -176,21 +177,21 @@ def _by_cell(observations: Observations, metric: str, blocks: Sequence[Cell]) ->
 
 def _around_medians(observations: Observations, metric: str, blocks: Sequence[Cell]) -> Plot:
     title, unit = quantity(observations, metric)
-    modes = looks(observations)
+    ways = looks(observations)
     heading = f"{title} of every sample by round, against the median of its cell"
     figure, places = canvas.panels(
-        heading, len(modes), 1, (_ALONE[0], 2.2), "round", f"{title} less median [{unit}]"
+        heading, len(ways), 1, (_ALONE[0], 2.2), "round", f"{title} less median [{unit}]"
     )
     signs: dict[str, Any] = {}
     seen: list[float] = []
     flagged = 0
-    for axes, (mode, look) in zip(places, modes, strict=True):
-        axes.set_title(label(mode) if mode else "")
+    for axes, (alternative, look) in zip(places, ways, strict=True):
+        axes.set_title(label(alternative) if alternative else "")
         _label_rounds(axes, observations)
         points: list[tuple[float, float]] = []
         far: list[tuple[float, float]] = []
         for index, block in enumerate(blocks):
-            series = observations.series(observations.cell(block, mode), metric)
+            series = observations.series(observations.cell(block, alternative), metric)
             if series is None:
                 continue
             # The cells of a round lie beside each other.
@@ -214,22 +215,23 @@ def _around_medians(observations: Observations, metric: str, blocks: Sequence[Ce
     canvas.legend(figure, list(signs.items()))
     alt = (
         f"Samples of {title} in {unit} by round, each less the median of its cell, {len(blocks)} "
-        f"cells a mode: from {number(min(seen))} to {number(max(seen))} {unit}; "
+        f"cells a {plain(compared(observations.experiment))}: from {rounded(min(seen))} to "
+        f"{rounded(max(seen))} {unit}; "
         f"outliers among them: {flagged}."
     )
     return Plot(f"samples-{metric}", heading, alt, figure)
 
 
 def draw_medians(
-    axes: Axes, look: Look, sizes: Sizes, index: int, found: Course
+    axes: Axes, look: Look, axis: ParameterAxis, index: int, found: Course
 ) -> tuple[Any, dict[str, Any]]:
-    """The line of a mode through its medians, and their intervals.
+    """The line of an alternative through its medians, and their intervals.
 
     Returns the line's sign and, if there are intervals, theirs by its text in the legend.
     """
-    # The line is where it belongs; what is around it lies beside that of the other mode.
+    # The line is where it belongs; what is around it lies beside that of the other.
     x = [float(value) for value, _ in found]
-    beside = [sizes.place(value, index) for value, _ in found]
+    beside = [axis.place(value, index) for value, _ in found]
     y = [series.median for _, series in found]
     around = [median_interval(series.values.tolist()) for _, series in found]
     bars = canvas.spans(axes, look.colour, zip(beside, y, around, strict=True))
@@ -237,26 +239,26 @@ def draw_medians(
     return line, {INTERVAL: canvas.span()} if bars is not None else {}
 
 
-def looks(observations: Observations) -> list[tuple[Mode | None, Look]]:
-    """The modes, each with how it is drawn; None for the mode where there is none."""
-    return list(zip(observations.modes or (None,), LOOKS, strict=False))
+def looks(observations: Observations) -> list[tuple[Alternative | None, Look]]:
+    """The alternatives, each with how it is drawn; None where nothing is compared."""
+    return list(zip(observations.alternatives or (None,), LOOKS, strict=False))
 
 
-def label(mode: Mode | None) -> str:
-    """A mode in a legend."""
-    return "all samples" if mode is None else shorten(mode.label, 30)
+def label(alternative: Alternative | None) -> str:
+    """An alternative in a legend."""
+    return "all samples" if alternative is None else shorten(alternative.label, 30)
 
 
-def signs(modal: Mapping[Mode | None, Any]) -> list[tuple[str, Any]]:
-    """A legend's entries for modes, whose labels may be equal."""
-    return [(label(mode), sign) for mode, sign in modal.items()]
+def signs(shown: Mapping[Alternative | None, Any]) -> list[tuple[str, Any]]:
+    """A legend's entries for alternatives, whose labels may be equal."""
+    return [(label(alternative), sign) for alternative, sign in shown.items()]
 
 
 def quantity(observations: Observations, metric: str) -> tuple[str, str]:
     """A metric's title and unit, those of the total as well."""
     metrics = observations.experiment.metrics
     if metric == TOTAL:
-        return TOTAL, plain(metrics[observations.analysis.total[0]].unit)
+        return TOTAL, plain(metrics[observations.plan.total[0]].unit)
     return shorten(metrics[metric].title, 40), plain(metrics[metric].unit)
 
 
@@ -276,19 +278,23 @@ def title_of(experiment: Experiment, name: str, unit: bool = True) -> str:
     return title if unit else title.partition(" [")[0]
 
 
-def along(observations: Observations, parameter: str, modes: int = 1) -> Sizes:
+def along(observations: Observations, parameter: str, abreast: int = 1) -> ParameterAxis:
     """The axis of a parameter: logarithmic if all its values are above 0."""
     values = tuple(sorted(observations.experiment.parameters[parameter].values))
-    return Sizes(values, values[0] > 0, modes)
+    return ParameterAxis(values, values[0] > 0, abreast)
 
 
 def course(
-    observations: Observations, metric: str, parameter: str, block: Cell, mode: Mode | None
+    observations: Observations,
+    metric: str,
+    parameter: str,
+    block: Cell,
+    alternative: Alternative | None,
 ) -> Course:
     """The samples of a metric along a parameter, where the others are fixed."""
     found = []
     for value in sorted(observations.experiment.parameters[parameter].values):
-        cell = observations.cell(block, mode, **{parameter: value})
+        cell = observations.cell(block, alternative, **{parameter: value})
         if (series := observations.series(cell, metric)) is not None:
             found.append((value, series))
     return found
@@ -310,8 +316,8 @@ def beside(
     """A figure with a panel for each block, and the titles of the axes."""
     name = _across(blocks)
     columns = len({block.as_dict()[name] for block in blocks}) if name else 3
-    size = _ALONE if len(blocks) == 1 else _BESIDE
-    figure, places = canvas.panels(title, len(blocks), columns, size, x, y)
+    extent = _ALONE if len(blocks) == 1 else _BESIDE
+    figure, places = canvas.panels(title, len(blocks), columns, extent, x, y)
     for axes, block in zip(places, blocks, strict=True):
         if block.values:
             axes.set_title(canvas.lines(named(observations.experiment, block)))
@@ -319,7 +325,7 @@ def beside(
 
 
 def _blocks(observations: Observations, metric: str, *without: str) -> list[Cell]:
-    """The combinations of the parameters but the mode and those named that have samples."""
+    """The combinations of the parameters but the compared one and those named that have samples."""
     sampled = [
         set(cell.values)
         for cell in cells(observations.experiment)
@@ -375,22 +381,26 @@ def _deviation(series: Series) -> tuple[float, float] | None:
 
 
 def _told(
-    observations: Observations, metric: str, size: str, blocks: Sequence[Cell], mean: bool = False
+    observations: Observations,
+    metric: str,
+    parameter: str,
+    blocks: Sequence[Cell],
+    mean: bool = False,
 ) -> str:
-    """How the metric goes in each block and mode, from the first size to the last."""
+    """How the metric goes with each block and alternative, from the first value to the last."""
     _, unit = quantity(observations, metric)
     told = []
     for block in blocks:
-        ways = []
-        for mode, _ in looks(observations):
+        courses = []
+        for alternative, _ in looks(observations):
             found = [
                 (value, float(series.values.mean()) if mean else series.median)
-                for value, series in course(observations, metric, size, block, mode)
+                for value, series in course(observations, metric, parameter, block, alternative)
             ]
-            ends = [f"{number(middle)} {unit} at {value:,}" for value, middle in found]
+            ends = [f"{rounded(middle)} {unit} at {value:,}" for value, middle in found]
             if ends:
                 way = ends[0] if len(ends) == 1 else f"from {ends[0]} to {ends[-1]}"
-                ways.append(f"{label(mode)} {way}")
+                courses.append(f"{label(alternative)} {way}")
         where = f"{named(observations.experiment, block)}: " if block.values else ""
-        told.append(where + ", ".join(ways))
+        told.append(where + ", ".join(courses))
     return "; ".join(told)

@@ -6,81 +6,82 @@ from collections.abc import Sequence
 
 from pibed.model.experiment import Experiment
 from pibed.model.plan import Cell
-from pibed.report.wording import (
-    TIMES,
+from pibed.model.words import (
+    compared,
     enumeration,
+    indefinite,
     label,
     number,
     place,
+    plural,
+    rounded,
     sentence,
-    sides,
-    switch,
     title,
     unit,
     with_unit,
 )
-from pibed.stats.balance import Balance, balances
-from pibed.stats.growth import changes
-from pibed.stats.modes import NO_DIFFERENCE, UNDECIDED, Comparison
-from pibed.stats.observations import Observations
+from pibed.report.wording import adjective, sides, switch
+from pibed.stats.analysis import Analysis
+from pibed.stats.balance import Balance
+from pibed.stats.comparison import Comparison, Verdict
 
 # Cells up to which each is named; beyond, they are counted.
 _FEW = 6
 
 
-def headline(observations: Observations, comparisons: Sequence[Comparison]) -> list[str]:
-    """Where the balance lies and what a switch costs, if that is asked; then the faster mode."""
-    deciding = observations.deciding
+def headline(analysis: Analysis) -> list[str]:
+    """Where the balance lies and what a switch costs, if that is asked; then which is faster."""
+    observations = analysis.observations
     if observations.reason:
         return [sentence(f"nothing is compared: {observations.reason}")]
-    experiment = observations.experiment
-    lines = _balanced(experiment, balances(observations))
-    lines += _changed(observations)
-    if deciding is None:
-        return [*lines, "Nothing decides which mode is faster: the experiment has no total."]
-    decided = verdicts(observations, comparisons, deciding)
+    one = compared(analysis.experiment)
+    lines = [*_balanced(analysis.experiment, analysis.balances), *_changed(analysis)]
+    if observations.deciding is None:
+        return [*lines, f"Nothing decides which {one} is faster: the experiment has no total."]
+    decided = verdicts(analysis, observations.deciding)
     if not decided:
-        return ["Nothing is compared: no cell has samples of both modes that are ok."]
+        both = f"samples of both {plural(one)}"
+        return [f"Nothing is compared: no cell has {both} that are ok."]
     lines += decided
-    found = [each for each in comparisons if each.metric == deciding]
-    if (missing := len(observations.blocks()) - len(found)) > 0:
-        lines.append(f"{missing} more cannot be compared: a mode has no sample that is ok there.")
+    if (missing := len(observations.blocks()) - len(analysis.deciding)) > 0:
+        why = f"{indefinite(one)} has no sample that is ok there"
+        lines.append(f"{missing} more cannot be compared: {why}.")
     return lines
 
 
-def verdicts(
-    observations: Observations, comparisons: Sequence[Comparison], metric: str
-) -> list[str]:
+def verdicts(analysis: Analysis, metric: str) -> list[str]:
     """Each verdict on a metric that there is, and where it is given."""
-    experiment, all_of = observations.experiment, len(observations.blocks())
-    found = [each for each in comparisons if each.metric == metric]
-    groups: dict[str, list[Comparison]] = {}
-    for each in found:
-        groups.setdefault(each.verdict, []).append(each)
-    what = title(experiment, metric)
-    adjective = "faster" if unit(experiment, metric) in TIMES else "lower"
-    percent = f"{experiment.analysed.relevant_percent:g} %"
+    experiment, all_of = analysis.experiment, len(analysis.observations.blocks())
+    groups: dict[Verdict, list[Comparison]] = {}
+    for each in analysis.comparisons:
+        if each.metric == metric:
+            groups.setdefault(each.verdict, []).append(each)
+    what, one = title(experiment, metric), compared(experiment)
+    less = adjective(unit(experiment, metric))
+    relevant = f"{experiment.analysed.relevant_percent:g} %"
     lines = []
     for verdict, members in groups.items():
         where = _where(experiment, [each.others for each in members], all_of)
-        if verdict == UNDECIDED:
-            lines.append(f"these samples do not decide which mode is {adjective} in {what}{where}")
-        elif verdict == NO_DIFFERENCE:
-            lines.append(f"the modes differ by no more than {percent} in {what}{where}")
+        faster = members[0].faster
+        if faster is not None:
+            lines.append(f"{faster.label} is {less} in {what}{where}")
+        elif verdict is Verdict.NO_DIFFERENCE:
+            lines.append(f"the {plural(one)} differ by no more than {relevant} in {what}{where}")
         else:
-            lines.append(f"{verdict} is {adjective} in {what}{where}")
+            lines.append(f"these samples do not decide which {one} is {less} in {what}{where}")
     return [sentence(line) for line in lines]
 
 
 def _balanced(experiment: Experiment, found: Sequence[Balance]) -> list[str]:
-    """In which range the balances lie, and which mode is faster on either side of it."""
+    """In which range the balances lie, and which is faster on either side of it."""
     known = [each for each in found if each.at is not None]
     lines = []
     if known:
         where = _where(experiment, [each.others for each in known], len(found))
         at = [each.at for each in known if each.at is not None]
         values = with_unit(experiment, known[0].parameter, _range(at))
-        text = f"both modes take the same {title(experiment, known[0].metric)} at {values}{where}"
+        both = f"both {plural(compared(experiment))} take the same"
+        text = f"{both} {title(experiment, known[0].metric)} at {values}{where}"
         bounds = [each for one in known for each in (one.low, one.high) if each is not None]
         if len(bounds) == 2 * len(known):
             name = "intervals within" if len(known) > 1 else "interval"
@@ -98,14 +99,14 @@ def _balanced(experiment: Experiment, found: Sequence[Balance]) -> list[str]:
     return lines
 
 
-def _changed(observations: Observations) -> list[str]:
+def _changed(analysis: Analysis) -> list[str]:
     """What a parameter changes in the cost of an event, and where that can be told."""
-    experiment, found = observations.experiment, changes(observations)
+    experiment, found = analysis.experiment, analysis.changes
     lines = []
     for values in dict.fromkeys(each.values for each in found):
         group = [each for each in found if each.values == values]
         first = group[0]
-        blocks = observations.blocks(first.parameter)
+        blocks = analysis.observations.blocks(first.parameter)
         change = switch(experiment, first.parameter, values)
         events = f"of the {title(experiment, first.events)}"
         metric, kind = title(experiment, first.metric), unit(experiment, first.metric)
@@ -122,7 +123,7 @@ def _changed(observations: Observations) -> list[str]:
             }
             if told:
                 where = _where(experiment, list(told), len(blocks))
-                how = f"{verb} {_sizes(list(told.values()))} {kind} {to} {metric}"
+                how = f"{verb} {_amounts(list(told.values()))} {kind} {to} {metric}"
                 lines.append(f"{change} {how} for each {events}{where}")
             rest = {each: None for each in rest if each not in told}
         if rest:
@@ -131,7 +132,7 @@ def _changed(observations: Observations) -> list[str]:
     return [sentence(line) for line in lines]
 
 
-def _sizes(values: Sequence[float]) -> str:
+def _amounts(values: Sequence[float]) -> str:
     """Each in its order where they are few, otherwise from which to which."""
     words = [number(value) for value in values]
     if len(set(words)) == 1:
@@ -146,7 +147,7 @@ def _range(values: Sequence[float]) -> str:
 def _ends(values: Sequence[float]) -> list[str]:
     """The smallest and the largest, with four digits."""
     ordered = sorted(values)
-    return [number(float(f"{each:.4g}")) for each in (ordered[0], ordered[-1])]
+    return [rounded(each) for each in (ordered[0], ordered[-1])]
 
 
 def _where(experiment: Experiment, members: Sequence[Cell], all_of: int) -> str:

@@ -5,22 +5,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, get_args
+from enum import StrEnum
 
 from pibed.base.errors import UsageError
-from pibed.model.experiment import Experiment
+from pibed.model.experiment import TOTAL, Experiment
 from pibed.model.plan import Cell, cells
 from pibed.model.samples import Status
-from pibed.report import wording
+from pibed.model.words import amount, heading, labels, number, place, title, unit
+from pibed.report.table import Column, Table
+from pibed.report.tables import between
 from pibed.runs.reading import Run
-from pibed.stats.modes import NO_DIFFERENCE, Comparison, judge_all, measure
-from pibed.stats.observations import TOTAL, Mode, Observations, draw_apart, observe
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from pibed.stats.comparison import Comparison, Verdict, judge_all, measure
+from pibed.stats.observations import Alternative, draw_apart
 
 
-Verdict = Literal["worse", "better", "undecided", "no relevant change", "identical"]
+class Trend(StrEnum):
+    """What became of a metric from one run to another."""
+
+    WORSE = "worse"
+    BETTER = "better"
+    UNDECIDED = "undecided"
+    SAME = "no relevant change"
+    IDENTICAL = "identical"
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Change:
 
     cell: Cell
     found: Comparison
-    verdict: Verdict
+    trend: Trend
 
     @property
     def metric(self) -> str:
@@ -61,20 +67,20 @@ class Changes:
     notes: tuple[str, ...]
     """What a reader should know: cells that are not compared, how the runs were made."""
 
-    def having(self, verdict: Verdict) -> list[Change]:
-        """Those with this verdict."""
-        return [each for each in self.changes if each.verdict == verdict]
+    def having(self, trend: Trend) -> list[Change]:
+        """Those that went this way."""
+        return [each for each in self.changes if each.trend is trend]
 
 
 def changes(before: Run, after: Run) -> Changes:
     """Compares two runs, cell by cell; raises UsageError if they have nothing in common."""
     metrics = _common_metrics(before, after)
-    old, new = (observe(run.experiment, run.samples, resamples=1) for run in (before, after))
-    counts = draw_apart(len(new.counts), len(old.counts))
+    old, new = (run.analysis.observations for run in (before, after))
+    counts = draw_apart(len(new.rounds), len(old.rounds))
     relevant = before.experiment.analysed.relevant_percent
     theirs = set(cells(after.experiment))
     common = [cell for cell in cells(before.experiment) if cell in theirs]
-    modes = (Mode(1, after.name), Mode(0, before.name))
+    runs = (Alternative(1, after.name), Alternative(0, before.name))
     compared: list[Comparison] = []
     same: list[bool] = []
     for cell in common:
@@ -82,8 +88,8 @@ def changes(before: Run, after: Run) -> Changes:
             a, b = old.series(cell, metric), new.series(cell, metric)
             if a is None or b is None:
                 continue
-            shifted = replace(a, rounds=a.rounds + len(new.counts))
-            compared.append(measure(cell, metric, modes, (b, shifted), counts))
+            shifted = replace(a, rounds=a.rounds + len(new.rounds))
+            compared.append(measure(cell, metric, runs, (b, shifted), counts))
             same.append(_numbers(before, cell, metric) == _numbers(after, cell, metric))
     failing = tuple(_failing(before, after))
     if not compared and not (failing and after.samples):
@@ -93,13 +99,13 @@ def changes(before: Run, after: Run) -> Changes:
             fix="compare runs that have a choice of parameters in common",
         )
     judged = judge_all(compared, relevant / 100)
-    notes = [*_missing(before, after, old, new), *_settings(before, after)]
+    notes = [*_missing(before, after), *_settings(before, after)]
     for run in (before, after):
         notes += [f"{run.name}: {note}" for note in run.notes]
     return Changes(
         before.experiment,
         tuple(
-            Change(each.others, each, _verdict(each, identical))
+            Change(each.others, each, _trend(each, identical))
             for each, identical in zip(judged, same, strict=True)
         ),
         failing,
@@ -107,12 +113,15 @@ def changes(before: Run, after: Run) -> Changes:
     )
 
 
-def _verdict(found: Comparison, identical: bool) -> Verdict:
+def _trend(found: Comparison, identical: bool) -> Trend:
     if identical:
-        return "identical"
-    if found.faster is not None:
-        return "better" if found.faster == found.modes[0] else "worse"
-    return "no relevant change" if found.verdict == NO_DIFFERENCE else "undecided"
+        return Trend.IDENTICAL
+    return {
+        Verdict.FIRST: Trend.BETTER,
+        Verdict.SECOND: Trend.WORSE,
+        Verdict.NO_DIFFERENCE: Trend.SAME,
+        Verdict.UNDECIDED: Trend.UNDECIDED,
+    }[found.verdict]
 
 
 def _common_metrics(before: Run, after: Run) -> list[str]:
@@ -168,15 +177,15 @@ def _failing(before: Run, after: Run) -> Iterable[Failing]:
             yield Failing(cell, (bad[0], planned[0]), (bad[1], planned[1]))
 
 
-def _missing(before: Run, after: Run, old: Observations, new: Observations) -> Iterable[str]:
+def _missing(before: Run, after: Run) -> Iterable[str]:
     """Which cells are not compared, and why."""
     for run, other in ((before, after), (after, before)):
         theirs = set(cells(other.experiment))
         own = [cell for cell in cells(run.experiment) if cell not in theirs]
-        if only := [wording.place(run.experiment, cell) for cell in own]:
+        if only := [place(run.experiment, cell) for cell in own]:
             yield f"only {run.name} has: {'; '.join(only)}"
-    for run, observations in ((before, old), (after, new)):
-        for line in observations.left_out:
+    for run in (before, after):
+        for line in run.analysis.observations.left_out:
             yield f"{run.name}: {line}"
 
 
@@ -235,77 +244,62 @@ def _made_with(run: Run) -> dict[str, str]:
 
 def worth_showing(experiment: Experiment, change: Change) -> bool:
     """Counters that stay what they were are left out."""
-    timing = change.metric == TOTAL or experiment.metrics[change.metric].table
-    return timing or change.verdict not in ("identical", "no relevant change")
+    return experiment.is_main(change.metric) or change.trend not in (Trend.IDENTICAL, Trend.SAME)
 
 
 def table(experiment: Experiment, shown: Sequence[Change], title: str) -> Table:
     """A row a cell and metric."""
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    result = Table(
-        title=escape(title),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    for parameter in experiment.parameters.values():
-        result.add_column(escape(parameter.title), justify="left" if parameter.labels else "right")
-    result.add_column("metric")
-    for heading in ("n", "before", "after", "ratio", "95 % interval", "p"):
-        result.add_column(heading, justify="right", no_wrap=True)
-    result.add_column("verdict", no_wrap=True)
+    rows = []
     for each in shown:
         found = each.found
-        kind = wording.unit(experiment, each.metric)
-        metric = "total" if each.metric == TOTAL else wording.title(experiment, each.metric)
-        bounds = "-"
-        if found.ratio_low is not None and found.ratio_high is not None:
-            bounds = f"{found.ratio_low:.5g} to {found.ratio_high:.5g}"
-        result.add_row(
-            *(escape(wording.label(experiment, *pair)) for pair in each.cell.values),
-            escape(f"{metric} [{kind}]"),
-            f"{found.n[1]}, {found.n[0]}",
-            wording.number(found.medians[1]),
-            wording.number(found.medians[0]),
-            "-" if found.ratio is None else f"{found.ratio:.5g}",
-            bounds,
-            "-" if found.p_holm is None else f"{found.p_holm:.2g}",
-            each.verdict,
+        kind = unit(experiment, each.metric)
+        name = f"{TOTAL} [{kind}]" if each.metric == TOTAL else heading(experiment, each.metric)
+        rows.append(
+            (
+                *labels(experiment, each.cell),
+                name,
+                f"{found.n[1]}, {found.n[0]}",
+                number(found.medians[1]),
+                number(found.medians[0]),
+                "-" if found.ratio is None else f"{found.ratio:.5g}",
+                between(found.ratio_low, found.ratio_high, ".5g"),
+                "-" if found.p_holm is None else f"{found.p_holm:.2g}",
+                each.trend,
+            )
         )
-    return result
+    columns = (
+        *(Column(each.title, not each.labels) for each in experiment.parameters.values()),
+        Column("metric"),
+        *(Column(e, True) for e in ("n", "before", "after", "ratio", "95 % interval", "p")),
+        Column("verdict"),
+    )
+    return Table(title, columns, tuple(rows))
 
 
 def conclusions(found: Changes) -> Iterable[str]:
     """What got worse and better, in words, and how much could not be told."""
     experiment = found.experiment
-    for verdict in ("worse", "better"):
-        for each in found.having(verdict):
-            before, after = each.found.medians[1], each.found.medians[0]
-            kind = wording.unit(experiment, each.metric)
-            change = ""
-            if each.found.ratio is not None:
-                change = f", {100 * (each.found.ratio - 1):+.3g} %"
-            yield (
-                f"{verdict}: {wording.place(experiment, each.cell)}: "
-                f"the median of {wording.title(experiment, each.metric)} is "
-                f"{wording.amount(after, kind)} after {wording.amount(before, kind)}{change}"
-            )
+    for each in (*found.having(Trend.WORSE), *found.having(Trend.BETTER)):
+        before, after = each.found.medians[1], each.found.medians[0]
+        kind = unit(experiment, each.metric)
+        change = ""
+        if each.found.ratio is not None:
+            change = f", {100 * (each.found.ratio - 1):+.3g} %"
+        yield (
+            f"{each.trend}: {place(experiment, each.cell)}: "
+            f"the median of {title(experiment, each.metric)} is "
+            f"{amount(after, kind)} after {amount(before, kind)}{change}"
+        )
     for failing in found.failing:
         yield (
-            f"worse: {wording.place(experiment, failing.cell)}: {failing.after[0]} of "
+            f"{Trend.WORSE}: {place(experiment, failing.cell)}: {failing.after[0]} of "
             f"{failing.after[1]} samples are missing or not ok, after {failing.before[0]} of "
             f"{failing.before[1]}"
         )
-    counts = [
-        f"{len(found.having(verdict))} {verdict}"
-        for verdict in get_args(Verdict)
-        if found.having(verdict)
-    ]
-    yield f"compared: {', '.join(counts)}"
-    reasons = Counter(each.found.reason for each in found.having("undecided"))
+    counts = {trend: len(found.having(trend)) for trend in Trend}
+    shown = ", ".join(f"{count} {trend}" for trend, count in counts.items() if count)
+    yield f"compared: {shown}"
+    reasons = Counter(each.found.reason for each in found.having(Trend.UNDECIDED))
     if reasons:
         reason, _ = reasons.most_common(1)[0]
         yield f"undecided, such as: {reason}"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
-from pibed.base.errors import PibedError
+from pibed.base.errors import PibedError, printable
 from pibed.model import plan
+from pibed.report import wording
+from pibed.report.table import Column, Table
 from pibed.runs import manifest, reading
 from pibed.runs.reading import Run
-from pibed.stats.modes import NO_DIFFERENCE, UNDECIDED, Comparison, compare
-from pibed.stats.observations import observe
+from pibed.stats.comparison import Comparison, Verdict
 
 _STAMP = re.compile(r"(\d{8}T\d{6}Z)-(.+)")
 
@@ -22,9 +24,19 @@ NONE = "-"
 """Stands where there is nothing to tell."""
 
 
+class State(Enum):
+    """What a run is; the values are for people."""
+
+    FINISHED = "finished"
+    UNFINISHED = "unfinished"
+    DAMAGED = "damaged"
+    OLDER = "of an older pibed"
+    NO_MANIFEST = "no manifest"
+
+
 @dataclass(frozen=True)
 class Entry:
-    """One run, in words."""
+    """One run, as the table of runs has it."""
 
     name: str
     """Of its folder."""
@@ -32,9 +44,11 @@ class Entry:
     """UTC, to the minute."""
     experiment: str
     clock: str
-    size: str
+    extent: str
     """Cells × rounds."""
-    state: str
+    state: State
+    told: str
+    """The state and what there is to say of it, for people."""
     verdict: str
     lock: str
 
@@ -62,51 +76,78 @@ def entry(folder: Path) -> Entry:
         return _damaged(folder, shown, error)
     experiment = run.experiment
     try:
-        verdict = in_a_word(compare(observe(experiment, run.samples)), _deciding(run))
+        verdict = in_a_word(run.analysis.deciding)
     except (ValueError, ArithmeticError) as error:  # numbers that nobody has measured
         verdict = f"not computable: {error}"
     differs = run.recorded.lock.differs
+    state = _state(run)
     return Entry(
         folder.name,
         shown,
         experiment.name,
         run.recorded.machine.clock,
-        _size(len(plan.cells(experiment)), experiment.rounds),
-        _state(run),
+        _extent(len(plan.cells(experiment)), experiment.rounds),
+        state,
+        "; ".join(_details(run, state)),
         verdict,
         f"differs ({len(differs)})" if differs else "as locked",
     )
 
 
-def in_a_word(comparisons: Iterable[Comparison], deciding: str | None) -> str:
-    """The verdict on the deciding metric over all cells: a mode's label if they agree."""
-    verdicts = [each.verdict for each in comparisons if each.metric == deciding]
+def table(entries: Iterable[Entry]) -> Table:
+    """A row a run."""
+    columns = (
+        *(Column(each) for each in ("run", "when (UTC)", "experiment", "clock")),
+        Column("cells × rounds", True),
+        *(Column(each) for each in ("state", "verdict", "lock")),
+    )
+    rows = (
+        (
+            each.name,
+            each.when,
+            each.experiment,
+            each.clock,
+            each.extent,
+            each.told,
+            each.verdict,
+            each.lock,
+        )
+        for each in entries
+    )
+    return Table("", columns, tuple(tuple(map(printable, row)) for row in rows))
+
+
+def in_a_word(found: Sequence[Comparison]) -> str:
+    """The verdict over all cells: the label of what is faster if they agree."""
+    verdicts = {each.verdict: each for each in found}
     if not verdicts:
         return NONE
-    if len(set(verdicts)) == 1:
-        return verdicts[0]
-    decided = set(verdicts) - {UNDECIDED, NO_DIFFERENCE}
+    if len(verdicts) == 1:
+        return wording.verdict(found[0])
+    decided = verdicts.keys() & {Verdict.FIRST, Verdict.SECOND}
     if len(decided) == 1:
-        label = decided.pop()
-        return f"{label} (in {verdicts.count(label)} of {len(verdicts)})"
-    return "it depends" if decided else UNDECIDED
+        (verdict,) = decided
+        count = sum(each.verdict is verdict for each in found)
+        return f"{wording.verdict(verdicts[verdict])} (in {count} of {len(found)})"
+    return "it depends" if decided else Verdict.UNDECIDED.value
 
 
-def _deciding(run: Run) -> str | None:
-    return observe(run.experiment, ()).deciding
-
-
-def _state(run: Run) -> str:
-    words = []
+def _state(run: Run) -> State:
     if not run.recorded.finished:
-        words.append(f"unfinished ({len(run.samples)} of {run.planned})")
-    else:
-        words.append("finished")
+        return State.UNFINISHED
+    return State.DAMAGED if run.damage else State.FINISHED
+
+
+def _details(run: Run, state: State) -> Iterable[str]:
+    yield (
+        f"{state.value} ({len(run.samples)} of {run.planned})"
+        if state is State.UNFINISHED
+        else state.value
+    )
+    if state is State.DAMAGED:
+        yield from run.damage
     if bad := reading.not_ok(run.samples):
-        words.append(f"not ok: {bad}")
-    if run.recorded.finished and run.damage:
-        words = ["damaged", *run.damage, *words[1:]]
-    return "; ".join(words)
+        yield f"not ok: {bad}"
 
 
 def _damaged(folder: Path, when: str, error: Exception) -> Entry:
@@ -115,27 +156,31 @@ def _damaged(folder: Path, when: str, error: Exception) -> Entry:
     left = manifest.remains(path)
     version = left.schema_version
     if not path.is_file():
-        state = "no manifest"
+        state = State.NO_MANIFEST
+        told = state.value
     elif version is not None and version < manifest.SCHEMA_VERSION:
-        ending = "finished" if left.finished else "unfinished"
-        state = f"{ending}; of an older pibed (schema {version})"
+        ending = State.FINISHED if left.finished else State.UNFINISHED
+        state = State.OLDER
+        told = f"{ending.value}; {state.value} (schema {version})"
     else:
         text = error.message if isinstance(error, PibedError) else str(error)
-        state = f"damaged: {text.removeprefix(f'{path}: ')}"
+        state = State.DAMAGED
+        told = f"{state.value}: {text.removeprefix(f'{path}: ')}"
     found = _STAMP.fullmatch(folder.name)
     return Entry(
         folder.name,
         when,
         left.experiment.name or (found.group(2) if found else NONE),
         left.clock or NONE,
-        _size(left.experiment.cells, left.experiment.rounds),
+        _extent(left.experiment.cells, left.experiment.rounds),
         state,
+        told,
         NONE,
         NONE,
     )
 
 
-def _size(cells: int | None, rounds: int | None) -> str:
+def _extent(cells: int | None, rounds: int | None) -> str:
     return NONE if cells is None or rounds is None else f"{cells} × {rounds}"
 
 

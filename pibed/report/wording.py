@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
+from pibed.model import words as naming
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock
 from pibed.model.plan import Cell
+from pibed.model.words import amount, number, plural, sentence, title, unit, with_unit
 from pibed.stats.balance import Balance
+from pibed.stats.comparison import Comparison, Verdict
 from pibed.stats.growth import CostChange, EventCost, Fit
-from pibed.stats.modes import NO_DIFFERENCE, Comparison
-from pibed.stats.observations import TOTAL
 
 TIMES = {"ns", "us", "µs", "\N{GREEK SMALL LETTER MU}s", "ms", "s", "min", "h"}
 
@@ -32,57 +33,20 @@ CLOCKS: Mapping[Clock, str] = {
 """What the numbers of each clock mean."""
 
 
-def number(value: float) -> str:
-    """A number for people: whole ones whole, others with four digits at least."""
-    if abs(value) >= 1e15 or 0 < abs(value) < 1e-4:
-        return f"{value:.4g}"
-    if value == int(value):
-        return f"{int(value):,}"
-    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+def adjective(unit: str) -> str:
+    """What less of a metric is."""
+    return "faster" if unit in TIMES else "lower"
 
 
-def amount(value: float, unit: str) -> str:
-    """A number with its unit."""
-    return f"{number(value)} {unit}"
-
-
-def title(experiment: Experiment, name: str) -> str:
-    """What people call a metric, the total or a parameter, without a unit."""
-    if name == TOTAL:
-        parts = (experiment.metrics[each].title for each in experiment.analysed.total)
-        return f"total ({' + '.join(parts)})"
-    if name in experiment.metrics:
-        return experiment.metrics[name].title
-    return experiment.parameters[name].title.partition(" [")[0]
-
-
-def with_unit(experiment: Experiment, parameter: str, values: str) -> str:
-    """A parameter with values: `size 64`, or `20 % touched` where its title is `touched [%]`."""
-    name, _, kind = experiment.parameters[parameter].title.partition(" [")
-    return f"{values} {kind.removesuffix(']')} {name}" if kind else f"{name} {values}"
-
-
-def unit(experiment: Experiment, metric: str) -> str:
-    """The unit of a metric or of the total."""
-    return experiment.metrics[experiment.analysed.total[0] if metric == TOTAL else metric].unit
-
-
-def label(experiment: Experiment, parameter: str, value: int) -> str:
-    """What people call a parameter's value."""
-    return experiment.parameters[parameter].labels.get(value, str(value))
-
-
-def place(experiment: Experiment, cell: Cell) -> str:
-    """Where in the experiment, such as `size 64, access random`; empty for no parameters."""
-    return ", ".join(
-        with_unit(experiment, name, label(experiment, name, value)) for name, value in cell.values
-    )
+def verdict(found: Comparison) -> str:
+    """A verdict in a word: the label of what is faster, or that nothing is."""
+    return found.verdict.value if found.faster is None else found.faster.label
 
 
 def compared(experiment: Experiment, found: Comparison) -> str:
-    """Which mode is faster, by how much, or why that is not decided."""
+    """Which alternative is faster, by how much, or why that is not decided."""
     metric, kind = title(experiment, found.metric), unit(experiment, found.metric)
-    first, second = (mode.label for mode in found.modes)
+    first, second = (each.label for each in found.alternatives)
     centres = (
         f"{amount(found.medians[0], kind)} with {first}, "
         f"{amount(found.medians[1], kind)} with {second}"
@@ -90,27 +54,27 @@ def compared(experiment: Experiment, found: Comparison) -> str:
     always = "In every sample" if found.exact else "Medians"
     relevant = f"{experiment.analysed.relevant_percent:g} %"
     if found.faster is not None:
-        other = second if found.faster == found.modes[0] else first
-        adjective = "faster" if kind in TIMES else "lower"
-        words = f"{metric}: {found.faster.label} is {adjective}{_excess(found, other, kind)}"
-    elif found.verdict == NO_DIFFERENCE and found.medians[0] == found.medians[1] and found.exact:
+        other = second if found.verdict is Verdict.FIRST else first
+        words = f"{metric}: {found.faster.label} is {adjective(kind)}{_excess(found, other, kind)}"
+    elif found.verdict is Verdict.UNDECIDED:
+        words = f"{metric}: undecided; {found.reason}"
+    elif found.medians[0] == found.medians[1] and found.exact:
         words = f"{metric}: no difference"
-    elif found.verdict == NO_DIFFERENCE:
-        words = f"{metric}: no relevant difference; the modes are no more than {relevant} apart"
+    else:
+        both = _both(experiment)
+        words = f"{metric}: no relevant difference; the {both} are no more than {relevant} apart"
         if not found.exact and found.ratio_low is not None and found.ratio_high is not None:
             words += (
                 f" (95 % interval of the ratio: {found.ratio_low:.6g} to {found.ratio_high:.6g})"
             )
-    else:
-        words = f"{metric}: undecided; {found.reason}"
     return sentence(_at(experiment, found.others) + words + f". {always}: {centres}")
 
 
 def fitted(experiment: Experiment, fit: Fit) -> str:
-    """How a metric grows in one mode, or why that is not known."""
-    mode = f"with {fit.mode.label}, " if fit.mode is not None else ""
+    """How a metric grows with one alternative, or why that is not known."""
+    which = f"with {fit.alternative.label}, " if fit.alternative is not None else ""
     against = title(experiment, fit.against)
-    subject = f"{_at(experiment, fit.others)}{mode}{title(experiment, fit.metric)}"
+    subject = f"{_at(experiment, fit.others)}{which}{title(experiment, fit.metric)}"
     if fit.slope is None:
         return sentence(f"{subject}: no growth is fitted; {fit.reason}")
     low, high = fit.slope_low, fit.slope_high
@@ -135,8 +99,8 @@ def fitted(experiment: Experiment, fit: Fit) -> str:
     if power:
         words = f"{subject} {verb} as {against} to the power of {slope}"
     else:
-        size = amount(abs(fit.slope), kind)
-        words = f"{subject} {verb} by {size} for one more of {against}"
+        step = amount(abs(fit.slope), kind)
+        words = f"{subject} {verb} by {step} for one more of {against}"
         if fit.intercept is not None:
             words += f", from {amount(fit.intercept, kind)} at 0"
         if fit.slope < 0 and low is not None and high is not None:
@@ -153,7 +117,7 @@ def costed(experiment: Experiment, cost: EventCost) -> str:
     if cost.cost is None:
         return sentence(f"{where}no cost of one of the {events}; {cost.reason}")
     apart = (
-        f"the modes' medians differ by {amount(cost.difference, kind)} and "
+        f"the {_both(experiment)}' medians differ by {amount(cost.difference, kind)} and "
         f"{amount(cost.event_difference, unit(experiment, cost.events))}"
     )
     known = cost.low is not None and cost.high is not None
@@ -191,18 +155,18 @@ def changed(experiment: Experiment, found: CostChange) -> str:
         shown = f"{amount(found.change, kind)} of {metric}{bounds}"
         return sentence(f"{where}{question} cannot be told from 0: {shown}")
     verb, to = ("adds", "to") if found.change >= 0 else ("takes", "from")
-    size = amount(abs(found.change), kind)
-    return sentence(f"{where}{change} {verb} {size} {to} {metric} for each of the {events}{bounds}")
+    much = amount(abs(found.change), kind)
+    return sentence(f"{where}{change} {verb} {much} {to} {metric} for each of the {events}{bounds}")
 
 
 def switch(experiment: Experiment, parameter: str, values: tuple[int, int]) -> str:
     """The change of a parameter: `log line on instead of off` for the values (0, 1)."""
-    before, after = (label(experiment, parameter, value) for value in values)
+    before, after = (naming.label(experiment, parameter, value) for value in values)
     return with_unit(experiment, parameter, f"{after} instead of {before}")
 
 
 def balanced(experiment: Experiment, balance: Balance) -> str:
-    """Where both modes take the same time, or why no such point is known."""
+    """Where both alternatives take the same time, or why no such point is known."""
     where = _at(experiment, balance.others)
     name = title(experiment, balance.parameter)
     if balance.at is None:
@@ -221,7 +185,7 @@ def balanced(experiment: Experiment, balance: Balance) -> str:
         bounds = f" ({balance.reason})"
     value = with_unit(experiment, balance.parameter, number(balance.at))
     return sentence(
-        f"{where}both modes take the same {title(experiment, balance.metric)} at "
+        f"{where}both {_both(experiment)} take the same {title(experiment, balance.metric)} at "
         f"{value}{between(balance, balance.at)}{bounds}; {sides(balance, balance.at)}"
     )
 
@@ -236,37 +200,32 @@ def between(balance: Balance, at: float) -> str:
 
 
 def sides(balance: Balance, at: float) -> str:
-    """Which mode has the smaller median below the balance, and which above it, where measured."""
+    """Which has the smaller median below the balance, and which above it, where measured."""
     words: list[str] = []
     for side, gaps in (
         ("below", [gap for value, gap in balance.points if value < at and gap]),
         ("above", [gap for value, gap in balance.points if value > at and gap]),
     ):
         if gaps:
-            less = balance.modes[0 if gaps[0] < 0 else 1].label
+            less = balance.alternatives[0 if gaps[0] < 0 else 1].label
             words.append(f"{side} that {less}{'' if words else ' has the smaller median'}")
     return ", ".join(words)
 
 
-def sentence(words: str) -> str:
-    """With a capital at the beginning and a full stop at the end."""
-    words = words.strip()
-    # A unit, or the name of a parameter or file, as in `eager=1`, stays as it is.
-    start = words.partition(" ")[0].rstrip(".:,;")
-    if start.isascii() and not set("=_.") & set(start):
-        words = words[:1].upper() + words[1:]
-    return words if words.endswith((".", "!", "?")) else words + "."
+def _both(experiment: Experiment) -> str:
+    """What people call the two that are compared."""
+    return plural(naming.compared(experiment))
 
 
 def _at(experiment: Experiment, cell: Cell) -> str:
-    where = place(experiment, cell)
+    where = naming.place(experiment, cell)
     return f"at {where}, " if where else ""
 
 
 def _excess(found: Comparison, other: str, kind: str) -> str:
-    """By how much the slower mode is slower, with its interval, as far as that is a number."""
+    """By how much the slower one is slower, with its interval, as far as that is a number."""
     ratio, low, high = found.ratio, found.ratio_low, found.ratio_high
-    if found.faster == found.modes[0]:
+    if found.verdict is Verdict.FIRST:
         ratio = 1 / ratio if ratio else None
         low, high = (1 / high if high else None, 1 / low if low else None)
     if ratio is None:
@@ -285,9 +244,3 @@ def _excess(found: Comparison, other: str, kind: str) -> str:
     if low is not None and high is not None and not found.exact:
         interval = f" (95 % interval {shown[1]} to {shown[2]}{'' if factor else ' %'})"
     return f"; {other} {times} {how}{interval}"
-
-
-def enumeration(words: Iterable[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last

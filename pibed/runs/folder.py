@@ -36,6 +36,7 @@ from pibed.model.samples import Sample, Status
 from pibed.runs.locate import make_folder
 from pibed.runs.manifest import Manifest
 from pibed.stats import summary
+from pibed.stats.analysis import Analysis
 
 # In the folder of a round's first boot, once the whole round is measured.
 _FINISHED = "finished.json"
@@ -165,11 +166,10 @@ class RunFolder:
         name = f"{number:02d}" if attempt == 1 else f"{number:02d}-{attempt}"
         return self.folder / "boots" / name
 
-    def write_samples(self, samples: list[Sample]) -> None:
+    def write_samples(self, analysis: Analysis) -> None:
         """Writes samples.csv and summary.csv."""
-        self._write("samples.csv", samples_module.to_csv(self.experiment, samples))
-        summaries = summary.summarise(self.experiment, samples)
-        self._write("summary.csv", summary.to_csv(self.experiment, summaries))
+        self._write("samples.csv", samples_module.to_csv(self.experiment, analysis.samples))
+        self._write("summary.csv", summary.to_csv(self.experiment, analysis.summaries))
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Writes manifest.json."""

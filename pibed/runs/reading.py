@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from pibed.base.files import digest_file
@@ -16,6 +17,7 @@ from pibed.runs import manifest
 from pibed.runs.folder import RunFolder
 from pibed.runs.hints import resume_command
 from pibed.runs.manifest import Manifest
+from pibed.stats.analysis import Analysis
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ class Run:
             f"The run has not come to its end: {len(self.samples)} of {self.planned} samples; "
             f"{resume_command(self.folder)} goes on with it",
         )
+
+    @cached_property
+    def analysis(self) -> Analysis:
+        """What the statistics say of it."""
+        return Analysis(self.experiment, self.samples)
 
 
 def read(folder: Path) -> Run:

@@ -1,4 +1,4 @@
-"""The point at which two modes take the same time, between the values of a parameter."""
+"""The point at which two alternatives take the same time, between a parameter's values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pibed.model.plan import Cell
-from pibed.stats.observations import Mode, Observations, Series, interval, medians, too_few
+from pibed.model.words import compared, plural
+from pibed.stats.observations import (
+    Alternative,
+    Observations,
+    Series,
+    interval,
+    medians,
+    too_few,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,18 +24,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Balance:
-    """Where the deciding metric is equal in both modes, with the other parameters fixed.
+    """Where the deciding metric is equal in both alternatives, with the other parameters fixed.
 
     What cannot be computed is None, and `reason` says why. See docs/statistics.md for formulas.
     """
 
     others: Cell
-    """The values of the parameters beside the mode and `parameter`."""
+    """The values of the parameters beside the compared one and `parameter`."""
     parameter: str
     metric: str
-    modes: tuple[Mode, Mode]
+    alternatives: tuple[Alternative, Alternative]
     points: tuple[tuple[int, float], ...]
-    """Measured values of the parameter, rising, and there the first mode's median minus the
+    """Measured values of the parameter, rising, and there the first's median minus the
     second's, in the metric's unit."""
     at: float | None
     """The parameter's value at the balance, in its own unit (such as per mille)."""
@@ -40,9 +48,9 @@ class Balance:
 def balances(observations: Observations) -> list[Balance]:
     """The balance for each combination of the other parameters.
 
-    Empty if the experiment asks for no balance or there are no two modes.
+    Empty if the experiment asks for no balance or there are no two alternatives.
     """
-    parameter = observations.analysis.balance
+    parameter = observations.plan.balance
     if parameter is None or observations.deciding is None or observations.reason:
         return []
     return [_balance(observations, parameter, block) for block in observations.blocks(parameter)]
@@ -51,25 +59,26 @@ def balances(observations: Observations) -> list[Balance]:
 def _balance(observations: Observations, parameter: str, block: Cell) -> Balance:
     import numpy as np
 
-    first, second = observations.modes
+    first, second = observations.alternatives
     metric = observations.deciding or ""
     measured: list[tuple[int, Series, Series]] = []
     for value in sorted(observations.experiment.parameters[parameter].values):
         pair = [
-            observations.series(observations.cell(block, mode, **{parameter: value}), metric)
-            for mode in (first, second)
+            observations.series(observations.cell(block, each, **{parameter: value}), metric)
+            for each in (first, second)
         ]
         if pair[0] is not None and pair[1] is not None:
             measured.append((value, pair[0], pair[1]))
     values = np.array([value for value, _, _ in measured], dtype=np.float64)
     differences = np.array([a.median - b.median for _, a, b in measured], dtype=np.float64)
-    at, reason = _equal(parameter, values, differences, (first, second))
+    names = plural(compared(observations.experiment))
+    at, reason = _equal(parameter, values, differences, (first, second), names)
     low = high = None
     if at is not None:
         named = [
-            (f"{mode.label} at {parameter}={value}", each)
+            (f"{alternative.label} at {parameter}={value}", each)
             for value, *pair in measured
-            for mode, each in zip((first, second), pair, strict=True)
+            for alternative, each in zip((first, second), pair, strict=True)
         ]
         reason = too_few(*named)
         if not reason:
@@ -123,14 +132,15 @@ def _equal(
     parameter: str,
     values: NDArray[np.float64],
     differences: NDArray[np.float64],
-    modes: tuple[Mode, Mode],
+    alternatives: tuple[Alternative, Alternative],
+    names: str,
 ) -> tuple[float | None, str]:
     """The one place where the differences are 0, or why there is none."""
     if len(values) < 2:
         what = f"a single value of {parameter}" if len(values) else "no cell has samples"
         return None, f"{what}: there is nothing to interpolate"
     if not differences.any():
-        return None, "the medians of both modes are equal everywhere"
+        return None, f"the medians of both {names} are equal everywhere"
     zeros = [float(value) for value, each in zip(values, differences, strict=True) if each == 0]
     pairs = zip(values[:-1], values[1:], differences[:-1], differences[1:], strict=True)
     zeros += [
@@ -143,7 +153,7 @@ def _equal(
         return None, f"the medians are equal at several values of {parameter}: {where}"
     if zeros and differences[0] * differences[-1] <= 0:
         return zeros[0], ""
-    faster = modes[0 if differences[0] < 0 else 1].label
+    faster = alternatives[0 if differences[0] < 0 else 1].label
     if zeros:
         return (
             None,

@@ -1,4 +1,4 @@
-"""How a metric grows with the size of the work, and what one event, such as a fault, costs."""
+"""How a metric grows with the amount of work, and what one event, such as a fault, costs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Literal
 
 from pibed.model.experiment import Cost, Growth
 from pibed.model.plan import Cell, cells
-from pibed.stats.observations import Mode, Observations, Series, interval, medians, too_few
+from pibed.model.words import compared, plural
+from pibed.stats.observations import (
+    Alternative,
+    Observations,
+    Series,
+    interval,
+    medians,
+    too_few,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,8 +35,8 @@ class Fit:
     What cannot be computed is None, and `reason` says why. See docs/statistics.md for formulas.
     """
 
-    mode: Mode | None
-    """None where the experiment has no mode."""
+    alternative: Alternative | None
+    """None where the experiment compares nothing."""
     others: Cell
     """The values of the parameters that are fixed."""
     metric: str
@@ -50,17 +58,17 @@ class Fit:
 
 @dataclass(frozen=True)
 class EventCost:
-    """By how much the modes differ in a metric for each event by which they differ.
+    """By how much the alternatives differ in a metric for each event by which they differ.
 
     What cannot be computed is None, and `reason` says why.
     """
 
     others: Cell
-    """The values of the parameters beside the mode."""
+    """The values of the parameters beside the compared one."""
     metric: str
     events: str
     difference: float
-    """First mode's median minus the second's, in the metric's unit."""
+    """The first's median minus the second's, in the metric's unit."""
     event_difference: float
     """The same of the events."""
     cost: float | None
@@ -79,7 +87,7 @@ class CostChange:
     """
 
     others: Cell
-    """The values of the parameters beside the mode and `parameter`."""
+    """The values of the parameters beside the compared one and `parameter`."""
     metric: str
     events: str
     parameter: str
@@ -94,23 +102,28 @@ class CostChange:
 
 
 def fits(observations: Observations) -> list[Fit]:
-    """For each growth that the experiment names, a fit in each mode.
+    """For each growth that the experiment names, a fit of each alternative.
 
     Against a parameter each combination of the other parameters is fitted apart; against a metric,
-    such as pages, all cells of a mode are fitted together, since any parameter may change it.
+    all cells of an alternative are fitted together, since any parameter may change it.
     """
     found = []
     parameters = observations.experiment.parameters
-    for growth in observations.analysis.growth:
+    for growth in observations.plan.growth:
         free = [growth.against] if growth.against in parameters else parameters
-        for mode in observations.modes or (None,):
+        for alternative in observations.alternatives or (None,):
             for block in observations.blocks(*free):
-                points = list(_points(observations, growth, mode, block))
-                found.append(fit(mode, block, growth, points))
+                points = list(_points(observations, growth, alternative, block))
+                found.append(fit(alternative, block, growth, points))
     return found
 
 
-def fit(mode: Mode | None, others: Cell, growth: Growth, points: list[tuple[float, float]]) -> Fit:
+def fit(
+    alternative: Alternative | None,
+    others: Cell,
+    growth: Growth,
+    points: list[tuple[float, float]],
+) -> Fit:
     """Least squares through the points (x, y), in the logarithms of both for the law `power`.
 
     Two different x give a slope without an interval, one gives a reason only.
@@ -133,7 +146,7 @@ def fit(mode: Mode | None, others: Cell, growth: Growth, points: list[tuple[floa
             reason = "the factor is beyond all numbers"
     slope, low, high, intercept, r_squared = line
     return Fit(
-        mode,
+        alternative,
         others,
         growth.metric,
         growth.against,
@@ -151,9 +164,9 @@ def fit(mode: Mode | None, others: Cell, growth: Growth, points: list[tuple[floa
 def costs(observations: Observations) -> list[EventCost]:
     """What one event costs, for each combination of the other parameters.
 
-    Empty if the experiment asks for no cost or there are no two modes.
+    Empty if the experiment asks for no cost or there are no two alternatives.
     """
-    cost = observations.analysis.cost
+    cost = observations.plan.cost
     if cost is None or observations.reason:
         return []
     found = []
@@ -167,9 +180,9 @@ def changes(observations: Observations) -> list[CostChange]:
     """What the parameter that the experiment asks about (`cost.by`) changes in the cost.
 
     One for each combination of the other parameters and each value but the first; none if the
-    experiment does not ask, there are no two modes, or one of the cells has no samples.
+    experiment does not ask, there are no two alternatives, or one of the cells has no samples.
     """
-    cost = observations.analysis.cost
+    cost = observations.plan.cost
     if cost is None or cost.by is None or observations.reason:
         return []
     base, *others = observations.experiment.parameters[cost.by].values
@@ -186,11 +199,11 @@ def changes(observations: Observations) -> list[CostChange]:
 
 
 def _series(observations: Observations, cost: Cost, block: Cell) -> list[Series] | None:
-    """The metric in both modes, and the events in both; None if one has no samples."""
+    """The metric in both alternatives, and the events in both; None if one has no samples."""
     found = [
-        observations.series(observations.cell(block, mode), metric)
+        observations.series(observations.cell(block, alternative), metric)
         for metric in (cost.metric, cost.events)
-        for mode in observations.modes
+        for alternative in observations.alternatives
     ]
     present = [each for each in found if each is not None]
     return present if len(present) == len(found) else None
@@ -209,13 +222,14 @@ def _cost(
     with np.errstate(all="ignore"):
         replicates = (drawn[0] - drawn[1]) / (drawn[2] - drawn[3])
     if events == 0:
-        reason = f"both modes have the same median of {names.events}: nothing to divide by"
+        both = plural(compared(observations.experiment))
+        reason = f"both {both} have the same median of {names.events}: nothing to divide by"
     else:
         cost = difference / events
-        first, second = (mode.label for mode in observations.modes)
+        first, second = (each.label for each in observations.alternatives)
         reason = too_few((first, series[0]), (second, series[1]))
     if not reason:
-        low, high, reason = _bounds(replicates, names.events)
+        low, high, reason = _bounds(observations, replicates, names.events)
     found = EventCost(
         block, names.metric, names.events, difference, events, cost, low, high, reason
     )
@@ -243,26 +257,29 @@ def _change(
         if not reason:
             # Both costs are of the same resample: what makes a round slow is in neither change.
             with np.errstate(invalid="ignore"):
-                low, high, reason = _bounds(after - before, names.events)
+                low, high, reason = _bounds(observations, after - before, names.events)
     by = names.by or ""
     return CostChange(block, names.metric, names.events, by, values, change, low, high, reason)
 
 
-def _bounds(replicates: NDArray[np.float64], events: str) -> tuple[float | None, float | None, str]:
+def _bounds(
+    observations: Observations, replicates: NDArray[np.float64], events: str
+) -> tuple[float | None, float | None, str]:
     """The interval of a resampled cost, or why there is none."""
     bounds = interval(replicates)
     if bounds is None or any(map(math.isinf, bounds)):
-        return None, None, f"resamples have the same median of {events} in both modes: no interval"
+        both = plural(compared(observations.experiment))
+        return None, None, f"resamples have the same median of {events} in both {both}: no interval"
     return *bounds, ""
 
 
 def _points(
-    observations: Observations, growth: Growth, mode: Mode | None, block: Cell
+    observations: Observations, growth: Growth, alternative: Alternative | None, block: Cell
 ) -> Iterable[tuple[float, float]]:
-    """The medians of the block's cells in this mode that have samples, in their order."""
+    """The medians of the block's cells of this alternative that have samples, in their order."""
     wanted = set(block.values)
-    if mode is not None and observations.analysis.mode is not None:
-        wanted.add((observations.analysis.mode, mode.value))
+    if alternative is not None and observations.plan.compare is not None:
+        wanted.add((observations.plan.compare, alternative.value))
     for cell in cells(observations.experiment):
         metric = observations.series(cell, growth.metric)
         if metric is None or not wanted <= set(cell.values):
@@ -292,7 +309,7 @@ def _line(
         slope, intercept, error, r_squared = 0.0, float(y[0]), 0.0, None
     start: float | None = intercept
     if law == "power":
-        # A steep line through sizes that are close together may have a factor beyond all floats.
+        # A steep line through values that are close together may have a factor beyond all floats.
         start = math.exp(intercept) if intercept < _LARGEST else None
     if len(points) == 2:
         return slope, None, None, start, None

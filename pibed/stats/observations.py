@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pibed.model.experiment import Analysis, Experiment
+from pibed.model.experiment import TOTAL, AnalysisPlan, Experiment
 from pibed.model.plan import Cell, cells
 from pibed.model.samples import Sample, Status, measurable
 
@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-
-TOTAL = "total"
-
-"""The name that the sum of `analysis.total` has among the metrics, where these are several."""
 
 RESAMPLES = 1999
 
@@ -29,8 +25,8 @@ LEAST = 6
 
 
 @dataclass(frozen=True)
-class Mode:
-    """One of the values that are compared, and its name for people."""
+class Alternative:
+    """One of the two values that are compared, and its name for people."""
 
     value: int
     label: str
@@ -65,13 +61,13 @@ class Observations:
     """
 
     experiment: Experiment
-    analysis: Analysis
-    modes: tuple[Mode, ...]
+    plan: AnalysisPlan
+    alternatives: tuple[Alternative, ...]
     """What is compared, in the order of the parameter's values; none, one or two."""
     metrics: tuple[str, ...]
     """The experiment's, then `total` if several metrics are added up."""
     deciding: str | None
-    """The metric that decides which mode is faster: `total`, or the only one that it has."""
+    """The metric that decides which is faster: `total`, or the only one that it has."""
     counts: NDArray[np.int16]
     left_out: tuple[str, ...]
     """The cells that have no sample, each with why."""
@@ -81,11 +77,11 @@ class Observations:
 
     @property
     def reason(self) -> str:
-        """Why no modes can be compared; empty if they can."""
-        name = self.analysis.mode
+        """Why nothing can be compared; empty if it can."""
+        name = self.plan.compare
         if name is None:
             return "the experiment names no parameter whose two values are compared"
-        if len(self.modes) < 2:
+        if len(self.alternatives) < 2:
             return f"{name} has one value: there is nothing to compare it with"
         return ""
 
@@ -94,19 +90,19 @@ class Observations:
         return self._series.get((cell, metric))
 
     def blocks(self, *without: str) -> list[Cell]:
-        """Every combination of the parameters but the mode and those named, in order."""
-        skipped = {self.analysis.mode, *without}
+        """Every combination of the parameters but the compared one and those named, in order."""
+        skipped = {self.plan.compare, *without}
         found = [
             Cell(tuple(pair for pair in cell.values if pair[0] not in skipped))
             for cell in cells(self.experiment)
         ]
         return list(dict.fromkeys(found))
 
-    def cell(self, block: Cell, mode: Mode | None, **others: int) -> Cell:
-        """The cell of a block in a mode, with a value for each parameter that the block lacks."""
+    def cell(self, block: Cell, alternative: Alternative | None, **others: int) -> Cell:
+        """A block's cell of an alternative, with a value for each parameter that it lacks."""
         values = block.as_dict() | others
-        if mode is not None and self.analysis.mode is not None:
-            values[self.analysis.mode] = mode.value
+        if alternative is not None and self.plan.compare is not None:
+            values[self.plan.compare] = alternative.value
         return Cell.of({name: values[name] for name in self.experiment.parameters})
 
 
@@ -120,8 +116,8 @@ def observe(
     """
     import numpy as np
 
-    analysis = experiment.analysed
-    several = len(analysis.total) > 1
+    plan = experiment.analysed
+    several = len(plan.total) > 1
     known = set(cells(experiment))
     found: dict[tuple[Cell, str], list[tuple[int, float]]] = {}
     for sample in samples:
@@ -132,8 +128,8 @@ def observe(
             for name, value in sample.metrics.items()
             if name in experiment.metrics and measurable(value)
         }
-        if several and numbers.keys() >= set(analysis.total):
-            numbers[TOTAL] = sum(numbers[name] for name in analysis.total)
+        if several and numbers.keys() >= set(plan.total):
+            numbers[TOTAL] = sum(numbers[name] for name in plan.total)
         for name, number in numbers.items():
             found.setdefault((sample.cell, name), []).append((sample.round, number))
     rounds = sorted({number for values in found.values() for number, _ in values})
@@ -148,10 +144,10 @@ def observe(
     metrics = (*experiment.metrics, *([TOTAL] if several else []))
     return Observations(
         experiment,
-        analysis,
-        _modes(experiment, analysis),
+        plan,
+        _alternatives(experiment, plan),
         metrics,
-        TOTAL if several else next(iter(analysis.total), None),
+        TOTAL if several else next(iter(plan.total), None),
         draw(len(rounds), experiment.seed, resamples),
         tuple(_left_out(experiment, metrics, series)),
         tuple(rounds),
@@ -225,12 +221,12 @@ def too_few(*series: tuple[str, Series]) -> str:
     return f"no interval below {LEAST} samples: {', '.join(short)}" if short else ""
 
 
-def _modes(experiment: Experiment, analysis: Analysis) -> tuple[Mode, ...]:
-    if analysis.mode is None:
+def _alternatives(experiment: Experiment, plan: AnalysisPlan) -> tuple[Alternative, ...]:
+    if plan.compare is None:
         return ()
-    parameter = experiment.parameters[analysis.mode]
+    parameter = experiment.parameters[plan.compare]
     return tuple(
-        Mode(value, parameter.labels.get(value, f"{analysis.mode}={value}"))
+        Alternative(value, parameter.labels.get(value, f"{plan.compare}={value}"))
         for value in parameter.values
     )
 

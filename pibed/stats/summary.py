@@ -41,18 +41,41 @@ class Summary:
     outliers: int
 
 
+@dataclass(frozen=True)
+class Outlier:
+    """A sample that `outlying` flags in one metric; `value` and `median` are in its unit."""
+
+    cell: Cell
+    metric: str
+    round: int
+    value: Number
+    median: float
+
+
 def summarise(experiment: Experiment, samples: Iterable[Sample]) -> list[Summary]:
     """One summary a cell and metric, in the experiment's order; empty cells are left out."""
-    by_cell: dict[Cell, list[Sample]] = {cell: [] for cell in cells(experiment)}
-    for sample in samples:
-        if sample.status == Status.OK:
-            by_cell[sample.cell].append(sample)
     return [
         describe(cell, metric, [sample.metrics[metric] for sample in members])
-        for cell, members in by_cell.items()
+        for cell, members in _by_cell(experiment, samples).items()
         for metric in experiment.metrics
         if members
     ]
+
+
+def outliers(experiment: Experiment, samples: Iterable[Sample]) -> list[Outlier]:
+    """The samples that are flagged, by cell and metric in the experiment's order."""
+    found = []
+    for cell, members in _by_cell(experiment, samples).items():
+        for metric in experiment.metrics if members else ():
+            values = [sample.metrics[metric] for sample in members]
+            median = float(statistics.median(values))
+            flags = outlying(values)
+            found += [
+                Outlier(cell, metric, sample.round, value, median)
+                for sample, value, flagged in zip(members, values, flags, strict=True)
+                if flagged
+            ]
+    return found
 
 
 def describe(cell: Cell, metric: str, values: Sequence[Number]) -> Summary:
@@ -112,6 +135,15 @@ def outlying(values: Sequence[Number]) -> list[bool]:
     deviations = [abs(x - median) for x in values]
     scale = statistics.median(deviations) / 0.6745 or statistics.fmean(deviations) * 1.253314
     return [deviation > 3.5 * scale for deviation in deviations]
+
+
+def _by_cell(experiment: Experiment, samples: Iterable[Sample]) -> dict[Cell, list[Sample]]:
+    """The samples that are `ok`."""
+    by_cell: dict[Cell, list[Sample]] = {cell: [] for cell in cells(experiment)}
+    for sample in samples:
+        if sample.status == Status.OK:
+            by_cell[sample.cell].append(sample)
+    return by_cell
 
 
 def _rank(n: int, confidence: float) -> tuple[int, float]:

@@ -19,6 +19,7 @@ from pibed.model.plan import Cell
 from pibed.model.samples import Number, Sample, Status
 from pibed.runs.folder import RunFolder
 from pibed.runs.manifest import Manifest
+from pibed.stats.analysis import Analysis
 
 BUILDROOT: dict[str, Any] = {
     "name": "buildroot",
@@ -144,7 +145,7 @@ def archived(
     machine = load_machine(load_defaults().machine).model_copy(update={"clock": clock})
     run = RunFolder(folder, study)
     before = record.begun(machine, study, 2, images, "QEMU 7.2")
-    run.write_samples(list(samples))
+    run.write_samples(Analysis(study, list(samples)))
     manifest = record.ended(before, folder / "samples.csv", samples, problems, (), finished)
     content = manifest.model_dump(mode="json")
     content["git"] = {"commit": "c" * 40, "modified": False}

@@ -37,7 +37,7 @@ def study(
             "eager": parameter("mode", [0, 1], {0: "lazy", 1: "eager"}),
         },
         workload={"source": "a.c", "command": "work {share}", "timeout_s": 30},
-        analysis={"mode": "eager", "total": ["work_us"], "balance": "share"} | analysis,
+        analysis={"compare": "eager", "total": ["work_us"], "balance": "share"} | analysis,
     )
 
 

@@ -12,7 +12,7 @@ from pibed.commands import compare
 from pibed.commands.options import CompareOptions
 from pibed.model.plan import Cell
 from pibed.model.samples import Sample, Status
-from pibed.report.changes import Changes, changes, conclusions
+from pibed.report.changes import Changes, Trend, changes, conclusions
 from pibed.runs.reading import Run, read
 from tests.unit.helpers import BUILDROOT, archived, experiment, measured
 
@@ -38,7 +38,7 @@ def run(folder: Path, name: str, study: Any = None, **options: Any) -> Run:
 
 
 def verdicts(found: Changes, metric: str = "work_us") -> dict[str, str]:
-    return {str(each.cell): each.verdict for each in found.changes if each.metric == metric}
+    return {str(each.cell): each.trend for each in found.changes if each.metric == metric}
 
 
 def times(factor: float, values: list[int]) -> list[int]:
@@ -98,7 +98,7 @@ def test_the_rounds_of_two_runs_are_not_paired(tmp_path: Path) -> None:
     a = run(tmp_path, "a", lazy64=wild)
     b = run(tmp_path, "b", lazy64=times(1.1, wild))
     (change,) = [each for each in changes(a, b).changes if each.metric == "work_us"]
-    assert change.verdict == "undecided"
+    assert change.trend is Trend.UNDECIDED
     assert change.found.ratio == pytest.approx(1.1)
     assert change.found.ratio_low is not None
     assert change.found.ratio_low < 0.8

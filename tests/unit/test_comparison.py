@@ -12,14 +12,22 @@ from scipy import stats
 
 from pibed.model.plan import Cell
 from pibed.model.samples import Number
-from pibed.stats.modes import Comparison, compare, holm, judge, mann_whitney, resampled_ratio
-from pibed.stats.observations import Mode, Series, observe
+from pibed.stats.comparison import (
+    Comparison,
+    Verdict,
+    compare,
+    holm,
+    judge,
+    mann_whitney,
+    resampled_ratio,
+)
+from pibed.stats.observations import Alternative, Series, observe
 from tests.unit.helpers import experiment, measured
 
 
 def found(lazy: list[Number], eager: list[Number], **analysis: Any) -> Comparison:
     """The comparison of work_us at size 64, in a run that has nothing else."""
-    study = experiment(analysis={"mode": "eager", "total": ["work_us"]} | analysis)
+    study = experiment(analysis={"compare": "eager", "total": ["work_us"]} | analysis)
     samples = [
         *measured(study, {(0, 64): {"work_us": lazy}}),
         *measured(study, {(1, 64): {"work_us": eager}}),
@@ -124,7 +132,7 @@ FAR: list[Number] = [110.0, 110.1, 110.2, 110.3, 110.4, 110.5, 110.6, 110.7]
 
 def test_the_faster_mode_by_its_label() -> None:
     result = found(NEAR, FAR)
-    assert (result.verdict, result.faster) == ("lazy", Mode(0, "lazy"))
+    assert (result.verdict, result.faster) == (Verdict.FIRST, Alternative(0, "lazy"))
     assert result.medians == pytest.approx((100.35, 110.35))
     assert result.difference == pytest.approx(-10)
     assert result.ratio == pytest.approx(100.35 / 110.35)
@@ -142,7 +150,7 @@ def test_the_faster_mode_by_its_label() -> None:
 
 def test_turned_around_the_other_is_faster() -> None:
     result, turned = found(NEAR, FAR), found(FAR, NEAR)
-    assert turned.verdict == "eager"
+    assert turned.verdict is Verdict.SECOND
     assert turned.delta == -result.delta
     assert turned.p == result.p
     assert result.ratio_low is not None
@@ -151,48 +159,48 @@ def test_turned_around_the_other_is_faster() -> None:
 
 def test_a_difference_below_the_relevant_one() -> None:
     result = found(NEAR, [x * 1.003 for x in NEAR])
-    assert (result.verdict, result.faster, result.reason) == ("no relevant difference", None, "")
+    assert (result.verdict, result.faster, result.reason) == (Verdict.NO_DIFFERENCE, None, "")
 
 
 def test_what_is_relevant_is_the_experiments_choice() -> None:
     faster = [x * 1.05 for x in NEAR]
-    assert found(NEAR, faster).verdict == "lazy"
-    assert found(NEAR, faster, relevant_percent=10).verdict == "no relevant difference"
+    assert found(NEAR, faster).verdict is Verdict.FIRST
+    assert found(NEAR, faster, relevant_percent=10).verdict is Verdict.NO_DIFFERENCE
     straddling = found(NEAR, faster, relevant_percent=5)
-    assert straddling.verdict == "undecided"
+    assert straddling.verdict is Verdict.UNDECIDED
     assert "neither beyond nor within 0.05 of 1" in straddling.reason
 
 
 def test_a_wide_interval_is_undecided() -> None:
     result = found([90, 95, 100, 105, 110, 120], [91, 93, 99, 107, 111, 125])
-    assert (result.verdict, result.faster) == ("undecided", None)
+    assert (result.verdict, result.faster) == (Verdict.UNDECIDED, None)
     assert "neither beyond" in result.reason
 
 
 def test_a_clear_interval_without_a_small_p_is_undecided() -> None:
     result = judge(dataclasses.replace(found(NEAR, FAR), p_holm=0.06), 0.01)
-    assert (result.verdict, result.faster) == ("undecided", None)
+    assert (result.verdict, result.faster) == (Verdict.UNDECIDED, None)
     assert result.reason == "p is 0.06 after Holm's correction, not below 0.05"
 
 
 def test_bounds_are_the_same_for_both_modes() -> None:
     base = found(NEAR, FAR)
     for low, high, verdict in (
-        (1 / 1.01, 1.01, "no relevant difference"),
-        (1 / 1.0101, 1.0, "undecided"),
-        (1.0, 1.0101, "undecided"),
-        (1.0101, 1.2, "eager"),
-        (0.9, 1 / 1.0101, "lazy"),
-        (1.01, 1.2, "undecided"),
+        (1 / 1.01, 1.01, Verdict.NO_DIFFERENCE),
+        (1 / 1.0101, 1.0, Verdict.UNDECIDED),
+        (1.0, 1.0101, Verdict.UNDECIDED),
+        (1.0101, 1.2, Verdict.SECOND),
+        (0.9, 1 / 1.0101, Verdict.FIRST),
+        (1.01, 1.2, Verdict.UNDECIDED),
     ):
         judged = judge(dataclasses.replace(base, ratio_low=low, ratio_high=high), 0.01)
-        assert judged.verdict == verdict, (low, high)
+        assert judged.verdict is verdict, (low, high)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
 def test_too_few_samples_are_undecided(n: int) -> None:
     result = found(NEAR[:n], FAR)
-    assert (result.verdict, result.faster) == ("undecided", None)
+    assert (result.verdict, result.faster) == (Verdict.UNDECIDED, None)
     assert (result.ratio_low, result.ratio_high) == (None, None)
     assert result.reason == f"no interval below 6 samples: lazy has {n}"
     assert result.ratio is not None
@@ -200,7 +208,7 @@ def test_too_few_samples_are_undecided(n: int) -> None:
 
 
 def test_six_samples_can_decide() -> None:
-    assert found(NEAR[:6], FAR[:6]).verdict == "lazy"
+    assert found(NEAR[:6], FAR[:6]).verdict is Verdict.FIRST
 
 
 # Without variation
@@ -211,24 +219,24 @@ def test_nothing_varies_so_the_difference_is_exact_and_there_is_no_p() -> None:
     assert (result.exact, result.difference) == (True, -24)
     assert (result.p, result.p_holm, result.method) == (None, None, None)
     assert (result.ratio, result.ratio_low, result.ratio_high) == (0.5, 0.5, 0.5)
-    assert (result.delta, result.verdict) == (-1, "lazy")
+    assert (result.delta, result.verdict) == (-1, Verdict.FIRST)
 
 
 def test_equal_without_variation() -> None:
     result = found([24] * 6, [24] * 6)
     assert (result.exact, result.difference, result.ratio, result.delta) == (True, 0, 1, 0)
-    assert (result.p, result.verdict) == (None, "no relevant difference")
+    assert (result.p, result.verdict) == (None, Verdict.NO_DIFFERENCE)
 
 
 def test_one_sample_each_shows_no_variation_and_proves_nothing() -> None:
     result = found([24], [48])
-    assert (result.exact, result.p, result.verdict) == (False, None, "undecided")
+    assert (result.exact, result.p, result.verdict) == (False, None, Verdict.UNDECIDED)
     assert "lazy has 1, eager has 1" in result.reason
 
 
 def test_one_mode_is_constant() -> None:
     result = found([50] * 8, FAR)
-    assert (result.exact, result.verdict) == (False, "lazy")
+    assert (result.exact, result.verdict) == (False, Verdict.FIRST)
     assert result.p == pytest.approx(2 / 12870)
 
 
@@ -237,7 +245,7 @@ def test_zero_in_the_second_mode(varying: bool) -> None:
     result = found([24 + varying * i for i in range(6)], [0] * 6)
     assert (result.ratio, result.ratio_low, result.ratio_high) == (None, None, None)
     assert result.reason == "the median of eager is 0: the ratio has no bound"
-    assert (result.verdict, result.exact) == ("eager", not varying)
+    assert (result.verdict, result.exact) == (Verdict.SECOND, not varying)
 
 
 def test_zero_in_some_resamples_only() -> None:
@@ -250,7 +258,7 @@ def test_zero_in_some_resamples_only() -> None:
 
 def test_zero_in_both_modes() -> None:
     result = found([0] * 6, [0] * 6)
-    assert (result.ratio, result.verdict) == (1, "no relevant difference")
+    assert (result.ratio, result.verdict) == (1, Verdict.NO_DIFFERENCE)
     assert result.reason == ""
 
 
@@ -263,7 +271,7 @@ def test_zero_by_zero_is_equal_in_a_resample_too() -> None:
 
 def test_values_below_zero_have_no_ratio() -> None:
     result = found([-1.0, *NEAR], FAR)
-    assert (result.ratio, result.ratio_low, result.verdict) == (None, None, "undecided")
+    assert (result.ratio, result.ratio_low, result.verdict) == (None, None, Verdict.UNDECIDED)
     assert result.reason == "no ratio of values below 0"
     assert result.p is not None
 
@@ -344,9 +352,9 @@ def test_no_resample_with_samples_of_both_modes() -> None:
     observations = observe(study, [*one, *apart])
     only_the_first_rounds = np.repeat(np.array([[2], [0]], dtype=np.int16), 8, axis=0)
     result = compare(dataclasses.replace(observations, counts=only_the_first_rounds))[0]
-    assert (result.ratio_low, result.verdict) == (None, "undecided")
-    assert result.reason == "no resample has samples of both modes: no interval"
-    assert compare(observations)[0].verdict == "lazy"
+    assert (result.ratio_low, result.verdict) == (None, Verdict.UNDECIDED)
+    assert result.reason == "no resample has samples of lazy and eager: no interval"
+    assert compare(observations)[0].verdict is Verdict.FIRST
 
 
 def test_no_two_modes_nothing_to_compare() -> None:

@@ -14,7 +14,7 @@ from pibed.build.sources.lock import Lock
 from pibed.commands import arguments
 from pibed.model.builder import Settings
 from pibed.model.defaults import Defaults, load_defaults
-from pibed.model.experiment import Analysis, Experiment, load_experiment
+from pibed.model.experiment import AnalysisPlan, Experiment, load_experiment
 from pibed.model.loading import Record, json_schema
 from pibed.model.machine import Machine, load_machine
 from pibed.model.suite import Suite, load_suite
@@ -243,7 +243,7 @@ def test_clock_must_be_described() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("mode: demand_paging", "mode: paging", "analysis.mode: 'paging' is not a parameter"),
+        ("compare: demand", "compare: x", "analysis.compare: 'x_paging' is not a parameter"),
         ("[mmap_us, multiply_us]", "[mmap_ms]", "analysis.total: 'mmap_ms' is not a metric"),
         ("[mmap_us, multiply_us]", "[mmap_us, faults]", "analysis.total: no sum of faults and µs"),
         ("[mmap_us, multiply_us]", "[mmap_us, mmap_us]", "analysis.total: a metric is there twice"),
@@ -258,14 +258,18 @@ def test_clock_must_be_described() -> None:
         (
             "events: faults",
             "events: faults, by: demand_paging",
-            "analysis.cost: by: expected a parameter beside the mode",
+            "analysis.cost: by: expected a parameter beside the compared one",
         ),
         ("  cost:", "  balance: sizes\n  cost:", "analysis.balance: 'sizes' is not a parameter"),
-        ("  cost:", "  balance: demand_paging\n  cost:", "a parameter beside the mode"),
+        ("  cost:", "  balance: demand_paging\n  cost:", "a parameter beside the compared one"),
         ("  total: [mmap_us, multiply_us]\n", "  balance: size\n", "and a total"),
-        ("  mode: demand_paging\n", "", "analysis.mode: cost and balance compare"),
-        ("  mode: demand_paging\n", "  mode: size\n", "analysis.mode: size has more than two"),
-        ("analysis:\n", "analysis:\n  modes: 2\n", "analysis.modes: unknown key"),
+        ("  compare: demand_paging\n", "", "analysis.compare: cost and balance compare"),
+        (
+            "  compare: demand_paging\n",
+            "  compare: size\n",
+            "analysis.compare: size has more than two",
+        ),
+        ("analysis:\n", "analysis:\n  mode: 2\n", "analysis.mode: unknown key"),
         ("  faults:\n", "  total:\n", "'total' is the name of the sum"),
         ("  size:\n", "  mad:\n", "'mad' is the name of a fixed column of summary.csv"),
     ],
@@ -282,7 +286,7 @@ def test_analysis_of_the_study() -> None:
     analysis = paging.analysis
     assert analysis is not None
     assert paging.analysed is analysis
-    assert (analysis.mode, analysis.total) == ("demand_paging", ["mmap_us", "multiply_us"])
+    assert (analysis.compare, analysis.total) == ("demand_paging", ["mmap_us", "multiply_us"])
     assert analysis.relevant_percent == 1
     assert [each.law for each in analysis.growth] == ["linear", "power"]
 
@@ -302,8 +306,8 @@ def test_experiment_of_a_manifest_that_was_written_before_there_was_an_analysis(
     assert "analysis" not in text
     old = Experiment.model_validate_json(text)
     assert old.analysis is None
-    assert old.analysed == Analysis(
-        mode="demand_paging", total=["mmap_us", "multiply_us"], relevant_percent=1
+    assert old.analysed == AnalysisPlan(
+        compare="demand_paging", total=["mmap_us", "multiply_us"], relevant_percent=1
     )
 
 
@@ -319,12 +323,12 @@ def test_total_without_an_analysis_is_of_one_unit() -> None:
     }
     assert experiment(metrics=metrics).analysed.total == ["first", "second"]
     hidden = {"hidden": metric("µs", False)}
-    assert experiment(metrics=hidden).analysed == Analysis(mode="eager")
+    assert experiment(metrics=hidden).analysed == AnalysisPlan(compare="eager")
 
 
 def test_one_mode_alone_can_be_measured() -> None:
     paging = load_experiment("paging", {"parameters.demand_paging.values": [1]})
-    assert paging.analysed.mode == "demand_paging"
+    assert paging.analysed.compare == "demand_paging"
 
 
 def test_override_replaces_one_key() -> None:

@@ -17,8 +17,8 @@ from pibed.model.experiment import Growth
 from pibed.model.plan import Cell
 from pibed.stats import summary
 from pibed.stats.balance import balances, crossings
+from pibed.stats.comparison import compare, resampled_ratio
 from pibed.stats.growth import changes, costs, fit, fits
-from pibed.stats.modes import compare, resampled_ratio
 from pibed.stats.observations import Series, draw, interval, medians, observe
 from pibed.stats.summary import median_coverage, median_interval
 from tests.unit.helpers import experiment, measured
@@ -150,7 +150,7 @@ def test_interval_of_what_a_switch_changes_in_a_cost() -> None:
         parameters={"eager": modes, "line": modes | {"title": "line"}},
         workload={"source": "a.c", "command": "work", "timeout_s": 30},
         analysis={
-            "mode": "eager",
+            "compare": "eager",
             "cost": {"metric": "work_us", "events": "pages", "by": "line"},
         },
     )
@@ -178,7 +178,7 @@ def test_interval_of_what_a_switch_changes_in_a_cost() -> None:
 
 def test_verdicts_that_are_wrong_are_rare() -> None:
     # No mode is faster, whatever counts as relevant: at most 5 % of runs may name one anywhere.
-    study = experiment(analysis={"mode": "eager", "total": ["work_us"], "relevant_percent": 0})
+    study = experiment(analysis={"compare": "eager", "total": ["work_us"], "relevant_percent": 0})
     generator = np.random.default_rng(11)
     runs, wrong = 300, 0
     for _ in range(runs):
@@ -208,7 +208,7 @@ def test_ten_thousand_samples_take_less_than_three_seconds(sizes: int, rounds: i
         }
         | {"pages": {"title": "pages", "counter": "/sys/pages", "unit": "pages"}},
         analysis={
-            "mode": "eager",
+            "compare": "eager",
             "total": ["map_us", "work_us"],
             "growth": [{"metric": "work_us", "against": "size", "law": "power"}],
             "cost": {"metric": "work_us", "events": "pages"},

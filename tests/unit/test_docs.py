@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pibed.model.experiment import Analysis, Cost, Growth
+from pibed.model.experiment import AnalysisPlan, Cost, Growth
 from tests.live.reliability import Table
 from tests.live.test_faults import FAULTS, FULL_DISK
 from tests.unit.helpers import ROOT
@@ -34,6 +34,6 @@ def test_every_fault_is_documented_and_every_documented_one_tested() -> None:
 def test_every_key_of_the_analysis_is_documented() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `analysis\.(\w+)` \| (.*) \|$", text, re.MULTILINE))
-    assert list(rows) == list(Analysis.model_fields)
+    assert list(rows) == list(AnalysisPlan.model_fields)
     for key, record in (("growth", Growth), ("cost", Cost)):
         assert record.model_fields.keys() <= set(re.findall(r"`(\w+)`", rows[key]))

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from pibed.base.errors import HostError, UsageError
+from pibed.commands import compare
+from pibed.commands.options import CompareOptions
 from pibed.model.experiment import Experiment, load_experiment
 from pibed.model.plan import Cell, cells
 from pibed.model.samples import Sample, Status
 from pibed.runs.reading import Run, read
+from pibed.studies import STUDIES
 from pibed.studies.pi import findings, reference
 from pibed.studies.pi.findings import Finding
 from tests.unit.helpers import ROOT, archived
@@ -161,7 +164,7 @@ def test_little_touched(tmp_path: Path, cost: float, last: str) -> None:
 
 
 def show(run: Run, capsys: pytest.CaptureFixture[str]) -> str:
-    findings.show(run)
+    compare.compare(CompareOptions(first=str(run.folder), second="pi"))
     return capsys.readouterr().out
 
 
@@ -183,7 +186,7 @@ def test_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_what_has_nothing_to_say(tmp_path: Path) -> None:
     run = read(archived(tmp_path / "20260203T040506Z-x", paging(), [], finished=False))
     with pytest.raises(UsageError, match="there is no sample that is ok"):
-        findings.show(run)
+        STUDIES["pi"].compared(run)
 
 
 def test_constant_is_judged_at_every_size(tmp_path: Path) -> None:

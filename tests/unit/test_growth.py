@@ -13,7 +13,7 @@ from pibed.model.experiment import Experiment, Growth
 from pibed.model.plan import Cell
 from pibed.model.samples import Number
 from pibed.stats.growth import CostChange, EventCost, Fit, changes, costs, fit, fits
-from pibed.stats.observations import RESAMPLES, Mode, draw, observe
+from pibed.stats.observations import RESAMPLES, Alternative, draw, observe
 from tests.unit.helpers import experiment, measured
 
 LINEAR = Growth(metric="work_us", against="pages", law="linear")
@@ -31,7 +31,7 @@ def study(**analysis: object) -> Experiment:
         "labels": {0: "lazy", 1: "eager"},
     }
     return experiment(
-        parameters={"eager": modes, "size": sizes}, analysis={"mode": "eager"} | analysis
+        parameters={"eager": modes, "size": sizes}, analysis={"compare": "eager"} | analysis
     )
 
 
@@ -130,11 +130,11 @@ def test_fits_of_a_run_go_through_the_medians() -> None:
     }
     spec = study(growth=growth)
     found = fits(observe(spec, measured(spec, cells)))
-    assert [(each.mode, each.against, each.law) for each in found] == [
-        (Mode(0, "lazy"), "pages", "linear"),
-        (Mode(1, "eager"), "pages", "linear"),
-        (Mode(0, "lazy"), "size", "power"),
-        (Mode(1, "eager"), "size", "power"),
+    assert [(each.alternative, each.against, each.law) for each in found] == [
+        (Alternative(0, "lazy"), "pages", "linear"),
+        (Alternative(1, "eager"), "pages", "linear"),
+        (Alternative(0, "lazy"), "size", "power"),
+        (Alternative(1, "eager"), "size", "power"),
     ]
     assert found[1].points == ((3, 8), (6, 15), (12, 29), (24, 57))
     assert found[1].slope == pytest.approx(7 / 3)
@@ -148,7 +148,7 @@ def test_a_parameter_is_fitted_apart_for_each_of_the_others() -> None:
     parameters = {name: each.model_dump() for name, each in base.parameters.items()}
     spec = experiment(
         parameters=parameters | {"share": third},
-        analysis={"mode": "eager", "growth": [POWER.model_dump(), LINEAR.model_dump()]},
+        analysis={"compare": "eager", "growth": [POWER.model_dump(), LINEAR.model_dump()]},
     )
     cells: dict[tuple[int, ...], dict[str, list[Number]]] = {
         (eager, size, share): {"work_us": [size ** (1 + share)], "pages": [size + share]}
@@ -185,12 +185,12 @@ def test_nothing_asked_for_nothing_fitted() -> None:
 
 
 def test_fit_without_a_mode() -> None:
-    spec = study(mode=None, growth=[POWER.model_dump()])
+    spec = study(compare=None, growth=[POWER.model_dump()])
     cells: dict[tuple[int, ...], dict[str, list[Number]]] = {
         (0, size): {"work_us": [size], "pages": [1]} for size in (1, 2, 4)
     }
     found = fits(observe(spec, measured(spec, cells)))
-    assert [(each.mode, str(each.others)) for each in found] == [
+    assert [(each.alternative, str(each.others)) for each in found] == [
         (None, "eager=0"),
         (None, "eager=1"),
     ]
@@ -279,7 +279,7 @@ def switch(*values: int, cost: bool = True, sizes: tuple[int, ...] = (4,)) -> Ex
     line = {"title": "line", "values": list(values), "minimum": 0, "maximum": 9}
     asked = {"metric": "work_us", "events": "pages"} | ({"by": "line"} if cost else {})
     return experiment(
-        parameters={"line": line} | parameters, analysis={"mode": "eager", "cost": asked}
+        parameters={"line": line} | parameters, analysis={"compare": "eager", "cost": asked}
     )
 
 

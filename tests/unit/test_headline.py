@@ -7,18 +7,19 @@ import random
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import pytest
 
+from pibed.model import words as naming
 from pibed.model.experiment import Experiment
 from pibed.model.plan import Cell, cells
 from pibed.model.samples import Number, Sample, Status
-from pibed.report import wording
 from pibed.report.answer import headline
-from pibed.stats.balance import balances
-from pibed.stats.growth import CostChange, changes
-from pibed.stats.modes import Comparison, compare
+from pibed.stats.analysis import Analysis
+from pibed.stats.comparison import Comparison, Verdict
+from pibed.stats.growth import CostChange
 from pibed.stats.observations import Observations, observe
 from tests.unit.helpers import experiment
 from tests.unit.test_statistics import POOLS
@@ -46,15 +47,15 @@ def study(parameters: dict[str, Any], **analysis: Any) -> Experiment:
     return experiment(
         parameters={"eager": MODE} | parameters,
         workload={"source": "a.c", "command": "work", "timeout_s": 30},
-        analysis={"mode": "eager", "total": ["work_us"]} | analysis,
+        analysis={"compare": "eager", "total": ["work_us"]} | analysis,
     )
 
 
 def seen(
     spec: Experiment, work: Value, pages: Value = lambda at, row: 8, rounds: int = 6
-) -> Observations:
+) -> Analysis:
     """A run in which `work` and `pages` give each cell's metrics; where work is -1 it has none."""
-    return observe(
+    return Analysis(
         spec,
         [
             Sample(
@@ -73,9 +74,9 @@ def seen(
     )
 
 
-def answer(observations: Observations, about: str) -> list[str]:
+def answer(analysis: Analysis, about: str) -> list[str]:
     """The sentences of the headline that have these words."""
-    lines = headline(observations, compare(observations))
+    lines = headline(analysis)
     return [line for line in lines if re.search(about, line)]
 
 
@@ -356,7 +357,7 @@ def test_a_switch_where_nothing_decides() -> None:
         lambda at, _: 100 if at["eager"] else 150 + 10 * at["line"],
         lambda at, _: 0 if at["eager"] else 10,
     )
-    assert headline(found, compare(found)) == [
+    assert headline(found) == [
         "Log line on instead of off adds 1 µs to work for each of the pages.",
         "Nothing decides which mode is faster: the experiment has no total.",
     ]
@@ -376,7 +377,7 @@ def test_what_is_asked_is_answered_first() -> None:
         lambda at, _: 500 if at["eager"] else (10 + at["line"]) * (at["touched"] or 1),
         lambda at, _: 0 if at["eager"] else at["touched"] or 1,
     )
-    lines = headline(found, compare(found))
+    lines = headline(found)
     assert [line.split()[0] for line in lines] == ["Both", "Log", "Lazy", "Eager"], lines
     assert lines[2:] == [
         "Lazy is faster in work in 2 of 4 combinations of log line and touched.",
@@ -396,7 +397,15 @@ ODD: Sequence[Sequence[Number]] = [
 ]
 
 
-def odd(spec: Experiment, pool: Sequence[Number], seed: int) -> Observations:
+class Quick(Analysis):
+    """An analysis of fewer resamples."""
+
+    @cached_property
+    def observations(self) -> Observations:
+        return observe(self.experiment, self.samples, 199)
+
+
+def odd(spec: Experiment, pool: Sequence[Number], seed: int) -> Analysis:
     generator = random.Random(seed)
     rounds, missing = generator.choice([1, 5, 6, 8]), generator.choice([0, 0, 0.02, 0.3])
     # How the modes differ, and where: so that there are balances, and changes that can be told.
@@ -414,9 +423,7 @@ def odd(spec: Experiment, pool: Sequence[Number], seed: int) -> Observations:
             else generator.choice([1, pool[0]]),
         }
         samples.append(Sample("small", row + 1, 1, Status.OK, Cell.of(at), metrics))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        return observe(spec, samples, 199)
+    return Quick(spec, samples)
 
 
 def claimed(line: str, spec: Experiment, blocks: Sequence[Cell]) -> set[Cell] | int:
@@ -428,9 +435,9 @@ def claimed(line: str, spec: Experiment, blocks: Sequence[Cell]) -> set[Cell] | 
         return set(blocks)
     for size in range(1, len(blocks) + 1 if len(names) == 1 and len(blocks) < 7 else 2):
         for some in itertools.combinations(blocks, size):
-            values = [wording.label(spec, *each.values[0]) for each in some]
-            several = wording.with_unit(spec, names[0], wording.enumeration(values))
-            words = wording.place(spec, some[0]) if size == 1 else several
+            values = [naming.label(spec, *each.values[0]) for each in some]
+            several = naming.with_unit(spec, names[0], naming.enumeration(values))
+            words = naming.place(spec, some[0]) if size == 1 else several
             if re.search(rf" at {re.escape(words)}(?=[;.]| \()", line):
                 return set(some)
     raise AssertionError(line)
@@ -464,14 +471,14 @@ def test_every_sentence_on_the_balance_and_the_switch_is_true(shape: dict[str, A
     assert told > 5
 
 
-def check(observations: Observations) -> int:
+def check(analysis: Analysis) -> int:
     """Holds the sentences against the balances and changes; returns how many there were."""
-    spec = observations.experiment
+    spec = analysis.experiment
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        verdicts = compare(observations)
-        lines = headline(observations, verdicts)
-        every, shifts = balances(observations), changes(observations)
+        observations = analysis.observations
+        lines = headline(analysis)
+        verdicts, every, shifts = analysis.comparisons, analysis.balances, analysis.changes
     for line in lines:
         assert re.fullmatch(r"[A-Z0-9].*\.", line), line
         assert not re.search(r"\bNone\b|\bnan\b|\binf\b|  |\(\)|; ?[.;,)]|\.\.", line), line
@@ -519,12 +526,12 @@ def check_verdicts(
     spec, places = observations.experiment, observations.blocks()
     decided = [each for each in verdicts if each.metric == "work_us"]
     for verdict, words in {
-        "lazy": "Lazy is faster",
-        "eager": "Eager is faster",
-        "undecided": "These samples do not decide",
-        "no relevant difference": "The modes differ by no more than 1 %",
+        Verdict.FIRST: "Lazy is faster",
+        Verdict.SECOND: "Eager is faster",
+        Verdict.UNDECIDED: "These samples do not decide",
+        Verdict.NO_DIFFERENCE: "The modes differ by no more than 1 %",
     }.items():
-        expected = {each.others for each in decided if each.verdict == verdict}
+        expected = {each.others for each in decided if each.verdict is verdict}
         said = [line for line in lines if line.startswith(words)]
         assert len(said) == bool(expected)
         assert all(holds_at(line, spec, places, expected) for line in said), said

@@ -14,8 +14,8 @@ from pibed.commands.options import ListingOptions
 from pibed.model.plan import Cell
 from pibed.model.samples import Sample, Status
 from pibed.report import listing
-from pibed.report.listing import Entry
-from pibed.stats.modes import NO_DIFFERENCE, UNDECIDED
+from pibed.report.listing import Entry, State
+from pibed.stats.comparison import Verdict
 from tests.unit.helpers import archived, experiment, measured
 
 STUDY = experiment(rounds=6)
@@ -42,6 +42,7 @@ def test_a_finished_run(tmp_path: Path) -> None:
         "small",
         "virtual",
         "4 × 6",
+        State.FINISHED,
         "finished",
         "eager",
         "as locked",
@@ -59,14 +60,14 @@ def test_an_unfinished_run_with_samples_that_are_not_ok_and_another_lock(tmp_pat
         differs=("gcc", "qemu"),
     )
     found = listing.entry(folder)
-    assert (found.state, found.verdict) == ("unfinished (1 of 24); not ok: 1 panic", "-")
+    assert (found.told, found.verdict) == ("unfinished (1 of 24); not ok: 1 panic", "-")
     assert (found.clock, found.lock) == ("host", "differs (2)")
 
 
 def test_a_run_without_samples_csv_has_those_of_its_rounds(tmp_path: Path) -> None:
     folder = archived(tmp_path / "20260203T040506Z-x", STUDY, [], finished=False)
     (folder / "samples.csv").unlink()
-    assert listing.entry(folder).state == "unfinished (0 of 24)"
+    assert listing.entry(folder).told == "unfinished (0 of 24)"
 
 
 @pytest.mark.parametrize(
@@ -84,14 +85,14 @@ def test_a_run_without_samples_csv_has_those_of_its_rounds(tmp_path: Path) -> No
 def test_a_damaged_run(tmp_path: Path, name: str, content: str | None, state: str) -> None:
     folder = archived(tmp_path / "20260203T040506Z-x", STUDY, samples())
     (folder / name).unlink() if content is None else (folder / name).write_text(content)
-    assert listing.entry(folder).state.startswith(state)
+    assert listing.entry(folder).told.startswith(state)
 
 
 def test_a_csv_that_was_changed_is_told(tmp_path: Path) -> None:
     folder = archived(tmp_path / "20260203T040506Z-x", STUDY, samples())
     path = folder / "samples.csv"
     path.write_text(path.read_text().replace(",10,8", ",11,8"))
-    assert "samples.csv is not the file that the manifest describes" in listing.entry(folder).state
+    assert "samples.csv is not the file that the manifest describes" in listing.entry(folder).told
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -100,8 +101,8 @@ def test_a_run_of_an_older_version(tmp_path: Path, version: int) -> None:
     path = folder / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": version}))
     found = listing.entry(folder)
-    assert found.state == f"finished; of an older pibed (schema {version})"
-    assert (found.experiment, found.clock, found.size) == ("small", "virtual", "4 × 6")
+    assert found.told == f"finished; of an older pibed (schema {version})"
+    assert (found.experiment, found.clock, found.extent) == ("small", "virtual", "4 × 6")
 
 
 @pytest.mark.parametrize(
@@ -125,8 +126,8 @@ def test_what_a_damaged_manifest_tells_all_the_same(
     path = folder / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"finished": "perhaps"} | change))
     found = listing.entry(folder)
-    assert found.state.startswith("damaged: ")
-    assert (found.experiment, found.clock, found.size) == left
+    assert found.told.startswith("damaged: ")
+    assert (found.experiment, found.clock, found.extent) == left
 
 
 @pytest.mark.parametrize(
@@ -135,9 +136,9 @@ def test_what_a_damaged_manifest_tells_all_the_same(
         ({"lazy64": SLOW, "lazy128": SLOW}, "eager"),
         ({"lazy64": SLOW, "eager128": SLOW}, "it depends"),
         ({"lazy64": SLOW}, "eager (in 1 of 2)"),
-        ({"lazy64": FAST[::-1], "lazy128": FAST[::-1]}, UNDECIDED),
+        ({"lazy64": FAST[::-1], "lazy128": FAST[::-1]}, Verdict.UNDECIDED.value),
         ({f"{mode}{size}": [7] * 6 for mode in ("lazy", "eager") for size in (64, 128)},
-         NO_DIFFERENCE),
+         Verdict.NO_DIFFERENCE.value),
     ],
 )  # fmt: skip
 def test_the_verdict_in_a_word(tmp_path: Path, cells: dict[str, list[int]], word: str) -> None:
@@ -190,4 +191,4 @@ def test_samples_that_pibed_does_not_write_are_damage(
     folder = archived(tmp_path / "20260203T040506Z-x", STUDY, samples())
     path = folder / "samples.csv"
     path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
-    assert words in listing.entry(folder).state
+    assert words in listing.entry(folder).told

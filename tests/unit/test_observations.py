@@ -7,7 +7,7 @@ import pytest
 
 from pibed.model.plan import Cell
 from pibed.model.samples import Number, Sample, Status
-from pibed.stats.observations import Mode, Series, draw, interval, medians, observe, too_few
+from pibed.stats.observations import Alternative, Series, draw, interval, medians, observe, too_few
 from tests.unit.helpers import experiment, measured
 
 
@@ -69,7 +69,7 @@ def test_what_is_no_cell_of_the_experiment_does_not_count() -> None:
 
 
 def test_total_is_the_sum_within_a_sample() -> None:
-    data = {"mode": "eager", "total": ["work_us", "more_us"]}
+    data = {"compare": "eager", "total": ["work_us", "more_us"]}
     metrics = {
         "work_us": {"title": "work", "pattern": "(a)", "unit": "µs"},
         "more_us": {"title": "more", "pattern": "(b)", "unit": "µs"},
@@ -88,10 +88,11 @@ def test_a_total_of_one_metric_is_that_metric() -> None:
     assert (found.metrics, found.deciding) == (("work_us", "pages"), "work_us")
 
 
-def test_modes_have_their_labels() -> None:
-    assert observe(experiment(), []).modes == (Mode(0, "lazy"), Mode(1, "eager"))
-    bare = experiment(analysis={"mode": "size"})
-    assert observe(bare, []).modes == (Mode(64, "size=64"), Mode(128, "size=128"))
+def test_alternatives_have_their_labels() -> None:
+    labelled = observe(experiment(), []).alternatives
+    assert labelled == (Alternative(0, "lazy"), Alternative(1, "eager"))
+    bare = observe(experiment(analysis={"compare": "size"}), []).alternatives
+    assert bare == (Alternative(64, "size=64"), Alternative(128, "size=128"))
 
 
 def test_why_there_is_nothing_to_compare() -> None:
@@ -99,7 +100,7 @@ def test_why_there_is_nothing_to_compare() -> None:
     sizes = {"title": "size", "values": [64, 128], "minimum": 1, "maximum": 1024}
     parameters = {"eager": modes, "size": sizes}
     assert "names no parameter" in observe(experiment(parameters=parameters), []).reason
-    study = experiment(parameters=parameters, analysis={"mode": "eager"})
+    study = experiment(parameters=parameters, analysis={"compare": "eager"})
     assert "eager has one value" in observe(study, []).reason
 
 

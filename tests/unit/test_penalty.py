@@ -15,6 +15,7 @@ from pibed.model.experiment import Experiment, load_experiment
 from pibed.model.plan import Cell, cells
 from pibed.model.samples import Number, Sample, Status
 from pibed.runs.reading import read
+from pibed.studies import STUDIES
 from pibed.studies.pi import findings, penalty, reference
 from tests.unit.helpers import ROOT, archived, experiment
 
@@ -184,7 +185,7 @@ def test_in_brief(tmp_path: Path) -> None:
     study = logging()
     samples = made(study, lambda size, line, _: 7 + 43 * line)
     run = read(archived(tmp_path / "20260203T040506Z-x", study, samples))
-    lines = findings.brief(run)
+    lines = STUDIES["pi"].reported(run).lines
     judged = findings.findings(reference.require_study(run), PUBLISHED)
     assert [line.partition(": ")[0].lower() for line in lines[:3]] == [
         each.verdict for each in judged
@@ -193,7 +194,7 @@ def test_in_brief(tmp_path: Path) -> None:
         "Undecided: In total pre-paging wins where all of the memory is used; where little of it "
         "is touched, demand paging should win."
     )
-    assert lines[3:-2] == penalty.explained(reference.require_study(run), PUBLISHED)
+    assert list(lines[3:-2]) == penalty.explained(reference.require_study(run), PUBLISHED)
     assert "is not refuted" in lines[-2]
     assert lines[-1].endswith("./inv compare 20260203T040506Z-x pi")
 
@@ -201,7 +202,7 @@ def test_in_brief(tmp_path: Path) -> None:
 def test_nothing_in_brief_of_another_study_or_an_empty_run(tmp_path: Path) -> None:
     for name, study in (("x", experiment()), ("y", logging())):
         folder = archived(tmp_path / f"20260203T040506Z-{name}", study, [])
-        assert findings.brief(read(folder)) == []
+        assert STUDIES["pi"].reported(read(folder)).lines == ()
 
 
 def test_where_the_pi_s_numbers_are_not_there_and_whole_it_is_said(
@@ -212,7 +213,7 @@ def test_where_the_pi_s_numbers_are_not_there_and_whole_it_is_said(
     run = read(archived(tmp_path / "20260203T040506Z-x", study, samples))
     folder = tmp_path / "results" / "reference"
     monkeypatch.setattr(places, "checkout", lambda: tmp_path)
-    (line,) = findings.brief(run)
+    (line,) = STUDIES["pi"].reported(run).lines
     assert line.startswith("Not compared with a real Pi: ")
     assert "pi-prepaging-runs.csv" in line
     assert line.endswith("restore results/reference/ from the repository")
@@ -223,5 +224,5 @@ def test_where_the_pi_s_numbers_are_not_there_and_whole_it_is_said(
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [line for line in lines if not line.startswith("pre-paging,512,multiply,")]
         (folder / path.name).write_text("".join(kept), encoding="utf-8")
-    (line,) = findings.brief(run)
+    (line,) = STUDIES["pi"].reported(run).lines
     assert "lacks multiply_us with demand_paging=0 at size 512" in line

@@ -30,12 +30,13 @@ from pibed.model import plan
 from pibed.model.experiment import Experiment, load_experiment
 from pibed.model.plan import Cell
 from pibed.model.samples import Number, Sample, Status
+from pibed.model.words import rounded
 from pibed.plots import canvas, charts
 from pibed.plots.all import FORMATS
 from pibed.plots.canvas import Plot
 from pibed.plots.charts import INTERVAL
-from pibed.stats import balance, growth
-from pibed.stats.observations import Observations, observe
+from pibed.stats.analysis import Analysis
+from pibed.stats.observations import observe
 from pibed.stats.summary import median_interval
 from tests.unit.helpers import ROOT, experiment, measured, python
 
@@ -67,7 +68,7 @@ def multiplying(
 ) -> tuple[Experiment, list[Sample]]:
     """The same with the multiplication alone, whose numbers are the longest: half the plots."""
     analysis = {
-        "mode": "demand_paging",
+        "compare": "demand_paging",
         "total": ["multiply_us"],
         "growth": [{"metric": "multiply_us", "against": "size", "law": "power"}],
     }
@@ -92,7 +93,7 @@ def touching(
 
     Its plots are those of the total, and with `table` those of touching.
     """
-    analysis = {"mode": "demand_paging", "total": ["mmap_us", "touch_us"], "balance": "percent"}
+    analysis = {"compare": "demand_paging", "total": ["mmap_us", "touch_us"], "balance": "percent"}
     changes = {
         "analysis": analysis,
         "metrics.mmap_us.table": False,
@@ -189,16 +190,16 @@ SHAPES: dict[str, Callable[[], tuple[Experiment, list[Sample]]]] = {
 def drawn(request: pytest.FixtureRequest) -> Iterator[list[Plot]]:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        yield plots.draw(observe(*SHAPES[request.param]()))
+        yield plots.draw(Analysis(*SHAPES[request.param]()))
 
 
-def by_name(data: tuple[Experiment, list[Sample]]) -> tuple[Observations, dict[str, Plot]]:
-    observations = observe(*data)
-    return observations, {plot.name: plot for plot in plots.draw(observations)}
+def by_name(data: tuple[Experiment, list[Sample]]) -> tuple[Analysis, dict[str, Plot]]:
+    analysis = Analysis(*data)
+    return analysis, {plot.name: plot for plot in plots.draw(analysis)}
 
 
 @pytest.fixture(scope="module")
-def study() -> tuple[Observations, dict[str, Plot]]:
+def study() -> tuple[Analysis, dict[str, Plot]]:
     """Of the study with its four sizes, for who changes nothing in it."""
     return by_name(paging())
 
@@ -206,7 +207,7 @@ def study() -> tuple[Observations, dict[str, Plot]]:
 def digests() -> list[str]:
     """Of every kind of plot, and of more points than SVG has as paths."""
     analysis = {
-        "mode": "eager",
+        "compare": "eager",
         "total": ["work_us"],
         "growth": [{"metric": "work_us", "against": "size", "law": "linear"}],
         "balance": "size",
@@ -216,7 +217,7 @@ def digests() -> list[str]:
         for eager in (0, 1)
         for size in range(1, 10)
     }
-    drawn = plots.draw(observe(*sized(values, analysis=analysis)))
+    drawn = plots.draw(Analysis(*sized(values, analysis=analysis)))
     return [hashlib.sha256(plot.render(form)).hexdigest() for plot in drawn for form in FORMATS]
 
 
@@ -248,10 +249,10 @@ def test_the_same_bytes_in_another_place(tmp_path: Path) -> None:
 
 
 def test_the_same_bytes_again() -> None:
-    (plot, *others) = plots.draw(observe(*small({(0, 64): [5, 6, 7]})))
+    (plot, *others) = plots.draw(Analysis(*small({(0, 64): [5, 6, 7]})))
     first = [plot.render("svg"), plot.render("png")]
     assert [plot.render("svg"), plot.render("png")] == first
-    (again, *_) = plots.draw(observe(*small({(0, 64): [5, 6, 7]})))
+    (again, *_) = plots.draw(Analysis(*small({(0, 64): [5, 6, 7]})))
     assert [again.render("svg"), again.render("png")] == first
     assert first[0] not in [each.render("svg") for each in others]
 
@@ -260,7 +261,7 @@ def test_matplotlib_is_left_as_it_was() -> None:
     with matplotlib.rc_context({"font.size": 17, "svg.hashsalt": "mine"}):
         before = dict(matplotlib.rcParams)
         filters = list(warnings.filters)
-        (plot, *_) = plots.draw(observe(*small({(0, 64): [5, 6, 7]})))
+        (plot, *_) = plots.draw(Analysis(*small({(0, 64): [5, 6, 7]})))
         plot.render("svg")
         assert dict(matplotlib.rcParams) == before
         assert warnings.filters == filters
@@ -272,9 +273,9 @@ import sys
 from pibed import plots
 assert "matplotlib" not in sys.modules
 from tests.unit.helpers import experiment, measured
-from pibed.stats.observations import observe
+from pibed.stats.analysis import Analysis
 spec = experiment()
-drawn = plots.draw(observe(spec, measured(spec, {(0, 64): {"work_us": [1], "pages": [1]}})))
+drawn = plots.draw(Analysis(spec, measured(spec, {(0, 64): {"work_us": [1], "pages": [1]}})))
 assert drawn and "matplotlib" in sys.modules and "matplotlib.pyplot" not in sys.modules
 """
     child = python(code)
@@ -377,7 +378,7 @@ def texts(figure: Figure) -> Iterator[tuple[str, Bbox]]:
 # What they show
 
 
-def test_the_plots_of_an_experiment(study: tuple[Observations, dict[str, Plot]]) -> None:
+def test_the_plots_of_an_experiment(study: tuple[Analysis, dict[str, Plot]]) -> None:
     _, found = study
     check_texts(list(found.values()))
     assert list(found) == [
@@ -394,7 +395,7 @@ def test_the_plots_of_an_experiment(study: tuple[Observations, dict[str, Plot]])
 
 
 def test_what_an_experiment_lacks_is_not_drawn() -> None:
-    assert plots.draw(observe(*small({}))) == []
+    assert plots.draw(Analysis(*small({}))) == []
     _, found = by_name(multiplying([64], rounds=1))
     assert not [name for name in found if name.startswith("growth")]
     study = experiment()
@@ -407,14 +408,15 @@ def test_what_an_experiment_lacks_is_not_drawn() -> None:
 
 
 def test_medians_their_intervals_and_all_samples(
-    study: tuple[Observations, dict[str, Plot]],
+    study: tuple[Analysis, dict[str, Plot]],
 ) -> None:
-    observations, found = study
+    analysis, found = study
+    observations = analysis.observations
     (axes,) = found["median-mmap_us"].figure.axes
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     drawn = [line for line in axes.lines if line.get_linestyle() != "None"]
     dots = [line for line in axes.lines if line.get_marker() == "."]
-    for mode, line, bars in zip(observations.modes, drawn, axes.containers, strict=True):
+    for mode, line, bars in zip(observations.alternatives, drawn, axes.containers, strict=True):
         series = [
             observations.series(observations.cell(block, mode), "mmap_us")
             for block in observations.blocks()
@@ -440,13 +442,14 @@ def test_below_six_samples_there_are_no_intervals() -> None:
             assert (INTERVAL in legend_of(plot)) == enough
 
 
-def test_means_and_deviations_side_by_side(study: tuple[Observations, dict[str, Plot]]) -> None:
-    observations, found = study
+def test_means_and_deviations_side_by_side(study: tuple[Analysis, dict[str, Plot]]) -> None:
+    analysis, found = study
+    observations = analysis.observations
     (axes,) = found["mean-multiply_us"].figure.axes
     bars = [each for each in axes.containers if hasattr(each, "patches")]
     lines = [each for each in axes.containers if not hasattr(each, "patches")]
     edges = []
-    for mode, patches, spans in zip(observations.modes, bars, lines, strict=True):
+    for mode, patches, spans in zip(observations.alternatives, bars, lines, strict=True):
         for block, bar, ends in zip(observations.blocks(), patches, segments(spans), strict=True):
             series = observations.series(observations.cell(block, mode), "multiply_us")
             assert series is not None
@@ -605,7 +608,7 @@ def test_many_cells_of_one_round_and_of_no_mode() -> None:
     for axes in plot.figure.axes:
         assert xy(axes.lines[0])[1] == [0] * 9
         assert [text for text, _ in labels(axes.xaxis)] == ["1"]
-    (plot,) = samples_of(values, analysis={"mode": None})
+    (plot,) = samples_of(values, analysis={"compare": None})
     (axes,) = plot.figure.axes
     assert len(xy(axes.lines[0])[1]) == 18
     assert axes.get_title() == ""
@@ -658,11 +661,11 @@ def legend_of(plot: Plot) -> list[str]:
     return [each.get_text() for legend in plot.figure.legends for each in legend.get_texts()]
 
 
-def test_fits_have_line_formula_and_interval(study: tuple[Observations, dict[str, Plot]]) -> None:
-    observations, found = study
+def test_fits_have_line_formula_and_interval(study: tuple[Analysis, dict[str, Plot]]) -> None:
+    analysis, found = study
     for plot, fits in (
-        (found["growth-mmap_us-pages_allocated-linear"], growth.fits(observations)[:2]),
-        (found["growth-multiply_us-size-power"], growth.fits(observations)[2:]),
+        (found["growth-mmap_us-pages_allocated-linear"], analysis.fits[:2]),
+        (found["growth-multiply_us-size-power"], analysis.fits[2:]),
     ):
         (axes,) = plot.figure.axes
         curves = [line for line in axes.lines if line.get_linestyle() != "None"]
@@ -676,13 +679,13 @@ def test_fits_have_line_formula_and_interval(study: tuple[Observations, dict[str
                 by_hand = fit.intercept + fit.slope * x if linear else fit.intercept * x**fit.slope
                 assert y == pytest.approx(by_hand)
             for number in (fit.slope, fit.slope_low, fit.slope_high):
-                assert canvas.number(abs(number)) in text.get_text()
+                assert rounded(abs(number)) in text.get_text()
 
 
 def test_lines_through_points_that_are_on_none_are_inside() -> None:
     (plot,) = (
         each
-        for each in plots.draw(observe(*multiplying(TWENTY, rounds=1)))
+        for each in plots.draw(Analysis(*multiplying(TWENTY, rounds=1)))
         if each.name.startswith("growth")
     )
     (axes,) = plot.figure.axes
@@ -694,9 +697,9 @@ def test_lines_through_points_that_are_on_none_are_inside() -> None:
 
 
 def test_the_balance_is_marked_with_its_interval() -> None:
-    observations, found = by_name(touching([0, 100], [0, 1]))
+    analysis, found = by_name(touching([0, 100], [0, 1]))
     figure = found["balance"].figure
-    balances = balance.balances(observations)
+    balances = analysis.balances
     assert len(figure.axes) == len(balances) == 2
     for axes, each in zip(figure.axes, balances, strict=True):
         assert each.at is not None
@@ -746,7 +749,7 @@ def test_cells_are_named_with_labels_and_units() -> None:
 
 
 def test_files_are_written_whole(tmp_path: Path) -> None:
-    drawn = plots.draw(observe(*small({(0, 64): [5]})))
+    drawn = plots.draw(Analysis(*small({(0, 64): [5]})))
     paths = plots.write(drawn, tmp_path)
     assert paths[:2] == [
         tmp_path / "plots/median-work_us.svg",

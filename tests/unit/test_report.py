@@ -21,10 +21,11 @@ from pibed.report.page import Figure
 from pibed.runs import reading
 from pibed.runs.folder import RunFolder, SampleLog
 from pibed.runs.reading import Run
-from pibed.studies.pi import findings
+from pibed.studies import STUDIES
 from tests.unit.helpers import BUILDROOT, archived, experiment, measured
 from tests.unit.test_penalty import made as made_logging
 
+PI = STUDIES["pi"]
 SLOW, FAST = [20, 21, 22, 23, 24, 95], [10, 11, 12, 13, 14, 15]
 SVG = (
     '<?xml version="1.0"?>\n<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN"\n "x">\n'
@@ -107,7 +108,7 @@ def sized(folder: Path, count: int) -> Run:
 
 
 def texts(found: Run, *figures: Figure) -> tuple[Page, str]:
-    made = report_page.make(found, figures, [findings.beside_a_pi(found)])
+    made = report_page.make(found, figures, [PI.reported(found)])
     page = Page(report_page.render(made, "report.html"))
     assert page.stack == []
     return page, report_page.render(made, "report.md")
@@ -162,7 +163,7 @@ def test_what_is_asked_for_comes_before_which_mode_is_faster(tmp_path: Path) -> 
         parameters=modes | {"line": line},
         metrics=experiment().model_dump()["metrics"] | {"map_us": map_us},
         analysis={
-            "mode": "eager",
+            "compare": "eager",
             "total": ["work_us", "map_us"],
             "balance": "size",
             "growth": [{"metric": "work_us", "against": "size", "law": "linear"}],
@@ -183,15 +184,16 @@ def test_what_is_asked_for_comes_before_which_mode_is_faster(tmp_path: Path) -> 
         },
     )
     found = reading.read(archived(tmp_path / "20260203T040506Z-small", study, samples))
-    made = report_page.make(found, [], [findings.beside_a_pi(found)])
-    assert [title for title, _ in made.findings] == [
+    made = report_page.make(found, [], [PI.reported(found)])
+    assert [part.title for part in made.findings] == [
         "Where the balance lies",
         "Which mode is faster",
         "Its parts",
         "How it grows",
         "What one event costs",
     ]
-    costs = dict(made.findings)["What one event costs"]
+    parts = {part.title: part.lines for part in made.findings}
+    costs = parts["What one event costs"]
     assert costs[:2] == (
         "At size 64, line 1 instead of 0 adds 1 µs to work for each of the pages (95 % interval 1 "
         "to 1).",
@@ -201,14 +203,14 @@ def test_what_is_asked_for_comes_before_which_mode_is_faster(tmp_path: Path) -> 
     assert [words.partition(", each")[0] for words in costs[2:]] == [
         f"At size {size}, line {line}" for size in (64, 128) for line in (0, 1)
     ]
-    assert dict(made.findings)["Its parts"] == (
+    assert parts["Its parts"] == (
         "Lazy is faster in work in 2 of 4 combinations of size and line.",
         "Eager is faster in work in 2 of 4 combinations of size and line.",
         "The modes differ by no more than 1 % in map in all 4 combinations of size and line.",
     )
     assert [words.split()[0] for words in made.headline] == ["Both", "Line", "Lazy", "Eager"]
     page, _ = texts(found)
-    order = [*made.headline, *(words for _, lines in made.findings for words in lines)]
+    order = [*made.headline, *(words for part in made.findings for words in part.lines)]
     places = [page.text.index(words) for words in order]
     assert places == sorted(places)
 
@@ -276,7 +278,7 @@ def test_a_page_needs_nothing_else(tmp_path: Path) -> None:
 def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     folders = [run(tmp_path / each, SLOW, FAST, SLOW, FAST).folder for each in ("a", "b")]
     for folder in folders:
-        report_page.publish(folder, [findings.beside_a_pi])
+        report_page.publish(folder, [PI.reported])
     first, second = (
         {
             path.relative_to(folder): path.read_bytes()
@@ -297,7 +299,7 @@ def test_a_plot_that_there_is_no_more_is_removed(tmp_path: Path) -> None:
     (folder / "plots").mkdir()
     (folder / "plots" / "balance.svg").touch()
     (folder / "plots" / "notes.txt").touch()
-    made = report_page.publish(folder, [findings.beside_a_pi])
+    made = report_page.publish(folder, [PI.reported])
     names = [figure.name for figure in made.figures]
     assert names
     expected = {f"{name}.{form}" for name in names for form in ("svg", "png")} | {"notes.txt"}
@@ -341,7 +343,7 @@ def test_every_shape_of_run(tmp_path: Path, cells: tuple[list[int], ...], words:
 def test_one_mode(tmp_path: Path) -> None:
     study = experiment(
         rounds=6,
-        analysis={"mode": "eager", "total": ["work_us"]},
+        analysis={"compare": "eager", "total": ["work_us"]},
         parameters={
             "eager": {"title": "mode", "values": [0], "minimum": 0, "maximum": 1},
             "size": {"title": "size", "values": [64], "minimum": 1, "maximum": 1024},

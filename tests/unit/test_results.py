@@ -20,6 +20,7 @@ from pibed.model.plan import Cell, Round
 from pibed.model.samples import Sample, Status
 from pibed.runs import locate
 from pibed.runs.folder import RunFolder, SampleLog
+from pibed.stats.analysis import Analysis
 from tests.unit.helpers import begun, experiment, python
 
 NOW = datetime.datetime(2026, 2, 3, 4, 5, 6, 999_999, tzinfo=datetime.UTC)
@@ -93,7 +94,7 @@ def test_boot_folders(tmp_path: Path) -> None:
 
 def test_files_are_written_whole(tmp_path: Path) -> None:
     run = create(tmp_path)
-    run.write_samples([sample(2), sample(1)])
+    run.write_samples(Analysis(run.experiment, [sample(2), sample(1)]))
     manifest = begun(experiment())
     run.write_manifest(manifest)
     assert sorted(path.name for path in run.folder.iterdir()) == [
@@ -130,10 +131,10 @@ def test_file_with_these_bytes_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_a_reader_keeps_the_old_file_when_it_is_written_anew(tmp_path: Path) -> None:
     run = create(tmp_path)
-    run.write_samples([sample(1)])
+    run.write_samples(Analysis(run.experiment, [sample(1)]))
     with (run.folder / "samples.csv").open(encoding="utf-8") as reader:
         before = os.fstat(reader.fileno()).st_ino
-        run.write_samples([sample(1), sample(2)])
+        run.write_samples(Analysis(run.experiment, [sample(1), sample(2)]))
         assert len(reader.read().splitlines()) == 2
     assert (run.folder / "samples.csv").stat().st_ino != before
     assert len((run.folder / "samples.csv").read_text(encoding="utf-8").splitlines()) == 3
@@ -169,11 +170,11 @@ def fill(folder: Path) -> None:
 
 def test_full_disk_keeps_what_was_there(tiny: Path) -> None:
     run = create(tiny)
-    run.write_samples([sample(1)])
+    run.write_samples(Analysis(run.experiment, [sample(1)]))
     before = (run.folder / "samples.csv").read_bytes()
     fill(tiny)
     with pytest.raises(HostError) as caught:
-        run.write_samples([sample(1), sample(2)])
+        run.write_samples(Analysis(run.experiment, [sample(1), sample(2)]))
     assert "No space left on device" in caught.value.message
     assert "samples.csv" in caught.value.message
     assert caught.value.fix is not None
@@ -229,6 +230,7 @@ import datetime, sys
 from pathlib import Path
 from pibed.model.experiment import load_experiment
 from pibed.base.errors import HostError
+from pibed.stats.analysis import Analysis
 from pibed.runs.folder import RunFolder
 try:
     RunFolder.create(Path(sys.argv[1]), load_experiment("paging"), "x", datetime.datetime.now())

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
+from pibed.model import words as naming
 from pibed.model.plan import Cell
 from pibed.model.samples import Number, Sample
 from pibed.report import wording
 from pibed.report.answer import headline
+from pibed.stats.analysis import Analysis
 from pibed.stats.balance import balances
+from pibed.stats.comparison import compare
 from pibed.stats.growth import CostChange, changes, costs, fits
-from pibed.stats.modes import compare
 from pibed.stats.observations import observe
 from tests.unit.helpers import experiment, measured
 from tests.unit.test_statistics import POOLS, STUDY, numbers, odd_run
@@ -26,7 +28,7 @@ def words(lazy: list[Number], eager: list[Number], unit: str = "µs", **analysis
     """The sentence on work_us at size 64."""
     study = experiment(
         metrics={"work_us": {"title": "work", "pattern": "(a)", "unit": unit, "table": True}},
-        analysis={"mode": "eager", "total": ["work_us"]} | analysis,
+        analysis={"compare": "eager", "total": ["work_us"]} | analysis,
     )
     cells = {(0, 64): {"work_us": lazy}, (1, 64): {"work_us": eager}}
     (found,) = compare(observe(study, measured(study, cells)))
@@ -87,8 +89,7 @@ def answer(cells: dict[tuple[int, int], list[int]], **changes: Any) -> list[str]
     values: dict[Any, Any] = {
         cell: {"work_us": column, "pages": [8] * len(column)} for cell, column in cells.items()
     }
-    observations = observe(study, measured(study, values))
-    return headline(observations, compare(observations))
+    return headline(Analysis(study, measured(study, values)))
 
 
 def test_headline_names_the_sizes() -> None:
@@ -116,7 +117,7 @@ def test_headline_of_one_mode() -> None:
     study: dict[str, Any] = {"parameters": {"eager": one, "size": size}}
     expected = "Nothing is compared: the experiment names no parameter whose two values"
     assert answer({(0, 64): SLOW}, **study)[0].startswith(expected)
-    study["analysis"] = {"mode": "eager", "total": ["work_us"]}
+    study["analysis"] = {"compare": "eager", "total": ["work_us"]}
     (line,) = answer({(0, 64): SLOW}, **study)
     assert line == "Nothing is compared: eager has one value: there is nothing to compare it with."
 
@@ -187,7 +188,7 @@ def test_growth(values: dict[int, list[int]], law: str, text: str) -> None:
 def costed(work: tuple[list[int], list[int]], pages: tuple[int, int]) -> str:
     study = experiment(
         analysis={
-            "mode": "eager",
+            "compare": "eager",
             "total": ["work_us"],
             "cost": {"metric": "work_us", "events": "pages"},
         }
@@ -267,12 +268,12 @@ def test_changes(
 def test_a_parameter_whose_title_has_a_unit() -> None:
     touched = {"title": "touched [%]", "values": [0, 20], "minimum": 0, "maximum": 100}
     study = experiment(parameters=experiment().model_dump()["parameters"] | {"touched": touched})
-    assert wording.title(study, "touched") == "touched"
-    assert wording.with_unit(study, "touched", "20 to 30") == "20 to 30 % touched"
-    assert wording.with_unit(study, "size", "64") == "size 64"
+    assert naming.title(study, "touched") == "touched"
+    assert naming.with_unit(study, "touched", "20 to 30") == "20 to 30 % touched"
+    assert naming.with_unit(study, "size", "64") == "size 64"
     at = Cell((("eager", 1), ("size", 64), ("touched", 20)))
-    assert wording.place(study, at) == "mode eager, size 64, 20 % touched"
-    assert wording.place(study, Cell(())) == ""
+    assert naming.place(study, at) == "mode eager, size 64, 20 % touched"
+    assert naming.place(study, Cell(())) == ""
     found = CostChange(Cell(()), "work_us", "pages", "touched", (0, 20), 2.0, 1.0, 3.0, "")
     assert wording.changed(study, found) == (
         "20 instead of 0 % touched adds 2 µs to work for each of the pages (95 % interval 1 to 3)."
@@ -281,7 +282,7 @@ def test_a_parameter_whose_title_has_a_unit() -> None:
 
 def balanced(lazy: dict[int, list[int]], eager: dict[int, list[int]]) -> str:
     study = experiment(
-        analysis={"mode": "eager", "total": ["work_us"], "balance": "size"},
+        analysis={"compare": "eager", "total": ["work_us"], "balance": "size"},
     )
     cells = {
         (mode, size): {"work_us": values, "pages": [1] * len(values)}
@@ -315,9 +316,9 @@ def test_sentences_of_odd_runs(pool: list[Number]) -> None:
         samples: list[Sample] = odd_run(pool, seed)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            observations = observe(STUDY, samples)
-            comparisons = compare(observations)
-        lines = headline(observations, comparisons)
+            analysis = Analysis(STUDY, samples)
+            observations, comparisons = analysis.observations, analysis.comparisons
+        lines = headline(analysis)
         lines += [wording.compared(STUDY, each) for each in comparisons]
         lines += [wording.fitted(STUDY, each) for each in fits(observations)]
         lines += [wording.costed(STUDY, each) for each in costs(observations)]
@@ -343,7 +344,7 @@ def test_sentences_of_odd_runs(pool: list[Number]) -> None:
     ],
 )
 def test_numbers(value: float, text: str) -> None:
-    assert wording.number(value) == text
+    assert naming.number(value) == text
 
 
 @pytest.mark.parametrize(
@@ -357,4 +358,4 @@ def test_numbers(value: float, text: str) -> None:
     ],
 )
 def test_beginning_and_end_of_a_sentence(text: str, expected: str) -> None:
-    assert wording.sentence(text) == expected
+    assert naming.sentence(text) == expected

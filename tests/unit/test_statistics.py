@@ -13,8 +13,8 @@ from pibed.model.plan import Cell
 from pibed.model.samples import Number, Sample, Status
 from pibed.stats import summary
 from pibed.stats.balance import balances
+from pibed.stats.comparison import Verdict, compare
 from pibed.stats.growth import changes, costs, fits
-from pibed.stats.modes import UNDECIDED, compare
 from pibed.stats.observations import observe
 from tests.unit.helpers import experiment
 
@@ -28,7 +28,7 @@ STUDY = experiment(
         for name in ("work_us", "map_us", "pages")
     },
     analysis={
-        "mode": "eager",
+        "compare": "eager",
         "total": ["work_us", "map_us"],
         "growth": [
             {"metric": "work_us", "against": "pages", "law": "linear"},
@@ -77,7 +77,7 @@ def numbers(value: object) -> list[float]:
         return numbers([getattr(value, field.name) for field in dataclasses.fields(value)])
     if isinstance(value, (list, tuple)):
         return [number for each in value for number in numbers(each)]
-    assert value is None or isinstance(value, (int, str)), value
+    assert value is None or isinstance(value, (int, str, Verdict)), value
     return []
 
 
@@ -99,7 +99,7 @@ def test_no_number_is_nan_or_infinite_and_none_is_missing_without_a_reason(
             assert math.isfinite(number)
         for one in compared:
             needed = (one.ratio, one.ratio_low, one.ratio_high)
-            assert one.reason or (None not in needed and one.verdict != UNDECIDED)
+            assert one.reason or (None not in needed and one.verdict is not Verdict.UNDECIDED)
         for fit in fitted:
             assert fit.reason or None not in (fit.slope, fit.slope_low, fit.r_squared)
         for each in cost:

@@ -11,7 +11,8 @@ from rich.console import Console
 from pibed.model.machine import Clock
 from pibed.model.plan import Cell
 from pibed.model.samples import Number
-from pibed.report import table
+from pibed.report import tables
+from pibed.report.table import printed
 from pibed.stats.summary import Summary, describe
 from tests.unit.helpers import experiment
 
@@ -28,7 +29,7 @@ def shown(
     by_clock: dict[Clock, Sequence[Summary]] = {"virtual": summaries}
     if others is not None:
         by_clock["host"] = others
-    console.print(table.table(experiment(**changes), by_clock, title))
+    console.print(printed(tables.of_sweep(experiment(**changes), by_clock, title)))
     lines = [line.rstrip() for line in text.getvalue().splitlines()]
     return [
         [cell.strip() for cell in line.split("  ") if cell.strip()]
@@ -50,7 +51,7 @@ def test_rows_are_literally_these() -> None:
         ]
     )
     assert lines[0] == ["A title"]
-    assert lines[1] == ["mode", "size", "timing", "n", "min", "max", "mean", "median", "SD"]
+    assert lines[1] == ["mode", "size", "metric", "n", "min", "max", "mean", "median", "SD"]
     assert [line for line in lines[2:] if not set("".join(line)) <= {"─", " "}] == [
         ["lazy", "64", "work [µs]", "3", "81", "119", "100.0", "100.0", "19.00"],
         ["eager", "64", "work [µs]", "1", "1.5", "1.5", "1.5", "1.5"],
@@ -60,7 +61,8 @@ def test_rows_are_literally_these() -> None:
 def test_numbers_stand_below_their_heading() -> None:
     text = io.StringIO()
     rows = [summary(0, 64, "work_us", 1), summary(0, 128, "work_us", 123456)]
-    Console(file=text, width=120).print(table.table(experiment(), {"virtual": rows}, "t"))
+    table = tables.of_sweep(experiment(), {"virtual": rows}, "t")
+    Console(file=text, width=120).print(printed(table))
     heading, *lines = [line for line in text.getvalue().splitlines() if "s" in line]
     end = heading.index("mean") + len("mean")
     assert [line[:end].rsplit(maxsplit=1)[-1] for line in lines] == ["1.0", "123456.0"]
@@ -110,7 +112,8 @@ def test_caption_is_below() -> None:
     text = io.StringIO()
     rows = [summary(0, 64, "work_us", 1)]
     caption = "differs from lock: qemu 10 [b] instead of 7.2"
-    Console(file=text, width=120).print(table.table(experiment(), {"virtual": rows}, "t", caption))
+    table = tables.of_sweep(experiment(), {"virtual": rows}, "t", caption)
+    Console(file=text, width=120).print(printed(table))
     # Wrapped at the width of the table.
     assert " ".join(text.getvalue().split()).endswith(f" 1.0 {caption}")
 

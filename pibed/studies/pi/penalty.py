@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 from pibed.model.plan import Cell
-from pibed.report.wording import enumeration, number
-from pibed.stats.growth import CostChange, EventCost, changes, costs
-from pibed.stats.observations import Observations
+from pibed.model.words import enumeration, number, rounded
+from pibed.stats.analysis import Analysis
+from pibed.stats.growth import CostChange, EventCost
 from pibed.studies.pi.reference import ALIKE, DIFFERENT, LOG, SIZE, Published, excess, pages
 
 _METRIC = "multiply_us"
@@ -21,16 +21,16 @@ _CHARACTERS = 79
 _BAUD, _BITS = 115_200, 10
 
 
-def explained(observations: Observations, published: Sequence[Published]) -> list[str]:
+def explained(analysis: Analysis, published: Sequence[Published]) -> list[str]:
     """How much of the Pi's cost of a fault the log line may be: sentences, or none.
 
     There are some for a run that has measured the line on and off at a size at which the Pi's
     multiplication was slower with demand paging.
     """
-    cost = observations.analysis.cost
+    cost = analysis.experiment.analysed.cost
     if cost is None or cost.by != LOG or cost.metric != _METRIC:
         return []
-    both = list(itertools.product(changes(observations), costs(observations)))
+    both = list(itertools.product(analysis.changes, analysis.costs))
     found = [
         (size, change, without)
         for size in DIFFERENT
@@ -119,4 +119,4 @@ def _range(
 
 
 def _percent(share: float) -> str:
-    return f"{number(float(f'{100 * share:.2g}'))} %"
+    return f"{rounded(100 * share, 2)} %"

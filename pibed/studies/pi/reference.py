@@ -8,20 +8,18 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pibed.base.errors import HostError, UsageError
 from pibed.model.experiment import Experiment
 from pibed.model.plan import Cell, cells
 from pibed.model.samples import Status
-from pibed.report import wording
+from pibed.model.words import heading, label, number
+from pibed.report.table import Column, Table
+from pibed.report.tables import between
 from pibed.runs.reading import Run
-from pibed.stats.modes import Comparison, judge_all, measure
-from pibed.stats.observations import Mode, Observations, Series, draw_apart, observe
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
+from pibed.stats.analysis import Analysis
+from pibed.stats.comparison import Comparison, judge_all, measure
+from pibed.stats.observations import Alternative, Observations, Series, draw_apart
 
 MODE, SIZE, LOG, TOUCHED = "demand_paging", "size", "log_faults", "percent"
 
@@ -87,23 +85,26 @@ def read(folder: Path) -> list[Published]:
         raise HostError(f"{folder}: the Pi's numbers are damaged: {error}", fix=fix) from None
 
 
-def require_study(run: Run) -> Observations:
-    """A run's observations; raises UsageError if it is not of the paging study, or empty."""
+def require_study(run: Run) -> Analysis:
+    """A run's analysis; raises UsageError if the run is not of the paging study, or empty.
+
+    It is the run's own where that asks what the study asks.
+    """
     experiment = run.experiment
     if MODE not in experiment.parameters or "mmap_us" not in experiment.metrics:
         raise UsageError(
             f"{run.name}: {experiment.name} is not the Pi's study: it lacks {MODE} or mmap_us",
             fix="compare a run of the experiment paging, logging or balance",
         )
-    changes: dict[str, str] = {"mode": MODE}
-    if TOUCHED in experiment.parameters and experiment.analysed.total:
-        changes["balance"] = TOUCHED
-    analysis = experiment.analysed.model_copy(update=changes)
-    experiment = experiment.model_copy(update={"analysis": analysis})
-    observations = observe(experiment, run.samples)
-    if not any(each.status == Status.OK for each in run.samples):
+    if not any(each.status is Status.OK for each in run.samples):
         raise UsageError(f"{run.name}: there is no sample that is ok")
-    return observations
+    asked: dict[str, str] = {"compare": MODE}
+    if TOUCHED in experiment.parameters and experiment.analysed.total:
+        asked["balance"] = TOUCHED
+    plan = experiment.analysed.model_copy(update=asked)
+    if plan == experiment.analysed:
+        return run.analysis
+    return Analysis(experiment.model_copy(update={"analysis": plan}), run.samples)
 
 
 def beside(
@@ -120,13 +121,13 @@ def beside(
             continue
         comparison = None
         if each.other:
-            n = len(observations.counts)
+            n = len(observations.rounds)
             other = Series(np.arange(len(each.other)) + n, np.array(each.other))
             counts = draw_apart(n, len(each.other))
-            modes = (Mode(1, "the run"), Mode(0, "the Pi"))
-            comparison = measure(cell, each.metric, modes, (series, other), counts)
+            sides = (Alternative(1, "the run"), Alternative(0, "the Pi"))
+            comparison = measure(cell, each.metric, sides, (series, other), counts)
         found.append((each, series, comparison))
-    relevant = observations.analysis.relevant_percent / 100
+    relevant = observations.plan.relevant_percent / 100
     judged = iter(judge_all([c for _, _, c in found if c is not None], relevant))
     for each, series, comparison in found:
         yield each, series, None if comparison is None else next(judged)
@@ -137,41 +138,33 @@ def table(
     rows: Sequence[tuple[Published, Series, Comparison | None]],
     title: str,
 ) -> Table:
-    """A row a cell and timing."""
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    result = Table(
-        title=escape(title),
-        title_justify="left",
-        caption="Medians. Other session: the single runs that were published, of pre-paging only.",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
+    """A row a cell and metric."""
+    headings = ("n", "run", "Pi", "run / Pi", "run / other session", "95 % interval")
+    columns = (
+        Column(experiment.parameters[MODE].title),
+        Column(experiment.parameters[SIZE].title, True),
+        Column("metric"),
+        *(Column(each, True) for each in headings),
     )
-    result.add_column("mode")
-    result.add_column("size", justify="right")
-    result.add_column("timing")
-    for heading in ("n", "run", "Pi", "run / Pi", "run / other session", "95 % interval"):
-        result.add_column(heading, justify="right", no_wrap=True)
-    for each, series, comparison in rows:
-        known = comparison is not None and comparison.ratio is not None
-        bounded = comparison is not None and comparison.ratio_low is not None
-        result.add_row(
-            escape(wording.label(experiment, MODE, each.mode)),
-            str(each.size),
-            escape(f"{wording.title(experiment, each.metric)} [µs]"),
-            str(len(series.values)),
-            wording.number(series.median),
-            wording.number(each.median),
-            f"{series.median / each.median:.3f}",
-            f"{comparison.ratio:.3f}" if comparison and known else "-",
-            f"{comparison.ratio_low:.3f} to {comparison.ratio_high:.3f}"
-            if comparison and bounded
-            else "-",
-        )
-    return result
+    return Table(
+        title,
+        columns,
+        tuple(
+            (
+                label(experiment, MODE, each.mode),
+                str(each.size),
+                heading(experiment, each.metric),
+                str(len(series.values)),
+                number(series.median),
+                number(each.median),
+                f"{series.median / each.median:.3f}",
+                "-" if found is None or found.ratio is None else f"{found.ratio:.3f}",
+                between(found.ratio_low, found.ratio_high, ".3f") if found is not None else "-",
+            )
+            for each, series, found in rows
+        ),
+        "Medians. Other session: the single runs that were published, of pre-paging only.",
+    )
 
 
 def excess(published: Sequence[Published], size: int, *metrics: str) -> tuple[float, float]:

@@ -1,14 +1,22 @@
-"""Which of two modes is faster, in each cell and metric: sizes of effects, tests and a verdict."""
+"""Which of two alternatives is faster, in each cell and metric: effects, tests and a verdict."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
 from pibed.model.plan import Cell
-from pibed.stats.observations import Mode, Observations, Series, interval, medians, too_few
+from pibed.stats.observations import (
+    Alternative,
+    Observations,
+    Series,
+    interval,
+    medians,
+    too_few,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,38 +25,43 @@ if TYPE_CHECKING:
 
 LEVEL = 0.05
 
-UNDECIDED = "undecided"
-
-NO_DIFFERENCE = "no relevant difference"
-
-# Samples of both modes together up to which a test is exact: beyond, the normal approximation is
-# good and the exact distribution takes long.
+# Samples of both together up to which a test is exact: beyond, the normal approximation is good and
+# the exact distribution takes long.
 _EXACT = 60
 
 Method = Literal["exact", "normal"]
 
 
+class Verdict(Enum):
+    """What is decided of two alternatives; the values are for people."""
+
+    FIRST = "the first is smaller"
+    SECOND = "the second is smaller"
+    NO_DIFFERENCE = "no relevant difference"
+    UNDECIDED = "undecided"
+
+
 @dataclass(frozen=True)
 class Comparison:
-    """One metric in the two modes (first, second) with the other parameters fixed.
+    """One metric in the two alternatives (first, second) with the other parameters fixed.
 
-    Pairs are in the order of `modes`. What cannot be computed is None, and `reason` says why; it
-    also says why a verdict is `undecided`. Formulas and sources: docs/statistics.md.
+    Pairs are in their order. What cannot be computed is None, and `reason` says why; it also says
+    why a verdict is `undecided`. Formulas and sources: docs/statistics.md.
     """
 
     others: Cell
-    """The values of the parameters beside the mode."""
+    """The values of the parameters beside the compared one."""
     metric: str
     """A metric of the experiment or `total`."""
-    modes: tuple[Mode, Mode]
+    alternatives: tuple[Alternative, Alternative]
     n: tuple[int, int]
-    """Samples of each mode that are `ok`."""
+    """Samples of each that are `ok`."""
     medians: tuple[float, float]
     """In the metric's unit."""
     difference: float
     """First median minus second, in the metric's unit."""
     exact: bool
-    """No sample of either mode differs from the others of its mode: the difference is exact."""
+    """No sample of either differs from the others of its own: the difference is exact."""
     ratio: float | None
     """First median by second, without unit; below 1 the first is smaller."""
     ratio_low: float | None
@@ -62,33 +75,38 @@ class Comparison:
     """The same after Holm's correction over everything that was compared."""
     method: Method | None
     """How p was computed."""
-    faster: Mode | None
-    """The mode with the smaller values, if that is decided."""
-    verdict: str
-    """The label of `faster`, `no relevant difference`, or `undecided`."""
+    verdict: Verdict
     reason: str
+
+    @property
+    def faster(self) -> Alternative | None:
+        """The one with the smaller values, if that is decided."""
+        return {
+            Verdict.FIRST: self.alternatives[0],
+            Verdict.SECOND: self.alternatives[1],
+        }.get(self.verdict)
 
 
 def compare(observations: Observations) -> list[Comparison]:
-    """All comparisons, in the experiment's order; none if there are no two modes.
+    """All comparisons, in the experiment's order; none if there are no two alternatives.
 
     `observations.reason` and `observations.left_out` say what is not compared and why.
     """
     if observations.reason:
         return []
-    first, second = observations.modes
+    first, second = observations.alternatives
     found = []
     for block in observations.blocks():
         for metric in observations.metrics:
             pair = [
-                observations.series(observations.cell(block, mode), metric)
-                for mode in (first, second)
+                observations.series(observations.cell(block, alternative), metric)
+                for alternative in (first, second)
             ]
             if pair[0] is not None and pair[1] is not None:
                 found.append(
                     measure(block, metric, (first, second), (pair[0], pair[1]), observations.counts)
                 )
-    return judge_all(found, observations.analysis.relevant_percent / 100)
+    return judge_all(found, observations.plan.relevant_percent / 100)
 
 
 def judge_all(found: Sequence[Comparison], relevant: float) -> list[Comparison]:
@@ -103,7 +121,7 @@ def judge_all(found: Sequence[Comparison], relevant: float) -> list[Comparison]:
 def measure(
     block: Cell,
     metric: str,
-    modes: tuple[Mode, Mode],
+    alternatives: tuple[Alternative, Alternative],
     pair: tuple[Series, Series],
     counts: NDArray[np.int16],
 ) -> Comparison:
@@ -116,13 +134,15 @@ def measure(
         reason = "no ratio of values below 0"
     else:
         ratio = _quotient(*centre)
-        reason = too_few(*((mode.label, each) for mode, each in zip(modes, pair, strict=True)))
+        labels = [each.label for each in alternatives]
+        reason = too_few(*zip(labels, pair, strict=True))
         if not reason and constant:
             low = high = ratio
         elif not reason:
             replicates = resampled_ratio(pair[0], pair[1], counts)
             low, high = interval(replicates) or (None, None)
-            reason = "" if low is not None else "no resample has samples of both modes: no interval"
+            if low is None:
+                reason = f"no resample has samples of {' and '.join(labels)}: no interval"
     p = method = None
     if constant:
         delta = float((centre[0] > centre[1]) - (centre[0] < centre[1]))
@@ -131,7 +151,7 @@ def measure(
     return Comparison(
         block,
         metric,
-        modes,
+        alternatives,
         n,
         centre,
         difference=centre[0] - centre[1],
@@ -143,8 +163,7 @@ def measure(
         p=p,
         p_holm=None,
         method=method,
-        faster=None,
-        verdict=UNDECIDED,
+        verdict=Verdict.UNDECIDED,
         reason=reason,
     )
 
@@ -152,20 +171,19 @@ def measure(
 def judge(found: Comparison, relevant: float, level: float = LEVEL) -> Comparison:
     """The verdict on a comparison with its corrected p; `relevant` is a fraction such as 0.01.
 
-    A mode is faster if the ratio's whole interval lies beyond 1 + relevant (or 1 / (1 + relevant))
+    One is faster if the ratio's whole interval lies beyond 1 + relevant (or 1 / (1 + relevant))
     and, where anything varies, the corrected p is below `level`. If the whole interval lies between
     these bounds there is no relevant difference.
     """
     low, high = found.ratio_low, found.ratio_high
     least, most = 1 / (1 + relevant), 1 + relevant
-    faster, verdict, reason = None, UNDECIDED, found.reason
+    verdict, reason = Verdict.UNDECIDED, found.reason
     if low is not None and high is not None:
         sure = found.p_holm is None or found.p_holm < level
         if least <= low and high <= most:
-            verdict = NO_DIFFERENCE
+            verdict = Verdict.NO_DIFFERENCE
         elif (high < least or low > most) and sure:
-            faster = found.modes[0 if high < least else 1]
-            verdict = faster.label
+            verdict = Verdict.FIRST if high < least else Verdict.SECOND
         elif high < least or low > most:
             reason = f"p is {found.p_holm:.3g} after Holm's correction, not below {level:g}"
         else:
@@ -176,7 +194,7 @@ def judge(found: Comparison, relevant: float, level: float = LEVEL) -> Compariso
     # What is beyond all bounds has decided, but is no number to hand on.
     if any(x is not None and math.isinf(x) for x in (found.ratio, low, high)):
         where = "" if found.medians[1] == 0 else " in resamples"
-        zero = f"the median of {found.modes[1].label} is 0{where}: the ratio has no bound"
+        zero = f"the median of {found.alternatives[1].label} is 0{where}: the ratio has no bound"
         reason = "; ".join(filter(None, [zero, reason]))
     ratio, low, high = (
         None if x is not None and math.isinf(x) else x for x in (found.ratio, low, high)
@@ -186,7 +204,6 @@ def judge(found: Comparison, relevant: float, level: float = LEVEL) -> Compariso
         ratio=ratio,
         ratio_low=low,
         ratio_high=high,
-        faster=faster,
         verdict=verdict,
         reason=reason,
     )
@@ -211,7 +228,7 @@ def mann_whitney(
     """Cliff's delta, the two-sided p that both come from one distribution, and how it was computed.
 
     Equal values share the mean of their ranks. Up to 60 samples in all p is exact, given the ties:
-    the rank sum's distribution over all ways to divide the pooled ranks among the modes (Streitberg
+    the rank sum's distribution over all ways to divide the pooled ranks among the two (Streitberg
     and Röhmel 1986). Beyond, scipy's normal approximation, corrected for ties and continuity.
     """
     import numpy as np

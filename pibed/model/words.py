@@ -1,0 +1,106 @@
+"""What people call the things of an experiment, and how a number is written: once for all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pibed.model.experiment import TOTAL, Experiment
+from pibed.model.plan import Cell
+
+
+def number(value: float) -> str:
+    """A number for people: whole ones whole, others with four digits at least."""
+    if abs(value) >= 1e15 or 0 < abs(value) < 1e-4:
+        return f"{value:.4g}"
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def rounded(value: float, digits: int = 4) -> str:
+    """A number for people, of so many digits at most."""
+    return number(float(f"{value:.{digits}g}"))
+
+
+def amount(value: float, unit: str) -> str:
+    """A number with its unit."""
+    return f"{number(value)} {unit}"
+
+
+def title(experiment: Experiment, name: str) -> str:
+    """What people call a metric, the total or a parameter, without a unit."""
+    if name == TOTAL:
+        parts = (experiment.metrics[each].title for each in experiment.analysed.total)
+        return f"total ({' + '.join(parts)})"
+    if name in experiment.metrics:
+        return experiment.metrics[name].title
+    return experiment.parameters[name].noun
+
+
+def unit(experiment: Experiment, metric: str) -> str:
+    """The unit of a metric or of the total."""
+    return experiment.metrics[experiment.analysed.total[0] if metric == TOTAL else metric].unit
+
+
+def heading(experiment: Experiment, metric: str) -> str:
+    """A metric or the total with its unit, as `work [µs]`."""
+    return f"{title(experiment, metric)} [{unit(experiment, metric)}]"
+
+
+def with_unit(experiment: Experiment, parameter: str, values: str) -> str:
+    """A parameter with values: `size 64`, or `20 % touched` where its title is `touched [%]`."""
+    found = experiment.parameters[parameter]
+    return f"{values} {found.unit} {found.noun}" if found.unit else f"{found.noun} {values}"
+
+
+def label(experiment: Experiment, parameter: str, value: int) -> str:
+    """What people call a parameter's value."""
+    return experiment.parameters[parameter].label(value)
+
+
+def labels(experiment: Experiment, cell: Cell) -> list[str]:
+    """What people call the values of a cell, in its order."""
+    return [label(experiment, name, value) for name, value in cell.values]
+
+
+def place(experiment: Experiment, cell: Cell) -> str:
+    """Where in the experiment, such as `size 64, access random`; empty for no parameters."""
+    return ", ".join(
+        with_unit(experiment, name, label(experiment, name, value)) for name, value in cell.values
+    )
+
+
+def compared(experiment: Experiment) -> str:
+    """What people call one of the alternatives that an experiment compares, such as `mode`."""
+    name = experiment.analysed.compare
+    return "alternative" if name is None else title(experiment, name)
+
+
+def plural(noun: str) -> str:
+    """More than one of what an English noun names."""
+    if noun.endswith(("s", "x", "z", "ch", "sh")):
+        return f"{noun}es"
+    if noun.endswith("y") and not noun.endswith(("ay", "ey", "oy", "uy")):
+        return f"{noun[:-1]}ies"
+    return f"{noun}s"
+
+
+def indefinite(noun: str) -> str:
+    """A noun with its article: `a mode`, `an access`."""
+    return f"{'an' if noun[:1].lower() in 'aeio' else 'a'} {noun}"
+
+
+def enumeration(words: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def sentence(words: str) -> str:
+    """With a capital at the beginning and a full stop at the end."""
+    words = words.strip()
+    # A unit, or the name of a parameter or file, as in `eager=1`, stays as it is.
+    start = words.partition(" ")[0].rstrip(".:,;")
+    if start.isascii() and not set("=_.") & set(start):
+        words = words[:1].upper() + words[1:]
+    return words if words.endswith((".", "!", "?")) else words + "."

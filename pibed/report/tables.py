@@ -1,0 +1,149 @@
+"""The tables of a run: what was measured in each cell, and the alternatives side by side."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+
+from pibed.model.experiment import Experiment
+from pibed.model.machine import Clock
+from pibed.model.plan import cells
+from pibed.model.words import compared, heading, labels, number, plural
+from pibed.report import wording
+from pibed.report.table import Column, Table
+from pibed.stats.analysis import Analysis
+from pibed.stats.comparison import Comparison
+from pibed.stats.summary import Summary
+
+# Rows of a table beyond which it is shown on demand only.
+_LONG = 40
+
+
+def of_sweep(
+    experiment: Experiment,
+    summaries: Mapping[Clock, Sequence[Summary]],
+    title: str,
+    note: str = "",
+) -> Table:
+    """The table at the end of a sweep, in the form of the study: a row a cell and metric.
+
+    It has the metrics that the experiment wants shown. With several clocks each cell and metric has
+    a row for each of them. `note` is what a reader of the numbers must know.
+    """
+    found = {
+        (each.cell, each.metric, clock): each for clock in summaries for each in summaries[clock]
+    }
+    several = len(summaries) > 1
+    rows = []
+    for cell, metric, clock in itertools.product(cells(experiment), experiment.metrics, summaries):
+        each = found.get((cell, metric, clock))
+        if each is None or not experiment.metrics[metric].table:
+            continue
+        rows.append(
+            (
+                *labels(experiment, cell),
+                heading(experiment, metric),
+                *([clock] if several else []),
+                str(each.n),
+                str(each.min),
+                str(each.max),
+                f"{each.mean:.1f}",
+                f"{each.median:.1f}",
+                "" if each.sd is None else f"{each.sd:.2f}",
+            )
+        )
+    columns = (
+        *(Column(each.title, not each.labels) for each in experiment.parameters.values()),
+        Column("metric"),
+        *([Column("clock")] if several else []),
+        *(Column(each, True) for each in ("n", "min", "max", "mean", "median", "SD")),
+    )
+    return Table(title, columns, tuple(rows), note, grouped=True)
+
+
+def of_report(analysis: Analysis) -> Iterable[Table]:
+    """The tables of a report, those of metrics that are not shown first folded."""
+    experiment = analysis.experiment
+    both = f"the {plural(compared(experiment))} side by side"
+    main = [each for each in analysis.comparisons if experiment.is_main(each.metric)]
+    rest = [each for each in analysis.comparisons if not experiment.is_main(each.metric)]
+    shown = [each for each in analysis.summaries if experiment.is_main(each.metric)]
+    others = [each for each in analysis.summaries if not experiment.is_main(each.metric)]
+    note = (
+        "The interval is that of the median, with at least 95 % confidence. Outliers are "
+        "flagged, never dropped."
+    )
+    if main:
+        yield _verdicts(both[:1].upper() + both[1:], experiment, main, False)
+    if shown:
+        yield _summary("What was measured", note, experiment, shown, False)
+    if rest:
+        yield _verdicts(f"Other metrics: {both}", experiment, rest, True)
+    if others:
+        yield _summary("Other metrics: what was measured", "", experiment, others, True)
+
+
+def _verdicts(
+    title: str, experiment: Experiment, comparisons: Sequence[Comparison], folded: bool
+) -> Table:
+    others = [name for name, _ in comparisons[0].others.values]
+    rows = tuple(
+        (
+            *labels(experiment, each.others),
+            heading(experiment, each.metric),
+            wording.verdict(each),
+            *(number(median) for median in each.medians),
+            "-" if each.ratio is None else f"{each.ratio:.5g}",
+            between(each.ratio_low, each.ratio_high, ".5g"),
+            f"{each.delta:.2f}",
+            "nothing varies" if each.p_holm is None else f"{each.p_holm:.2g}",
+        )
+        for each in comparisons
+    )
+    columns = (
+        *(Column(experiment.parameters[name].title) for name in others),
+        Column("metric"),
+        Column("verdict"),
+        *(Column(f"median, {each.label}", True) for each in comparisons[0].alternatives),
+        *(Column(each, True) for each in ("ratio", "95 % interval", "Cliff's delta", "p")),
+    )
+    note = (
+        f"The {compared(experiment)} with the smaller values has the verdict if the ratio's whole "
+        f"interval lies more than {experiment.analysed.relevant_percent:g} % from 1 and p, "
+        "corrected for the number of all comparisons (Holm), is below 0.05."
+    )
+    return Table(title, columns, rows, note, folded or len(rows) > _LONG)
+
+
+def _summary(
+    title: str, note: str, experiment: Experiment, summaries: Sequence[Summary], folded: bool
+) -> Table:
+    rows = tuple(
+        (
+            *labels(experiment, each.cell),
+            heading(experiment, each.metric),
+            str(each.n),
+            number(each.min),
+            number(each.median),
+            between(each.ci_low, each.ci_high),
+            number(each.mean),
+            number(each.max),
+            "-" if each.sd is None else f"{each.sd:.3g}",
+            str(each.outliers),
+        )
+        for each in summaries
+    )
+    headings = ("n", "min", "median", "interval", "mean", "max", "SD", "outliers")
+    columns = (
+        *(Column(each.title) for each in experiment.parameters.values()),
+        Column("metric"),
+        *(Column(each, True) for each in headings),
+    )
+    return Table(title, columns, rows, note, folded or len(rows) > _LONG)
+
+
+def between(low: float | None, high: float | None, form: str = "") -> str:
+    """An interval, as `low to high`, or `-` where it is not known."""
+    if low is None or high is None:
+        return "-"
+    return " to ".join(format(each, form) if form else number(each) for each in (low, high))

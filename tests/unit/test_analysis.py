@@ -1,0 +1,106 @@
+"""One analysis of a run: each of its parts is computed once, whoever asks for it."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pibed.commands import compare, report, results
+from pibed.commands.options import CompareOptions, ListingOptions, ReportOptions
+from pibed.model.experiment import load_experiment
+from pibed.report.changes import changes
+from pibed.runs import reading
+from pibed.stats import analysis
+from pibed.stats.analysis import Analysis
+from pibed.studies import STUDIES
+from tests.unit.helpers import archived, experiment, measured
+from tests.unit.test_penalty import logging, made
+
+PARTS = (
+    "observe",
+    "summarise",
+    "outliers",
+    "compare",
+    "fits",
+    "costs",
+    "changes",
+    "balances",
+)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each part of an analysis has been computed since."""
+    counts: Counter[str] = Counter()
+
+    def counting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def counted_function(*arguments: Any) -> Any:
+            counts[name] += 1
+            return function(*arguments)
+
+        return counted_function
+
+    for name in PARTS:
+        monkeypatch.setattr(analysis, name, counting(name, getattr(analysis, name)))
+    return counts
+
+
+def logged(root: Path, name: str) -> Path:
+    """A run of the study whose report has a part of every kind but a balance."""
+    study = logging(**{"parameters.size.values": [256, 512]})
+    samples = made(study, lambda size, line, row: 7 + 43 * line + row)
+    return archived(root / f"20260203T040506Z-{name}", study, samples)
+
+
+def test_a_report_computes_each_part_once(tmp_path: Path, counted: Counter[str]) -> None:
+    folder = logged(tmp_path, "x")
+    counted.clear()
+    report.report(ReportOptions(run=folder.name, results=str(tmp_path)))
+    assert counted == dict.fromkeys(PARTS, 1)
+
+
+def test_nothing_is_computed_that_nobody_asks_for(tmp_path: Path, counted: Counter[str]) -> None:
+    folder = logged(tmp_path, "x")
+    counted.clear()
+    results.show(ListingOptions(results=str(tmp_path)))
+    assert counted == {"observe": 1, "compare": 1}
+    counted.clear()
+    changes(reading.read(folder), reading.read(folder))
+    assert counted == {"observe": 2}
+    counted.clear()
+    compare.compare(CompareOptions(first=folder.name, second="pi", results=str(tmp_path)))
+    assert counted == {"observe": 1, "compare": 1, "costs": 1, "changes": 1}
+
+
+def test_what_a_sweep_writes_and_shows_is_summarised_once(counted: Counter[str]) -> None:
+    study = experiment()
+    found = Analysis(study, measured(study, {(0, 64): {"work_us": [5], "pages": [8]}}))
+    assert found.summaries is found.summaries
+    assert counted == {"summarise": 1}
+
+
+def test_the_study_takes_the_analysis_of_a_run_that_asks_what_it_asks(
+    tmp_path: Path, counted: Counter[str]
+) -> None:
+    """A run that asks nothing has the study's questions put to its samples."""
+    study = load_experiment("logging", {"rounds": 8, "analysis": None})
+    samples = made(study, lambda size, line, row: 7 + 43 * line + row)
+    bare = reading.read(archived(tmp_path / "20260203T040506Z-x", study, samples))
+    counted.clear()
+    assert bare.analysis.balances == []
+    assert STUDIES["pi"].reported(bare).lines
+    assert counted["observe"] <= 2
+
+
+def test_only_the_analysis_calls_the_statistics() -> None:
+    """Whoever else did would compute them again."""
+    package = Path(analysis.__file__).parent.parent
+    for path in set(package.rglob("*.py")) - {Path(analysis.__file__)}:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pibed.stats."):
+                assert not {each.name for each in node.names} & set(PARTS), path
