@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,19 @@ def test_a_run_like_the_pi(tmp_path: Path) -> None:
     assert third.verdict == "undecided"
     assert "1.54 µs a page, 1.54 on the Pi" in first.statements[1].words
     assert "here by 45.6 %" in second.statements[0].words
+
+
+def test_the_studys_numbers_are_the_published_ones(tmp_path: Path) -> None:
+    study = paging()
+    run = read(archived(tmp_path / "20260203T040506Z-x", study, made(study, like_the_pi)))
+    analysis = reference.require_study(run)
+    first, second, _ = findings.findings(analysis, PUBLISHED)
+    assert "on the Pi means of 86 to 89 µs" in first.statements[0].words
+    assert "by 48 % at size 256 and 8 % at 512; nothing to tell at 64 and 128" in second.text
+    doubled = [replace(each, mean=(1 + each.mode) * each.mean) for each in PUBLISHED]
+    first, second, _ = findings.findings(analysis, doubled)
+    assert "on the Pi means of 172 to 179 µs" in first.statements[0].words
+    assert "by 196 % at size 256 and 116 % at 512;" in second.text
 
 
 def test_a_run_unlike_the_pi(tmp_path: Path) -> None:

@@ -111,6 +111,38 @@ def test_headline_tells_of_missing_cells() -> None:
     assert answer({}) == expected
 
 
+def test_what_is_compared_is_called_by_its_title() -> None:
+    access = {"title": "access [kind]", "values": [0, 1], "minimum": 0, "maximum": 1}
+    parameters = experiment().model_dump()["parameters"] | {"eager": access}
+    asked: dict[str, Any] = {"compare": "eager", "total": ["work_us"]}
+    shown: dict[str, Any] = {"parameters": parameters, "analysis": asked}
+    assert answer({(0, 64): FAST, (1, 64): FAST}, **shown) == [
+        "The accesses differ by no more than 1 % in work at size 64.",
+        "1 more cannot be compared: an access has no sample that is ok there.",
+    ]
+    assert answer({(0, 64): FAST, (1, 64): FAST[::-1]}, **shown)[0] == (
+        "These samples do not decide which access is faster in work at size 64."
+    )
+    assert answer({}, **shown) == [
+        "Nothing is compared: no cell has samples of both accesses that are ok."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("noun", "several", "one"),
+    [
+        ("mode", "modes", "a mode"),
+        ("access", "accesses", "an access"),
+        ("policy", "policies", "a policy"),
+        ("way", "ways", "a way"),
+        ("switch", "switches", "a switch"),
+        ("unit", "units", "a unit"),
+    ],
+)
+def test_several_and_one_of_a_noun(noun: str, several: str, one: str) -> None:
+    assert (naming.plural(noun), naming.indefinite(noun)) == (several, one)
+
+
 def test_headline_of_one_mode() -> None:
     one = {"title": "mode", "values": [0], "minimum": 0, "maximum": 1, "labels": {0: "lazy"}}
     size = {"title": "size", "values": [64], "minimum": 1, "maximum": 1024}
