@@ -22,6 +22,35 @@ def rounded(value: float, digits: int = 4) -> str:
     return number(float(f"{value:.{digits}g}"))
 
 
+def supported(value: float, spread: float | None) -> str:
+    """A number with as many digits as are known: up to the second one of its uncertainty.
+
+    `spread` is half the width of its interval or a standard deviation, in its unit. Without one, or
+    where it is 0, the number is exact: see `number`. Two digits are left in any case.
+    """
+    if not spread or not value or abs(value) >= 1e15 or abs(value) < 1e-4:
+        return number(value)
+    places = max(1 - _exponent(spread), 1 - _exponent(value))
+    text = f"{round(value, places):,.{min(max(places, 0), 12)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def half_width(low: float | None, high: float | None) -> float | None:
+    """How far an interval's bounds are from its middle; None where one is not known."""
+    return None if low is None or high is None else (high - low) / 2
+
+
+def interval(low: float, high: float) -> str:
+    """An interval, with as many digits as its width supports."""
+    spread = half_width(low, high)
+    return f"{supported(low, spread)} to {supported(high, spread)}"
+
+
+def _exponent(value: float) -> int:
+    """The decimal place of the first of two digits: 1 of 12, -2 of 0.0123, 0 of 0.996."""
+    return int(f"{value:.1e}".partition("e")[2])
+
+
 def amount(value: float, unit: str) -> str:
     """A number with its unit."""
     return f"{number(value)} {unit}"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pibed.base.files import explained, write_file
 from pibed.model.experiment import TOTAL, Growth
-from pibed.model.words import compared, plural, rounded
+from pibed.model.words import compared, half_width, interval, plural, rounded, supported
 from pibed.plots import canvas, charts
 from pibed.plots.canvas import BAND, Format, ParameterAxis, Plot, plain, shorten
 from pibed.plots.charts import label, named, parts, quantity
@@ -172,19 +172,26 @@ def _formula(fit: Fit) -> tuple[str, str]:
     """The line, and the interval of its slope or exponent; or why there is none."""
     if fit.slope is None:
         return "no line", plain(fit.reason)
+    slope = _digits(abs(fit.slope), fit.slope_low, fit.slope_high)
     if fit.law == "linear":
         sign = "-" if fit.slope < 0 else "+"
-        line = f"y = {rounded(fit.intercept or 0)} {sign} {rounded(abs(fit.slope))}·x"
+        line = f"y = {rounded(fit.intercept or 0)} {sign} {slope}·x"
     else:
         factor = "a" if fit.intercept is None else rounded(fit.intercept)
-        line = f"y = {factor}·x^{rounded(fit.slope)}"
+        line = f"y = {factor}·x^{'-' if fit.slope < 0 else ''}{slope}"
     if fit.slope_low is None or fit.slope_high is None:
         return line, plain(fit.reason)
     what = "slope" if fit.law == "linear" else "exponent"
-    interval = f"{what} {rounded(fit.slope_low)} to {rounded(fit.slope_high)} (95 %)"
+    bounds = f"{what} {interval(fit.slope_low, fit.slope_high)} (95 %)"
     if fit.r_squared is None:
-        return line, f"{interval}; {plain(fit.reason)}"
-    return line, f"{interval}, R² {fit.r_squared:.4f}"
+        return line, f"{bounds}; {plain(fit.reason)}"
+    return line, f"{bounds}, R² {fit.r_squared:.4f}"
+
+
+def _digits(value: float, low: float | None, high: float | None) -> str:
+    """As many as the interval supports, four where there is none."""
+    spread = half_width(low, high)
+    return supported(value, spread) if spread else rounded(value)
 
 
 def _curve(fit: Fit) -> tuple[list[float], list[float]]:
@@ -262,7 +269,7 @@ def _verdict(balance: Balance) -> str:
     """Where the balance is, or why there is none."""
     if balance.at is None:
         return f"no balance: {plain(balance.reason)}"
-    text = f"balance at {rounded(balance.at)}"
+    text = f"balance at {_digits(balance.at, balance.low, balance.high)}"
     if balance.low is not None and balance.high is not None:
-        return f"{text} ({rounded(balance.low)} to {rounded(balance.high)})"
+        return f"{text} ({interval(balance.low, balance.high)})"
     return f"{text}; {plain(balance.reason)}"

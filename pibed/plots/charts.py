@@ -274,8 +274,9 @@ def named(experiment: Experiment, cell: Cell) -> str:
 
 def title_of(experiment: Experiment, name: str, unit: bool = True) -> str:
     """The title of a parameter, such as `touched [%]`, or without its unit."""
-    title = shorten(experiment.parameters[name].title, 40)
-    return title if unit else title.partition(" [")[0]
+    parameter = experiment.parameters[name]
+    title = shorten(parameter.noun, 40)
+    return f"{title} [{plain(parameter.unit)}]" if unit and parameter.unit else title
 
 
 def along(observations: Observations, parameter: str, abreast: int = 1) -> ParameterAxis:

@@ -9,13 +9,13 @@ from pibed.model.plan import Cell
 from pibed.model.words import (
     compared,
     enumeration,
+    half_width,
     indefinite,
     label,
-    number,
     place,
     plural,
-    rounded,
     sentence,
+    supported,
     title,
     unit,
     with_unit,
@@ -79,10 +79,17 @@ def _balanced(experiment: Experiment, found: Sequence[Balance]) -> list[str]:
     if known:
         where = _where(experiment, [each.others for each in known], len(found))
         at = [each.at for each in known if each.at is not None]
-        values = with_unit(experiment, known[0].parameter, _range(at))
+        spreads = [half_width(each.low, each.high) for each in known]
+        reached = _range(list(zip(at, spreads, strict=True)))
+        values = with_unit(experiment, known[0].parameter, reached)
         both = f"both {plural(compared(experiment))} take the same"
         text = f"{both} {title(experiment, known[0].metric)} at {values}{where}"
-        bounds = [each for one in known for each in (one.low, one.high) if each is not None]
+        bounds = [
+            (each, spread)
+            for one, spread in zip(known, spreads, strict=True)
+            for each in (one.low, one.high)
+            if each is not None
+        ]
         if len(bounds) == 2 * len(known):
             name = "intervals within" if len(known) > 1 else "interval"
             text += f" (95 % {name} {' to '.join(_ends(bounds))})"
@@ -114,7 +121,7 @@ def _changed(analysis: Analysis) -> list[str]:
         for verb, to, sign in (("adds", "to", 1), ("takes", "from", -1)):
             # An interval that lies on one side of 0.
             told = {
-                each.others: abs(each.change)
+                each.others: (abs(each.change), half_width(each.low, each.high))
                 for each in group
                 if each.change is not None
                 and each.low is not None
@@ -132,22 +139,22 @@ def _changed(analysis: Analysis) -> list[str]:
     return [sentence(line) for line in lines]
 
 
-def _amounts(values: Sequence[float]) -> str:
+def _amounts(values: Sequence[tuple[float, float | None]]) -> str:
     """Each in its order where they are few, otherwise from which to which."""
-    words = [number(value) for value in values]
+    words = [supported(*each) for each in values]
     if len(set(words)) == 1:
         return words[0]
     return enumeration(words) if len(words) <= _FEW else _range(values)
 
 
-def _range(values: Sequence[float]) -> str:
+def _range(values: Sequence[tuple[float, float | None]]) -> str:
     return " to ".join(dict.fromkeys(_ends(values)))
 
 
-def _ends(values: Sequence[float]) -> list[str]:
-    """The smallest and the largest, with four digits."""
-    ordered = sorted(values)
-    return [rounded(each) for each in (ordered[0], ordered[-1])]
+def _ends(values: Sequence[tuple[float, float | None]]) -> list[str]:
+    """The smallest and the largest, with the digits that their spreads support, four at most."""
+    ordered = sorted(values, key=lambda each: each[0])
+    return [supported(float(f"{value:.4g}"), spread) for value, spread in (ordered[0], ordered[-1])]
 
 
 def _where(experiment: Experiment, members: Sequence[Cell], all_of: int) -> str:

@@ -16,7 +16,7 @@ from pibed.base.files import write_file
 from pibed.model.machine import Clock
 from pibed.model.plan import cells
 from pibed.model.samples import Status
-from pibed.model.words import amount, compared, number, place, sentence
+from pibed.model.words import amount, compared, place, sentence, supported
 from pibed.report import tables, wording
 from pibed.report.answer import headline, verdicts
 from pibed.report.table import Table
@@ -26,6 +26,9 @@ from pibed.runs.reading import Run
 from pibed.stats.analysis import Analysis
 
 NAMES = ("report.html", "report.md")
+
+# Inches of a plot up to which it is legible in half of a page's width.
+_HALF = 8
 
 # Flagged samples and samples that are not ok that are listed one by one.
 _MOST = 100
@@ -39,6 +42,8 @@ class Figure:
     title: str
     alt: str
     svg: str
+    wide: bool = False
+    """Whether its text would be too small in half of a page's width."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,13 @@ def publish(folder: Path, studies: Iterable[Callable[[Run], Part]]) -> Report:
     drawn = plots.draw(run.analysis)
     plots.write(drawn, folder)
     figures = [
-        Figure(each.name, each.title, each.alt, plots.path(folder, each, "svg").read_text("utf-8"))
+        Figure(
+            each.name,
+            each.title,
+            each.alt,
+            plots.path(folder, each, "svg").read_text("utf-8"),
+            wide=each.figure.get_figwidth() > _HALF,
+        )
         for each in drawn
     ]
     made = make(run, figures, [study(run) for study in studies])
@@ -228,7 +239,7 @@ def _outliers(analysis: Analysis) -> Iterable[str]:
         metric = experiment.metrics[each.metric]
         yield (
             f"{place(experiment, each.cell)}, {metric.title}: {amount(each.value, metric.unit)} "
-            f"in round {each.round}; the median is {number(each.median)}"
+            f"in round {each.round}; the median is {supported(each.median, each.spread)}"
         )
     if len(found) > _MOST:
         yield f"{len(found) - _MOST} more; summary.csv counts them"

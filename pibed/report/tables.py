@@ -8,7 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock
 from pibed.model.plan import cells
-from pibed.model.words import compared, heading, labels, number, plural
+from pibed.model.words import (
+    compared,
+    half_width,
+    heading,
+    interval,
+    labels,
+    number,
+    plural,
+    rounded,
+    supported,
+)
 from pibed.report import wording
 from pibed.report.table import Column, Table
 from pibed.stats.analysis import Analysis
@@ -92,9 +102,9 @@ def _verdicts(
             *labels(experiment, each.others),
             heading(experiment, each.metric),
             wording.verdict(each),
-            *(number(median) for median in each.medians),
-            "-" if each.ratio is None else f"{each.ratio:.5g}",
-            between(each.ratio_low, each.ratio_high, ".5g"),
+            *map(supported, each.medians, each.spreads),
+            _known(each.ratio, half_width(each.ratio_low, each.ratio_high)),
+            _between(each.ratio_low, each.ratio_high),
             f"{each.delta:.2f}",
             "nothing varies" if each.p_holm is None else f"{each.p_holm:.2g}",
         )
@@ -124,11 +134,11 @@ def _summary(
             heading(experiment, each.metric),
             str(each.n),
             number(each.min),
-            number(each.median),
-            between(each.ci_low, each.ci_high),
-            number(each.mean),
+            supported(each.median, half_width(each.ci_low, each.ci_high) or each.sd),
+            _between(each.ci_low, each.ci_high),
+            supported(each.mean, each.sd),
             number(each.max),
-            "-" if each.sd is None else f"{each.sd:.3g}",
+            "-" if each.sd is None else rounded(each.sd, 2),
             str(each.outliers),
         )
         for each in summaries
@@ -142,8 +152,19 @@ def _summary(
     return Table(title, columns, rows, note, folded or len(rows) > _LONG)
 
 
-def between(low: float | None, high: float | None, form: str = "") -> str:
-    """An interval, as `low to high`, or `-` where it is not known."""
+def between(low: float | None, high: float | None, form: str) -> str:
+    """An interval in this format, as `low to high`, or `-` where it is not known."""
     if low is None or high is None:
         return "-"
-    return " to ".join(format(each, form) if form else number(each) for each in (low, high))
+    return f"{low:{form}} to {high:{form}}"
+
+
+def _between(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else interval(low, high)
+
+
+def _known(value: float | None, spread: float | None) -> str:
+    """A ratio with the digits that its interval supports, five where there is none."""
+    if value is None:
+        return "-"
+    return supported(value, spread) if spread else f"{value:.5g}"

@@ -8,7 +8,19 @@ from pibed.model import words as naming
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock
 from pibed.model.plan import Cell
-from pibed.model.words import amount, number, plural, sentence, title, unit, with_unit
+from pibed.model.words import (
+    amount,
+    half_width,
+    interval,
+    number,
+    plural,
+    rounded,
+    sentence,
+    supported,
+    title,
+    unit,
+    with_unit,
+)
 from pibed.stats.balance import Balance
 from pibed.stats.comparison import Comparison, Verdict
 from pibed.stats.growth import CostChange, EventCost, Fit
@@ -47,9 +59,10 @@ def compared(experiment: Experiment, found: Comparison) -> str:
     """Which alternative is faster, by how much, or why that is not decided."""
     metric, kind = title(experiment, found.metric), unit(experiment, found.metric)
     first, second = (each.label for each in found.alternatives)
-    centres = (
-        f"{amount(found.medians[0], kind)} with {first}, "
-        f"{amount(found.medians[1], kind)} with {second}"
+    middles = map(supported, found.medians, found.spreads)
+    centres = ", ".join(
+        f"{middle} {kind} with {each}"
+        for middle, each in zip(middles, (first, second), strict=True)
     )
     always = "In every sample" if found.exact else "Medians"
     relevant = f"{experiment.analysed.relevant_percent:g} %"
@@ -64,9 +77,7 @@ def compared(experiment: Experiment, found: Comparison) -> str:
         both = _both(experiment)
         words = f"{metric}: no relevant difference; the {both} are no more than {relevant} apart"
         if not found.exact and found.ratio_low is not None and found.ratio_high is not None:
-            words += (
-                f" (95 % interval of the ratio: {found.ratio_low:.6g} to {found.ratio_high:.6g})"
-            )
+            words += f" (95 % interval of the ratio: {interval(found.ratio_low, found.ratio_high)})"
     return sentence(_at(experiment, found.others) + words + f". {always}: {centres}")
 
 
@@ -83,28 +94,29 @@ def fitted(experiment: Experiment, fit: Fit) -> str:
     if len({y for _, y in fit.points}) == 1:
         return sentence(f"{subject} is the same, {amount(fit.points[0][1], kind)}, at all {points}")
     power = fit.law == "power"
-    slope = f"{fit.slope:.4g}" if power else amount(fit.slope, kind)
+    spread = half_width(low, high)
     basis = []
     if low is not None and high is not None:
-        basis.append(f"95 % interval {number(low)} to {number(high)}")
+        downward = not power and fit.slope < 0 and not low <= 0 <= high
+        basis.append(f"95 % interval {interval(*((-high, -low) if downward else (low, high)))}")
     if fit.r_squared is not None and low is not None:
         basis.append(f"R² {fit.r_squared:.5g}")
     basis.append(points)
     if low is not None and high is not None and low <= 0 <= high:
-        what = "exponent" if power else "slope"
+        slope = supported(fit.slope, spread)
+        what = f"exponent {slope}" if power else f"slope {slope} {kind}"
         return sentence(
-            f"{subject}: no growth with {against} can be told; {what} {slope} ({', '.join(basis)})"
+            f"{subject}: no growth with {against} can be told; {what} ({', '.join(basis)})"
         )
     verb = "grows" if fit.slope > 0 else "falls"
     if power:
-        words = f"{subject} {verb} as {against} to the power of {slope}"
+        exponent = supported(fit.slope, spread) if spread else f"{fit.slope:.4g}"
+        words = f"{subject} {verb} as {against} to the power of {exponent}"
     else:
-        step = amount(abs(fit.slope), kind)
+        step = f"{supported(abs(fit.slope), spread)} {kind}"
         words = f"{subject} {verb} by {step} for one more of {against}"
         if fit.intercept is not None:
             words += f", from {amount(fit.intercept, kind)} at 0"
-        if fit.slope < 0 and low is not None and high is not None:
-            basis[0] = f"95 % interval {number(-high)} to {number(-low)}"
     caveat = f"; {fit.reason}" if fit.reason else ""
     return sentence(f"{words} ({', '.join(basis)}){caveat}")
 
@@ -116,23 +128,21 @@ def costed(experiment: Experiment, cost: EventCost) -> str:
     kind = unit(experiment, cost.metric)
     if cost.cost is None:
         return sentence(f"{where}no cost of one of the {events}; {cost.reason}")
+    spread = half_width(cost.low, cost.high)
+    # The interval of the cost is that of the difference, by the events.
+    wide = None if spread is None else spread * abs(cost.event_difference)
     apart = (
-        f"the {_both(experiment)}' medians differ by {amount(cost.difference, kind)} and "
-        f"{amount(cost.event_difference, unit(experiment, cost.events))}"
+        f"the {_both(experiment)}' medians differ by {supported(cost.difference, wide)} {kind} "
+        f"and {amount(cost.event_difference, unit(experiment, cost.events))}"
     )
-    known = cost.low is not None and cost.high is not None
-    bounds = f" (95 % interval {number(cost.low or 0)} to {number(cost.high or 0)})"
-    bounds = bounds if known else f" ({cost.reason})"
-    if cost.low is not None and cost.high is not None and cost.low <= 0 <= cost.high:
+    bounds = _bounds(cost.cost, cost.low, cost.high, cost.reason)
+    if _holds_zero(cost.low, cost.high):
         words = f"no cost of one of the {events} in {metric} can be told from 0: "
-        return sentence(f"{where}{words}{amount(cost.cost, kind)}{bounds}; {apart}")
+        much = f"{supported(cost.cost, spread)} {kind}"
+        return sentence(f"{where}{words}{much}{bounds}; {apart}")
     verb, to = ("adds", "to") if cost.cost >= 0 else ("takes", "from")
-    if cost.cost < 0 and known:
-        bounds = f" (95 % interval {number(-(cost.high or 0))} to {number(-(cost.low or 0))})"
-    return sentence(
-        f"{where}each of the {events} {verb} {amount(abs(cost.cost), kind)} {to} {metric}"
-        f"{bounds}; {apart}"
-    )
+    much = f"{supported(abs(cost.cost), spread)} {kind}"
+    return sentence(f"{where}each of the {events} {verb} {much} {to} {metric}{bounds}; {apart}")
 
 
 def changed(experiment: Experiment, found: CostChange) -> str:
@@ -144,18 +154,13 @@ def changed(experiment: Experiment, found: CostChange) -> str:
     question = f"what {change} changes in the cost of one of the {events}"
     if found.change is None:
         return sentence(f"{where}{question} is not known; {found.reason}")
-    low, high = found.low, found.high
-    if low is None or high is None:
-        bounds = f" ({found.reason})"
-    elif low <= 0 <= high or found.change > 0:
-        bounds = f" (95 % interval {number(low)} to {number(high)})"
-    else:
-        bounds = f" (95 % interval {number(-high)} to {number(-low)})"
-    if low is not None and high is not None and low <= 0 <= high:
-        shown = f"{amount(found.change, kind)} of {metric}{bounds}"
+    spread = half_width(found.low, found.high)
+    bounds = _bounds(found.change, found.low, found.high, found.reason)
+    if _holds_zero(found.low, found.high):
+        shown = f"{supported(found.change, spread)} {kind} of {metric}{bounds}"
         return sentence(f"{where}{question} cannot be told from 0: {shown}")
     verb, to = ("adds", "to") if found.change >= 0 else ("takes", "from")
-    much = amount(abs(found.change), kind)
+    much = f"{supported(abs(found.change), spread)} {kind}"
     return sentence(f"{where}{change} {verb} {much} {to} {metric} for each of the {events}{bounds}")
 
 
@@ -173,7 +178,7 @@ def balanced(experiment: Experiment, balance: Balance) -> str:
         return sentence(f"{where}no balance in {name}; {balance.reason}")
     bounds = ""
     if balance.low is not None and balance.high is not None:
-        bounds = f" (95 % interval {number(balance.low)} to {number(balance.high)})"
+        bounds = f" (95 % interval {interval(balance.low, balance.high)})"
     elif balance.low is not None or balance.high is not None:
         bound = (
             f"from {number(balance.low)}"
@@ -183,7 +188,8 @@ def balanced(experiment: Experiment, balance: Balance) -> str:
         bounds = f" (95 % interval {bound}: {balance.reason})"
     elif balance.reason:
         bounds = f" ({balance.reason})"
-    value = with_unit(experiment, balance.parameter, number(balance.at))
+    at = supported(balance.at, half_width(balance.low, balance.high))
+    value = with_unit(experiment, balance.parameter, at)
     return sentence(
         f"{where}both {_both(experiment)} take the same {title(experiment, balance.metric)} at "
         f"{value}{between(balance, balance.at)}{bounds}; {sides(balance, balance.at)}"
@@ -217,6 +223,18 @@ def _both(experiment: Experiment) -> str:
     return plural(naming.compared(experiment))
 
 
+def _bounds(value: float, low: float | None, high: float | None, reason: str) -> str:
+    """The interval of a cost, as one of the amount that it adds or takes; or why there is none."""
+    if low is None or high is None:
+        return f" ({reason})"
+    turned = value < 0 and not _holds_zero(low, high)
+    return f" (95 % interval {interval(*((-high, -low) if turned else (low, high)))})"
+
+
+def _holds_zero(low: float | None, high: float | None) -> bool:
+    return low is not None and high is not None and low <= 0 <= high
+
+
 def _at(experiment: Experiment, cell: Cell) -> str:
     where = naming.place(experiment, cell)
     return f"at {where}, " if where else ""
@@ -234,13 +252,18 @@ def _excess(found: Comparison, other: str, kind: str) -> str:
     more = "longer" if kind in TIMES else "more"
     much = "as long" if kind in TIMES else "as much"
     factor = ratio >= 2
+    # As factors, or as percents on top.
     shown = [
-        (number(float(f"{value:.4g}")) if factor else number(float(f"{100 * (value - 1):.3g}")))
+        None if value is None else value if factor else 100 * (value - 1)
         for value in (ratio, low, high)
-        if value is not None
     ]
-    how = f"{shown[0]} times {much}" if factor else f"{shown[0]} % {more}"
-    interval = ""
+    middle, low, high = shown
+    spread = half_width(low, high)
+    value = (
+        supported(middle or 0.0, spread) if spread else rounded(middle or 0.0, 4 if factor else 3)
+    )
+    how = f"{value} times {much}" if factor else f"{value} % {more}"
+    bounds = ""
     if low is not None and high is not None and not found.exact:
-        interval = f" (95 % interval {shown[1]} to {shown[2]}{'' if factor else ' %'})"
-    return f"; {other} {times} {how}{interval}"
+        bounds = f" (95 % interval {interval(low, high)}{'' if factor else ' %'})"
+    return f"; {other} {times} {how}{bounds}"

@@ -17,6 +17,7 @@ from pibed.stats.observations import (
     medians,
     too_few,
 )
+from pibed.stats.summary import median_spread
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,6 +59,8 @@ class Comparison:
     """Samples of each that are `ok`."""
     medians: tuple[float, float]
     """In the metric's unit."""
+    spreads: tuple[float | None, float | None]
+    """How uncertain they are; see `median_spread`."""
     difference: float
     """First median minus second, in the metric's unit."""
     exact: bool
@@ -154,6 +157,7 @@ def measure(
         alternatives,
         n,
         centre,
+        (median_spread(pair[0].values.tolist()), median_spread(pair[1].values.tolist())),
         difference=centre[0] - centre[1],
         exact=constant and min(n) > 1,
         ratio=ratio,

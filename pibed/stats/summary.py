@@ -43,13 +43,16 @@ class Summary:
 
 @dataclass(frozen=True)
 class Outlier:
-    """A sample that `outlying` flags in one metric; `value` and `median` are in its unit."""
+    """A sample that `outlying` flags in one metric; all but the round is in its unit."""
 
     cell: Cell
     metric: str
     round: int
     value: Number
     median: float
+    """Of the cell's samples."""
+    spread: float | None
+    """How uncertain that is; see `median_spread`."""
 
 
 def summarise(experiment: Experiment, samples: Iterable[Sample]) -> list[Summary]:
@@ -69,9 +72,9 @@ def outliers(experiment: Experiment, samples: Iterable[Sample]) -> list[Outlier]
         for metric in experiment.metrics if members else ():
             values = [sample.metrics[metric] for sample in members]
             median = float(statistics.median(values))
-            flags = outlying(values)
+            spread, flags = median_spread(values), outlying(values)
             found += [
-                Outlier(cell, metric, sample.round, value, median)
+                Outlier(cell, metric, sample.round, value, median, spread)
                 for sample, value, flagged in zip(members, values, flags, strict=True)
                 if flagged
             ]
@@ -111,6 +114,16 @@ def median_interval(
     k, _ = _rank(len(values), confidence)
     ordered = sorted(values)
     return (ordered[k - 1], ordered[-k]) if k else None
+
+
+def median_spread(values: Sequence[Number]) -> float | None:
+    """How uncertain the median is, in the values' unit: half the width of its interval.
+
+    Of too few values for that it is their standard deviation, of one value None.
+    """
+    if (bounds := median_interval(values)) is not None:
+        return (bounds[1] - bounds[0]) / 2
+    return statistics.stdev(values) if len(values) > 1 else None
 
 
 def median_coverage(n: int, confidence: float = CONFIDENCE) -> float | None:

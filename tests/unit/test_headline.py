@@ -18,6 +18,7 @@ from pibed.model.plan import Cell, cells
 from pibed.model.samples import Number, Sample, Status
 from pibed.report.answer import headline
 from pibed.stats.analysis import Analysis
+from pibed.stats.balance import Balance
 from pibed.stats.comparison import Comparison, Verdict
 from pibed.stats.growth import CostChange
 from pibed.stats.observations import Observations, observe
@@ -495,13 +496,13 @@ def check(analysis: Analysis) -> int:
         at = [each.at for each in known if each.at is not None]
         words = re.search(r"at touched (\S+?)(?: to (\S+?))?(?= at| in|;| \()", line)
         assert words is not None, line
-        assert float(words[1]) == pytest.approx(min(at), rel=1e-3)
-        assert float(words[2] or words[1]) == pytest.approx(max(at), rel=1e-3)
+        assert float(words[1]) == told_of(min(at), known, at.index(min(at)))
+        assert float(words[2] or words[1]) == told_of(max(at), known, at.index(max(at)))
         bounds = re.search(r"95 % interval(?:s within)? (\S+) to (\S+)\)", line)
         assert (bounds is None) == any(None in (each.low, each.high) for each in known)
         if bounds:
             lows = [each.low for each in known if each.low is not None]
-            assert float(bounds[1]) == pytest.approx(min(lows), rel=1e-3)
+            assert float(bounds[1]) == told_of(min(lows), known, lows.index(min(lows)))
         for side, mode in re.findall(r"(below|above) that (\w+)", line):
             for each in known:
                 gaps = [
@@ -518,6 +519,14 @@ def check(analysis: Analysis) -> int:
         assert holds_at(line, spec, blocks, {e.others for e in every if e.at is None}), line
     check_verdicts(observations, lines, verdicts)
     return count + check_changes(observations, lines, shifts)
+
+
+def told_of(value: float, known: Sequence[Balance], index: int) -> Any:
+    """A value of one of the balances as it is told: four digits, or two of its interval's width."""
+    low, high = known[index].low, known[index].high
+    spread = 0.0 if low is None or high is None else (high - low) / 2
+    # The second digit of a number is at most a tenth of it; rounding is half of that.
+    return pytest.approx(value, rel=1e-3, abs=spread / 20)
 
 
 def check_verdicts(

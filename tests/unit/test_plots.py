@@ -30,7 +30,7 @@ from pibed.model import plan
 from pibed.model.experiment import Experiment, load_experiment
 from pibed.model.plan import Cell
 from pibed.model.samples import Number, Sample, Status
-from pibed.model.words import rounded
+from pibed.model.words import half_width, supported
 from pibed.plots import canvas, charts
 from pibed.plots.all import FORMATS
 from pibed.plots.canvas import Plot
@@ -678,8 +678,9 @@ def test_fits_have_line_formula_and_interval(study: tuple[Analysis, dict[str, Pl
                 linear = fit.law == "linear"
                 by_hand = fit.intercept + fit.slope * x if linear else fit.intercept * x**fit.slope
                 assert y == pytest.approx(by_hand)
+            spread = half_width(fit.slope_low, fit.slope_high)
             for number in (fit.slope, fit.slope_low, fit.slope_high):
-                assert rounded(abs(number)) in text.get_text()
+                assert supported(abs(number), spread) in text.get_text()
 
 
 def test_lines_through_points_that_are_on_none_are_inside() -> None:
@@ -708,7 +709,10 @@ def test_the_balance_is_marked_with_its_interval() -> None:
         (band,) = axes.patches
         box = band.get_bbox()  # type: ignore[attr-defined]
         assert (box.x0, box.x1) == (each.low, each.high)
-        assert f"balance at {each.at:.4g} ({each.low:.4g} to {each.high:.4g})" in axes.get_title()
+        assert each.low is not None and each.high is not None
+        spread = half_width(each.low, each.high)
+        at, low, high = (supported(value, spread) for value in (each.at, each.low, each.high))
+        assert f"balance at {at} ({low} to {high})" in axes.get_title()
 
 
 def test_where_there_is_no_balance_it_says_why() -> None:

@@ -380,6 +380,48 @@ def test_numbers(value: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "spread", "text"),
+    [
+        (1537417.5, 39.1, "1,537,418"),
+        (12192848.6, 1234, "12,192,800"),
+        (59.3, 1.57, "59.3"),
+        (58.444, 0.516, "58.44"),
+        # What is whole needs no more digits.
+        (59, 1.57, "59"),
+        (58.5, 0.5, "58.5"),
+        # The second digit is that of the rounded uncertainty.
+        (1.23456, 0.0996, "1.23"),
+        (1.23456, 0.00949, "1.2346"),
+        (-0.0006018, 0.0023, "-0.0006"),
+        # Two digits are left of what is less than its uncertainty.
+        (22.5, 9999, "22"),
+        (0.0456, 75, "0.046"),
+        (0, 12, "0"),
+        # Exact, or not known how exact.
+        (25429.5, 0, "25,429.5"),
+        (1537, None, "1,537"),
+        (1e50, 1e47, "1e+50"),
+        (1e-50, 1e-52, "1e-50"),
+        (123.456, 1e-30, "123.456"),
+    ],
+)
+def test_digits_that_are_supported(value: float, spread: float | None, text: str) -> None:
+    assert naming.supported(value, spread) == text
+
+
+def test_an_intervals_bounds_have_the_digits_of_its_width() -> None:
+    assert naming.interval(1.00028641, 1.00097712) == "1.00029 to 1.00098"
+    assert naming.interval(7, 7) == "7 to 7"
+    assert naming.half_width(1, 4) == 1.5
+    assert naming.half_width(None, 4) is naming.half_width(1, None) is None
+
+
+def test_an_exact_difference_keeps_its_digits() -> None:
+    text = words([1000.25] * 6, [1001.75] * 6)
+    assert "In every sample: 1,000.2 µs with lazy, 1,001.8 µs with eager" in text
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("one word", "One word."),

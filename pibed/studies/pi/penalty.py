@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 from pibed.model.plan import Cell
-from pibed.model.words import enumeration, number, rounded
+from pibed.model.words import enumeration, half_width, interval, rounded, supported
 from pibed.stats.analysis import Analysis
 from pibed.stats.growth import CostChange, EventCost
 from pibed.studies.pi.reference import ALIKE, DIFFERENT, LOG, SIZE, Published, excess, pages
@@ -74,8 +74,8 @@ def _here(what: str, value: float | None, found: CostChange | EventCost, penalty
     took = value or 0.0
     bounds = found.reason
     if found.low is not None and found.high is not None:
-        bounds = f"95 % interval {number(found.low)} to {number(found.high)}"
-    shown = f"{number(took)} µs ({bounds})"
+        bounds = f"95 % interval {interval(found.low, found.high)}"
+    shown = f"{supported(took, half_width(found.low, found.high))} µs ({bounds})"
     if _costs(took, found):
         return f"{what} takes {shown}, {_percent(took / penalty)} of that"
     return f"{what} shows no cost: {shown}"
