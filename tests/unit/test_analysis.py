@@ -19,6 +19,7 @@ from pibed.stats import analysis
 from pibed.stats.analysis import Analysis
 from pibed.studies import STUDIES
 from tests.unit.helpers import archived, experiment, measured
+from tests.unit.test_findings import made as made_touched
 from tests.unit.test_penalty import logging, made
 
 PARTS = (
@@ -84,17 +85,23 @@ def test_what_a_sweep_writes_and_shows_is_summarised_once(counted: Counter[str])
     assert counted == {"summarise": 1}
 
 
-def test_the_study_takes_the_analysis_of_a_run_that_asks_what_it_asks(
+def test_the_study_takes_the_analysis_of_a_run_that_asks_the_same(
     tmp_path: Path, counted: Counter[str]
 ) -> None:
-    """A run that asks nothing has the study's questions put to its samples."""
-    study = load_experiment("logging", {"rounds": 8, "analysis": None})
-    samples = made(study, lambda size, line, row: 7 + 43 * line + row)
-    bare = reading.read(archived(tmp_path / "20260203T040506Z-x", study, samples))
-    counted.clear()
-    assert bare.analysis.balances == []
-    assert STUDIES["pi"].reported(bare).lines
-    assert counted["observe"] <= 2
+    """Where a run asks for less than the study does, its samples are analysed for the study."""
+    plain = load_experiment("logging", {"rounds": 8, "analysis": None})
+    samples = made(plain, lambda size, line, row: 7 + 43 * line + row)
+    study = load_experiment(
+        "balance",
+        {"rounds": 8, "analysis": None, "parameters.access.values": [0]},
+    )
+    touched = made_touched(study, lambda mode, percent: (10, 10 + mode * percent))
+    for name, asked, found, times in (("a", plain, samples, 1), ("b", study, touched, 2)):
+        run = reading.read(archived(tmp_path / f"20260203T040506Z-{name}", asked, found))
+        counted.clear()
+        assert run.analysis.observations.deciding == "total"
+        assert STUDIES["pi"].reported(run).lines
+        assert counted["observe"] == times
 
 
 def test_only_the_analysis_calls_the_statistics() -> None:
