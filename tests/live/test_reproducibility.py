@@ -21,6 +21,7 @@ import pytest
 
 from pibed.build.images import Images
 from pibed.commands.verify import compare_runs
+from tests import disk
 
 from .conftest import Run, qemus
 from .helpers import copy_of_checkout, only_run, start, wait_for_samples
@@ -106,17 +107,12 @@ def test_interrupted_and_resumed_is_the_same(undisturbed: Path, tmp_path: Path) 
 @pytest.fixture
 def small_disk(undisturbed: Path, tmp_path: Path) -> Iterator[Path]:
     """A file system with room for the first of a run's boots and a half."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("a small file system can only be mounted by root")
     # A tmpfs counts whole pages.
     pages = [-(-path.stat().st_size // 4096) for path in undisturbed.glob("boots/01/*")]
     manifest = -(-(undisturbed / "manifest.json").stat().st_size // 4096)
     size = 4096 * (manifest + sum(pages) + sum(pages) // 2)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder], check=True)
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    with disk.small(tmp_path / "disk", size) as folder:
+        yield folder
 
 
 def test_full_disk_and_resumed_is_the_same(undisturbed: Path, small_disk: Path) -> None:
