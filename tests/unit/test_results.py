@@ -6,6 +6,7 @@ import datetime
 import errno
 import json
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
