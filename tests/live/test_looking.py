@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pibed.base import places
+from tests.programs import INV
 
 from .conftest import Run
 from .helpers import only_run
@@ -84,17 +85,16 @@ def test_reports_comparisons_and_lists_need_no_tool_that_builds(
     for path in here:
         path.unlink()
 
-    inv = places.checkout() / "inv"
-    told = elsewhere(inv, "report", run)
+    told = elsewhere(INV, "report", run)
     assert told.returncode == 0, told.stderr
     assert {path: path.read_bytes() for path in here} == here
-    compared = elsewhere(inv, "compare", run, "pi")
+    compared = elsewhere(INV, "compare", run, "pi")
     assert compared.returncode == 0, compared.stderr
     assert [line[:2] for line in compared.stdout.splitlines() if line[1:3] == ". "] == [
         "1.",
         "2.",
         "3.",
     ]
-    listed = elsewhere(inv, "results", "--results", results)
+    listed = elsewhere(INV, "results", "--results", results)
     assert listed.returncode == 0, listed.stderr
     assert run.name in listed.stdout

@@ -247,6 +247,8 @@ def test_verify_finds_a_run_the_same_under_load(undisturbed: Path, invoke: Run) 
     assert "12 samples measured again" in done.stdout
 
 
+@pytest.mark.full
+@pytest.mark.alone
 def test_verify_builds_the_same_again(invoke: Run) -> None:
     done = invoke("verify", "--build", timeout=1800)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.unit.helpers import ROOT
+from tests.programs import run_inv
 
 
 @pytest.mark.parametrize(
@@ -31,14 +30,7 @@ def test_bad_options_are_explained(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: tuple[str, ...], words: list[str]
 ) -> None:
     monkeypatch.setenv("PIBED_CACHE", str(tmp_path / "two words"))  # nothing can be built in it
-    done = subprocess.run(
-        [ROOT / "inv", "sweep", *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_inv("sweep", *arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     for word in words:
