@@ -116,10 +116,11 @@ def summary(totals: Totals, omitted: Sequence[str], seconds: float, *, live: boo
     """The lines that end a run: what failed, was skipped and why, was left out, and the counts."""
     lines = [f"failed: {name}" for name in totals.failed]
     for reason, names in totals.skipped.items():
-        lines.append(f"skipped: {len(names)} tests: {reason}: {_by_function(names)}")
+        lines.append(f"skipped: {_number(names, 'test')}: {reason}: {_by_function(names)}")
     if omitted:
         what = "of the full tier (./inv test --full)" if live else "(./inv test)"
-        lines.append(f"left out: {len(omitted)} live tests {what}: {_by_function(omitted)}")
+        number = _number(omitted, "live test")
+        lines.append(f"left out: {number} {what}: {_by_function(omitted)}")
         if not os.environ.get("PIBED_BUILDROOT"):
             lines.append(
                 "  those of the builder buildroot are only run where PIBED_BUILDROOT names a clone "
@@ -131,6 +132,10 @@ def summary(totals: Totals, omitted: Sequence[str], seconds: float, *, live: boo
 
 def _pytest(tests: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "pytest", *tests]
+
+
+def _number(names: Sequence[str], what: str) -> str:
+    return f"{len(names)} {what}{'' if len(names) == 1 else 's'}"
 
 
 def _by_function(names: Iterable[str]) -> str:

@@ -103,4 +103,4 @@ def test_end_of_a_run_of_everything() -> None:
 
 def test_end_without_live_tests_names_the_command_that_has_them() -> None:
     first, *_ = phases.summary(Totals(1), ["tests/live/test_b.py::test_c"], 1, live=False)
-    assert first == "left out: 1 live tests (./inv test): test_b.py::test_c"
+    assert first == "left out: 1 live test (./inv test): test_b.py::test_c"
