@@ -49,7 +49,10 @@ def checks(images: Sequence[Images]) -> list[Check]:
         Check("ruff check", _command([python, "-m", "ruff", "check", "."])),
         Check("mypy --strict", _command([python, "-m", "mypy"])),
         # Beside the interpreter, since the environment need not be active.
-        Check("import-linter", _command([Path(python).with_name("lint-imports"), "--no-cache"])),
+        Check(
+            "import-linter",
+            _command([Path(python).with_name("lint-imports"), "--no-cache", "--no-logo"]),
+        ),
         Check("shellcheck", _command(["shellcheck", *_shell_scripts(root)])),
         Check("warnings in programs", _command([*compiler, *(str(each) for each in programs)])),
         *per_kernel,
