@@ -22,7 +22,7 @@ import tasks
 from pibed.base.errors import UsageError
 from pibed.commands import build, configured, ktest, options, sweep
 from pibed.commands import test as own_tests
-from pibed.commands.options import BuildOptions, KtestOptions, SweepOptions, TestOptions
+from pibed.commands.options import BuildOptions, KtestOptions, SweepOptions
 from pibed.commands.verb import verb
 from tests.unit.helpers import ROOT
 
@@ -198,7 +198,7 @@ def test_mistakes_in_ktest_are_told_before_anything_is_built(
 )
 def test_extents_of_the_tests_exclude_each_other(full: bool, live: bool, checks: bool) -> None:
     with pytest.raises(UsageError, match="--full, --no-live and --checks exclude each other"):
-        own_tests.test(TestOptions(full=full, live=live, checks=checks))
+        own_tests.test(options.TestOptions(full=full, live=live, checks=checks))
 
 
 @pytest.mark.usefixtures("no_build")
