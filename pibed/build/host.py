@@ -92,6 +92,7 @@ def prerequisites(machine: Machine) -> list[Prerequisite]:
         Prerequisite("setpriv", "util-linux", "ends QEMU together with pibed"),
         Prerequisite("shellcheck", "shellcheck", "checks the shell scripts", for_tests=True),
         Prerequisite("sparse", "sparse", "checks the module", for_tests=True),
+        Prerequisite("bwrap", "bubblewrap", "hides programs from commands", for_tests=True),
         *(replace(each, for_tests=True) for each in (_GIT, _CPIO)),
     ]
 

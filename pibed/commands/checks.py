@@ -1,10 +1,9 @@
-"""Checks of pibed itself (`./inv test`): style, types, kernel coding style, and the tests."""
+"""Checks of pibed itself (`./inv test`): style, types, imports, kernel coding style."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from pibed.base import places
 from pibed.build import vermagic
 from pibed.build.debian.kernel import module_make
 from pibed.build.images import Images
+from pibed.commands.transcript import Transcript
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Check:
     """A check by its name; `run` prints what it finds and returns whether it passed."""
 
     name: str
-    run: Callable[[], bool]
+    run: Callable[[Transcript], bool]
 
 
-def checks(images: Sequence[Images], live: bool) -> list[Check]:
+def checks(images: Sequence[Images]) -> list[Check]:
     """All checks in the order of their speed; `images` has one element a kernel."""
     python = sys.executable
     root = places.checkout()
@@ -44,21 +44,24 @@ def checks(images: Sequence[Images], live: bool) -> list[Check]:
     gcc = f"{images[0].variables['CROSS_COMPILE']}gcc"
     compiler = [gcc, "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
     programs = [*(module / "user").glob("*.c"), *(module / "tests").rglob("*.c")]
-    tests = ["tests/unit", *(["tests/live"] if live else [])]
     return [
         Check("ruff format", _command([python, "-m", "ruff", "format", "--check", "."])),
         Check("ruff check", _command([python, "-m", "ruff", "check", "."])),
         Check("mypy --strict", _command([python, "-m", "mypy"])),
+        # Beside the interpreter, since the environment need not be active.
+        Check(
+            "import-linter",
+            _command([Path(python).with_name("lint-imports"), "--no-cache", "--no-logo"]),
+        ),
         Check("shellcheck", _command(["shellcheck", *_shell_scripts(root)])),
         Check("warnings in programs", _command([*compiler, *(str(each) for each in programs)])),
         *per_kernel,
-        Check("pytest", _command([python, "-m", "pytest", *tests])),
     ]
 
 
-def _command(argv: Sequence[str]) -> Callable[[], bool]:
-    def run() -> bool:
-        return subprocess.run(argv, cwd=places.checkout(), check=False).returncode == 0
+def _command(argv: Sequence[str | Path]) -> Callable[[Transcript], bool]:
+    def run(transcript: Transcript) -> bool:
+        return transcript.run(argv, places.checkout()).status == 0
 
     return run
 
@@ -80,18 +83,17 @@ def _shell_scripts(root: Path) -> list[str]:
     return sorted(found)
 
 
-def _checkpatch(images: Images, sources: Sequence[Path]) -> bool:
+def _checkpatch(images: Images, sources: Sequence[Path], transcript: Transcript) -> bool:
     """Runs the kernel's own checkpatch.pl: any finding fails."""
     script = images.kernel_source / "scripts" / "checkpatch.pl"
     options = ["--strict", "--no-tree", f"--root={images.kernel_source}", "--terse", "--no-summary"]
     files = ["--file", *(str(path) for path in sources)]
     # It may leave a file of its own where it runs.
     with tempfile.TemporaryDirectory(prefix="pibed-") as folder:
-        argv = ["perl", str(script), *options, *files]
-        return subprocess.run(argv, cwd=folder, check=False).returncode == 0
+        return transcript.run(["perl", script, *options, *files], Path(folder)).status == 0
 
 
-def _sparse(images: Images, module: Path) -> bool:
+def _sparse(images: Images, module: Path, transcript: Transcript) -> bool:
     """Builds the module with sparse and with the compiler's extra warnings: any output fails."""
     with tempfile.TemporaryDirectory(prefix="pibed-") as name:
         folder = Path(name)
@@ -100,15 +102,5 @@ def _sparse(images: Images, module: Path) -> bool:
                 shutil.copy(path, folder)
         make = module_make(images.kernel_build, images.variables, folder)
         argv = [*make, "C=2", "CHECK=sparse", "W=1", "KBUILD_VERBOSE=0", "-s"]
-        result = subprocess.run(
-            argv,
-            cwd=images.kernel_source,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-    print(result.stdout, end="")
-    return result.returncode == 0 and not result.stdout.strip()
+        ended = transcript.run(argv, images.kernel_source)
+    return ended.status == 0 and not ended.printed

@@ -185,6 +185,10 @@ class SweepOptions(ExperimentOptions, BuilderOptions, MeasureOptions):
     resume: str | None = option(
         "go on with a run that was cut off: its folder, its name, or latest"
     )
+    report: bool = flag(
+        "draw the plots and write the report (the default); `./inv report` does it later",
+        default=True,
+    )
     declared: Mapping[str, str] = declared()
 
 
@@ -327,9 +331,13 @@ class CleanOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TestOptions:
-    """Run every check and test: style, types, unit tests, and live ones that boot the guest.
+    """Run pibed's own checks and tests: style, types, unit tests, and live ones on the guest.
 
+    Example: ./inv test
+    Example: ./inv test --full
     Example: ./inv test --no-live
     """
 
-    live: bool = flag("run the live tests too, which boot the guest (the default)", default=True)
+    full: bool = flag("run everything, also what takes long")
+    live: bool = flag("run live tests too, which boot the guest (the default)", default=True)
+    checks: bool = flag("run no tests: only what checks style, types, imports and the module")

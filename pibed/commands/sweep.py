@@ -41,6 +41,8 @@ def sweep(options: SweepOptions) -> None:
     else:
         outcomes = _measure_anew(root, options)
     _show(outcomes)
+    if options.report:
+        _report(outcomes)
     _require_all_well(outcomes)
 
 
@@ -63,6 +65,7 @@ def rerun(options: RerunOptions) -> None:
     testbed = Testbed(machine, images, experiment, qemu_version)
     outcome = measure(root, testbed, count, name)
     _show([outcome])
+    _report([outcome])
     before = recorded.samples_digest if recorded.finished else None
     after = manifest.read(outcome.run.folder / "manifest.json").samples_digest
     if machine.clock == "host":
@@ -99,7 +102,7 @@ def _measure_anew(root: Path, options: SweepOptions) -> list[Measurement]:
 
 def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
     """Goes on with a run that was cut off; a finished one is only shown."""
-    allowed = {"resume", "results", "jobs", "locked", "mirror"}
+    allowed = {"resume", "results", "jobs", "report", "locked", "mirror"}
     given = [
         each.name.replace("_", "-")
         for each in fields(options)
@@ -143,7 +146,7 @@ def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
 
 
 def _show(outcomes: Sequence[Measurement]) -> None:
-    """Prints the table of one run, or of one for each clock, with what it says; writes reports."""
+    """Prints the table of one run, or of one for each clock, and where the files are."""
     experiment = outcomes[0].experiment
     clocks = " and ".join(each.machine.clock for each in outcomes)
     title = f"{experiment.title}: {experiment.rounds} runs a cell, {clocks} clock"
@@ -156,6 +159,11 @@ def _show(outcomes: Sequence[Measurement]) -> None:
         for warning in outcome.warnings:
             console.print(warning, markup=False)
         print(f"results: {outcome.run.folder}", flush=True)
+
+
+def _report(outcomes: Sequence[Measurement]) -> None:
+    """Writes the report of each run, and prints what it says."""
+    console = terminal.stderr()
     console.print("report: the plots are being drawn, which takes some seconds", markup=False)
     for outcome in outcomes:
         made = report_page.publish(outcome.run.folder, [each.reported for each in STUDIES.values()])

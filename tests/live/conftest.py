@@ -15,6 +15,7 @@ from pibed.build.images import Images
 from pibed.commands import build
 from pibed.model.experiment import Experiment, load_experiment
 from pibed.model.machine import Machine, load_machine
+from tests.programs import run_inv
 
 from .reliability import Table
 
@@ -58,17 +59,7 @@ def images(machine: Machine, experiment: Experiment) -> Images:
 def invoke(images: Images) -> Run:
     """Runs ./inv with arguments as a user would; its deadline is two minutes."""
 
-    def run(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [places.checkout() / "inv", *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-
-    return run
+    return run_inv
 
 
 @pytest.fixture(autouse=True)

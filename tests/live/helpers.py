@@ -18,6 +18,7 @@ from pibed.model.machine import Machine
 from pibed.model.plan import Visit
 from pibed.model.samples import Sample
 from pibed.runs.folder import RunFolder
+from tests.programs import INV
 
 
 class Silent:
@@ -65,7 +66,7 @@ def copy_of_checkout(folder: Path) -> Path:
 
 def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [places.checkout() / "inv", *arguments],
+        [INV, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -17,7 +17,7 @@ from .conftest import Run
 from .helpers import start
 
 
-@pytest.mark.parametrize("clock", ["virtual", "host"])
+@pytest.mark.parametrize("clock", ["virtual", pytest.param("host", marks=pytest.mark.alone)])
 def test_command_output_and_status(invoke: Run, clock: str) -> None:
     done = invoke("boot", "--clock", clock, "--cmd", "echo out; echo err >&2; exit 7")
     assert done.returncode == 7
@@ -58,6 +58,7 @@ def test_endless_output_is_cut(invoke: Run) -> None:
     assert "longer than 64 KiB" in done.stderr
 
 
+@pytest.mark.alone
 def test_command_out_of_time(invoke: Run) -> None:
     done = invoke("boot", "--timeout", "3", "--cmd", "echo begun; while :; do :; done")
     assert done.returncode == 124
@@ -93,6 +94,7 @@ def test_guest_that_ends_by_itself(invoke: Run, command: str, words: str) -> Non
     assert words in done.stderr
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("after_s", [0.05, 0.1, 0.2, 0.4, 0.8])
 def test_interrupt_while_it_starts_is_no_traceback(after_s: float) -> None:
     process = start("boot", "--cmd", "sleep 60")
@@ -109,6 +111,7 @@ def test_no_terminal_no_shell(invoke: Run) -> None:
     assert "--cmd" in done.stderr
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("leave", ["exit", "poweroff -f", "\x1d"])
 def test_shell_on_a_terminal(images: object, leave: str) -> None:
     child = pexpect.spawn(
@@ -136,13 +139,14 @@ def test_shell_on_a_terminal(images: object, leave: str) -> None:
     assert child.exitstatus == 0
 
 
-@pytest.mark.parametrize("clock", ["virtual", "host"])
+@pytest.mark.parametrize("clock", ["virtual", pytest.param("host", marks=pytest.mark.alone)])
 def test_long_command_arrives_whole(invoke: Run, clock: str) -> None:
     done = invoke("boot", "--clock", clock, "--cmd", f"echo {'y' * 6000} | wc -c; exit 8")
     assert done.returncode == 8
     assert done.stdout.strip() == "6001"
 
 
+@pytest.mark.alone
 def test_control_characters_in_a_typed_command(invoke: Run) -> None:
     done = invoke("boot", "--clock", "host", "--cmd", "echo 'a\x15b\x03c\x04d'")
     assert done.returncode == 0, done.stderr

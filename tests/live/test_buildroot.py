@@ -34,14 +34,15 @@ from pibed.build.store import Store
 from pibed.model.experiment import load_experiment
 from pibed.model.machine import load_machine
 from pibed.runs import manifest
-from tests import disk
+from tests import disk, excuses
 
 from .helpers import copy_of_checkout, only_run
 
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("PIBED_BUILDROOT"),
-    reason="not run: PIBED_BUILDROOT names no clone of Buildroot, see docs/builders.md",
-)
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.alone,
+    pytest.mark.skipif(not os.environ.get("PIBED_BUILDROOT"), reason=excuses.NO_BUILDROOT),
+]
 
 # The first build takes five minutes on two idle cores.
 BUILD_S = 3600
@@ -334,7 +335,7 @@ def test_external_tree_is_as_buildroot_wants_it(tree: Tree) -> None:
     """By Buildroot's own checker, on the system's Python, where that has what it needs."""
     python = "/usr/bin/python3"
     if subprocess.run([python, "-c", "import magic"], capture_output=True, check=False).returncode:
-        pytest.skip("Buildroot's check-package needs python3-magic")
+        pytest.skip(excuses.NO_MAGIC)
     folder = places.checkout() / "buildroot"
     files = [str(path) for path in folder.rglob("*") if path.is_file()]
     done = subprocess.run(

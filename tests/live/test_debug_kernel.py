@@ -21,6 +21,9 @@ from pibed.model.machine import Machine
 from pibed.model.protocol import Command
 from pibed.model.suite import load_suite
 
+# The debug kernel takes four minutes to build.
+pytestmark = [pytest.mark.full, pytest.mark.alone]
+
 NAME = "debug_errors"
 
 

@@ -18,11 +18,14 @@ from pibed.model.experiment import Experiment, load_experiment
 from pibed.model.machine import Machine
 from pibed.model.plan import Visit
 from pibed.model.samples import Sample, Status
-from tests import disk
+from tests import disk, excuses
 
 from .conftest import qemus
 from .helpers import Silent, measure, only_run, start, wait_for_samples
 from .reliability import Row, Table
+
+# Each has a deadline.
+pytestmark = pytest.mark.alone
 
 # Seconds in which whatever ends QEMU or is printed must have been noticed.
 AT_ONCE_S = 10.0
@@ -251,7 +254,7 @@ def small_cgroup() -> Iterator[Path]:
             with contextlib.suppress(OSError):
                 folder.rmdir()
     else:
-        pytest.skip("this host lets us make no memory cgroup")
+        pytest.skip(excuses.NO_CGROUP)
     # Killed rather than swapped out.
     for name in ("memory.swappiness", "memory.swap.max"):
         with contextlib.suppress(OSError):

@@ -21,20 +21,25 @@ import pytest
 
 from pibed.build.images import Images
 from pibed.commands.verify import compare_runs
+from tests import disk
 
 from .conftest import Run, qemus
 from .helpers import copy_of_checkout, only_run, start, wait_for_samples
 from .test_sweep import rows
 
-SWEEP = ("sweep", "--sizes", "16,32", "--runs", "3")
+RUN = ("--sizes", "16,32", "--runs", "3")
+# The report of an undisturbed run is there; the others' would not be looked at.
+MEASURE = ("sweep", "--no-report")
+SWEEP = (*MEASURE, *RUN)
 KILLS = 20
+OF_EVERY_DAY = 4
 
 
 @pytest.fixture(scope="module")
 def undisturbed(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nobody touched."""
     results = tmp_path_factory.mktemp("undisturbed")
-    process = start(*SWEEP, "--results", str(results))
+    process = start("sweep", *RUN, "--results", str(results))
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     return only_run(results)
@@ -68,9 +73,18 @@ def runs(results: Path) -> list[Path]:
     return sorted(path.parent for path in results.glob("2*/manifest.json"))
 
 
-@pytest.mark.parametrize("number", range(KILLS))
+@pytest.mark.alone
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(each, marks=[pytest.mark.full] if each >= OF_EVERY_DAY else [])
+        for each in range(KILLS)
+    ],
+)
 def test_killed_and_resumed_is_the_same(undisturbed: Path, tmp_path: Path, number: int) -> None:
-    generator = random.Random(number)
+    """At other moments every day; those of PIBED_SEED, where it is given."""
+    seed = os.environ["PIBED_SEED"]
+    generator = random.Random(f"{seed} {number}")
     moments = [
         Moment(generator.randrange(12), generator.uniform(0, 0.7))
         for _ in range(generator.choice((1, 1, 2)))
@@ -78,16 +92,17 @@ def test_killed_and_resumed_is_the_same(undisturbed: Path, tmp_path: Path, numbe
     kill(start(*SWEEP, "--results", str(tmp_path)), tmp_path, moments[0])
     for moment in moments[1:]:
         if begun := runs(tmp_path):
-            kill(start("sweep", "--resume", str(begun[0])), tmp_path, moment)
-    what = ("--resume", str(runs(tmp_path)[0])) if runs(tmp_path) else SWEEP[1:]
-    process = start("sweep", *what, "--results", str(tmp_path))
+            kill(start(*MEASURE, "--resume", str(begun[0])), tmp_path, moment)
+    what = ("--resume", str(runs(tmp_path)[0])) if runs(tmp_path) else RUN
+    process = start(*MEASURE, *what, "--results", str(tmp_path))
     output, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, f"killed at {moments}: {errors}"
+    assert process.returncode == 0, f"PIBED_SEED={seed}, killed at {moments}: {errors}"
     assert "results:" in output
     (run,) = runs(tmp_path)
-    assert compare_runs(undisturbed, run)[0] == [], f"killed at {moments}"
+    assert compare_runs(undisturbed, run)[0] == [], f"PIBED_SEED={seed}, killed at {moments}"
 
 
+@pytest.mark.alone
 def test_interrupted_and_resumed_is_the_same(undisturbed: Path, tmp_path: Path) -> None:
     """Ctrl-C writes what there is; what was not finished is measured anew."""
     process = start(*SWEEP, "--jobs", "1", "--results", str(tmp_path))
@@ -97,7 +112,7 @@ def test_interrupted_and_resumed_is_the_same(undisturbed: Path, tmp_path: Path) 
     assert process.returncode == 130, errors
     (run,) = runs(tmp_path)
     assert f"./inv sweep --resume {run}" in errors
-    process = start("sweep", "--resume", str(run), "--jobs", "2")
+    process = start(*MEASURE, "--resume", str(run), "--jobs", "2")
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert compare_runs(undisturbed, run)[0] == []
@@ -106,17 +121,12 @@ def test_interrupted_and_resumed_is_the_same(undisturbed: Path, tmp_path: Path) 
 @pytest.fixture
 def small_disk(undisturbed: Path, tmp_path: Path) -> Iterator[Path]:
     """A file system with room for the first of a run's boots and a half."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("a small file system can only be mounted by root")
     # A tmpfs counts whole pages.
     pages = [-(-path.stat().st_size // 4096) for path in undisturbed.glob("boots/01/*")]
     manifest = -(-(undisturbed / "manifest.json").stat().st_size // 4096)
     size = 4096 * (manifest + sum(pages) + sum(pages) // 2)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder], check=True)
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    with disk.small(tmp_path / "disk", size) as folder:
+        yield folder
 
 
 def test_full_disk_and_resumed_is_the_same(undisturbed: Path, small_disk: Path) -> None:
@@ -142,6 +152,7 @@ def test_full_disk_and_resumed_is_the_same(undisturbed: Path, small_disk: Path) 
     assert (run / "report.html").stat().st_size > 0
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
 def test_end_of_the_host_is_no_sample(undisturbed: Path, tmp_path: Path, signum: int) -> None:
     """A host that shuts down ends QEMU as well, and maybe first."""
@@ -153,17 +164,18 @@ def test_end_of_the_host_is_no_sample(undisturbed: Path, tmp_path: Path, signum:
     assert process.returncode == 3, errors
     assert "QEMU was told to end" in errors
     (run,) = runs(tmp_path)
-    process = start("sweep", "--resume", str(run))
+    process = start(*MEASURE, "--resume", str(run))
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert compare_runs(undisturbed, run)[0] == []
 
 
+@pytest.mark.alone
 def test_disk_that_is_full_for_a_moment_is_noticed(undisturbed: Path, small_disk: Path) -> None:
     """QEMU drops what it cannot write; a log with a hole is not taken for whole."""
     subprocess.run(["mount", "-o", "remount,size=1m", small_disk], check=True)
     process = start(
-        *("sweep", "--sizes", "16,32,48,64,96,128", "--runs", "1"),
+        *(*MEASURE, "--sizes", "16,32,48,64,96,128", "--runs", "1"),
         *("--results", str(small_disk)),
     )
     wait_for_samples(small_disk, 1)
@@ -180,6 +192,7 @@ def test_disk_that_is_full_for_a_moment_is_noticed(undisturbed: Path, small_disk
     assert not list(run.glob("boots/*/finished.json"))
 
 
+@pytest.mark.alone
 def test_run_that_is_being_measured_is_left_alone(
     undisturbed: Path, invoke: Run, tmp_path: Path
 ) -> None:
@@ -203,7 +216,7 @@ def test_finished_run_that_is_damaged_is_mended(
     shutil.copytree(undisturbed, copy)
     log = copy / "boots" / "02" / "samples.jsonl"
     log.write_bytes(log.read_bytes()[:-10])
-    done = invoke("sweep", "--resume", str(copy))
+    done = invoke(*MEASURE, "--resume", str(copy))
     assert done.returncode == 0, done.stderr
     assert "round 2 was cut off after 3 of 4 samples" in done.stderr
     assert "is torn" in done.stderr
@@ -234,6 +247,8 @@ def test_verify_finds_a_run_the_same_under_load(undisturbed: Path, invoke: Run) 
     assert "12 samples measured again" in done.stdout
 
 
+@pytest.mark.full
+@pytest.mark.alone
 def test_verify_builds_the_same_again(invoke: Run) -> None:
     done = invoke("verify", "--build", timeout=1800)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -307,8 +322,9 @@ def test_pack_is_replayed_with_qemu_alone(undisturbed: Path, invoke: Run, tmp_pa
     assert done.stdout.count("the same, byte for byte") == 2
 
 
+@pytest.mark.alone
 def test_boot_that_was_lost_is_not_replayed(images: Images, invoke: Run, tmp_path: Path) -> None:
-    process = start("sweep", "--sizes", "16,200", "--runs", "1", "--results", str(tmp_path))
+    process = start(*MEASURE, "--sizes", "16,200", "--runs", "1", "--results", str(tmp_path))
     wait_for_samples(tmp_path, 1)
     for pid in qemus():
         os.kill(pid, signal.SIGKILL)
@@ -344,7 +360,7 @@ def test_what_is_not_whole_is_not_packed_but_mended(
     assert done.returncode == 2
     assert f"to mend it: ./inv sweep --resume {copy}" in done.stderr
     assert not (tmp_path / "run.tar.gz").exists()
-    done = invoke("sweep", "--resume", str(copy))
+    done = invoke(*MEASURE, "--resume", str(copy))
     assert done.returncode == 0, done.stderr
     assert compare_runs(undisturbed, copy)[0] == []
     assert (copy / "summary.csv").read_bytes() == (undisturbed / "summary.csv").read_bytes()
@@ -399,9 +415,10 @@ def test_same_bytes_from_another_folder_on_a_terminal(undisturbed: Path, tmp_pat
     assert compare_runs(undisturbed, only_run(tmp_path / "results"))[0] == []
 
 
+@pytest.mark.alone
 def test_both_clocks_stand_in_one_table(invoke: Run, tmp_path: Path) -> None:
     done = invoke(
-        *("sweep", "--sizes", "16", "--modes", "0", "--runs", "2", "--clock", "both"),
+        *(*MEASURE, "--sizes", "16", "--modes", "0", "--runs", "2", "--clock", "both"),
         *("--results", str(tmp_path)),
     )
     assert done.returncode == 0, done.stderr

@@ -125,7 +125,10 @@ def test_a_sweep_ends_with_its_answer_and_where_its_files_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "20260203T040506Z-small"
-    sweep._show([ended(folder, "virtual", 130, finished=False)])
+    outcomes = [ended(folder, "virtual", 130, finished=False)]
+    sweep._show(outcomes)
+    assert not list(folder.glob("report.*"))
+    sweep._report(outcomes)
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
     assert lines[0].startswith("A small study: 6 runs a cell, virtual clock")
@@ -145,7 +148,9 @@ def test_a_sweep_with_both_clocks_says_which_answer_is_whose(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folders = [tmp_path / f"20260203T040506Z-{clock}" for clock in ("virtual", "host")]
-    sweep._show([ended(folders[0], "virtual", 130), ended(folders[1], "host", 70)])
+    outcomes = [ended(folders[0], "virtual", 130), ended(folders[1], "host", 70)]
+    sweep._show(outcomes)
+    sweep._report(outcomes)
     lines = capsys.readouterr().out.splitlines()
     assert "virtual and host clock" in lines[0]
     assert lines[-6:] == [

@@ -21,6 +21,7 @@ from pibed.model.samples import Sample, Status
 from pibed.runs import locate
 from pibed.runs.folder import RunFolder, SampleLog
 from pibed.stats.analysis import Analysis
+from tests import excuses
 from tests.unit.helpers import begun, experiment, python
 
 NOW = datetime.datetime(2026, 2, 3, 4, 5, 6, 999_999, tzinfo=datetime.UTC)
@@ -222,8 +223,6 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
 def test_read_only_folder_names_the_option(read_only: Path) -> None:
     prefix = []
     if os.geteuid() == 0:
-        if shutil.which("setpriv") is None:
-            pytest.skip("root can write everywhere, and setpriv is missing")
         prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
     code = """
 import datetime, sys
@@ -241,7 +240,7 @@ except HostError as error:
     with python(code, str(read_only), env=env, prefix=prefix) as process:
         output, errors = process.communicate(timeout=20)
     if "ModuleNotFoundError" in errors or "Permission denied: '/" in errors:
-        pytest.skip("the checkout cannot be read by others")
+        pytest.skip(excuses.UNREADABLE)
     assert errors == ""
     message, fix = output.splitlines()
     assert str(read_only) in message

@@ -21,6 +21,7 @@ from invoke.program import Program
 import tasks
 from pibed.base.errors import UsageError
 from pibed.commands import build, configured, ktest, options, sweep
+from pibed.commands import test as own_tests
 from pibed.commands.options import BuildOptions, KtestOptions, SweepOptions
 from pibed.commands.verb import verb
 from tests.unit.helpers import ROOT
@@ -189,6 +190,15 @@ def test_mistakes_in_ktest_are_told_before_anything_is_built(
     with pytest.raises(UsageError) as caught:
         ktest.ktest(dataclasses.replace(KTEST, **given))
     assert words in caught.value.message
+
+
+@pytest.mark.usefixtures("no_build")
+@pytest.mark.parametrize(
+    ("full", "live", "checks"), [(True, False, False), (True, True, True), (False, False, True)]
+)
+def test_extents_of_the_tests_exclude_each_other(full: bool, live: bool, checks: bool) -> None:
+    with pytest.raises(UsageError, match="--full, --no-live and --checks exclude each other"):
+        own_tests.test(options.TestOptions(full=full, live=live, checks=checks))
 
 
 @pytest.mark.usefixtures("no_build")

@@ -1,0 +1,45 @@
+"""Tiers, phases and skips of all tests, see docs/tests.md."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Generator
+
+import pytest
+
+from tests import excuses
+
+TIERS = ("everyday", "full")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # In the environment, so that all processes of a run have the same.
+    os.environ.setdefault("PIBED_SEED", str(datetime.datetime.now(datetime.UTC).date().toordinal()))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"moments of kills: PIBED_SEED={os.environ['PIBED_SEED']}"
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        tiers = [tier for tier in TIERS if item.get_closest_marker(tier)]
+        if len(tiers) > 1:
+            raise pytest.UsageError(f"{item.nodeid} is of two tiers: {' and '.join(tiers)}")
+        if not tiers:
+            item.add_marker("everyday")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, pytest.skip.Exception):
+        reason = str(call.excinfo.value.msg)
+        if not excuses.holds(reason):
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid}: skipped, though this should not be so: {reason}"
+    return report

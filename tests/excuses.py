@@ -1,0 +1,46 @@
+"""For which reasons a test may be skipped, each with how to tell that it holds on this host.
+
+`tests/conftest.py` fails a test that is skipped for another reason, or for one that does not hold:
+a run in which half of the tests were skipped must not look like one in which they passed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+NO_BUILDROOT = "PIBED_BUILDROOT names no clone of Buildroot, see docs/builders.md"
+NO_MAGIC = "Buildroot's check-package needs python3-magic"
+NO_MOUNT = "a small file system can only be mounted by root"
+NO_CGROUP = "this host lets us make no memory cgroup"
+UNREADABLE = "the checkout cannot be read by others"
+
+
+def may_mount() -> bool:
+    """Whether this process may mount file systems; root of a container may not."""
+    status = Path("/proc/self/status").read_text()
+    (effective,) = (line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(int(effective, 16) & 1 << 21)  # CAP_SYS_ADMIN, see capability.h
+
+
+def _has_memory_cgroup() -> bool:
+    root = Path("/sys/fs/cgroup")
+    if (root / "memory").is_dir():
+        return os.access(root / "memory", os.W_OK)
+    control = root / "cgroup.subtree_control"
+    return os.access(root, os.W_OK) and control.exists() and "memory" in control.read_text()
+
+
+_HOLDS: dict[str, Callable[[], bool]] = {
+    NO_BUILDROOT: lambda: not os.environ.get("PIBED_BUILDROOT"),
+    NO_MAGIC: lambda: True,  # `./inv setup` does not install it
+    NO_MOUNT: lambda: not may_mount(),
+    NO_CGROUP: lambda: not _has_memory_cgroup(),
+    UNREADABLE: lambda: True,  # by who owns the folders above it
+}
+
+
+def holds(reason: str) -> bool:
+    """Whether a test may be skipped for this reason on this host."""
+    return reason in _HOLDS and _HOLDS[reason]()
