@@ -9,8 +9,18 @@ from pibed.base.errors import HostError
 
 
 def checkout() -> Path:
-    """The folder of the checkout, in which tasks.py lies."""
-    return Path(__file__).resolve().parent.parent.parent
+    """The folder of the checkout, in which tasks.py lies.
+
+    Raises HostError where the package was installed without one: the configurations, the module and
+    the guest's files are the checkout's.
+    """
+    folder = Path(__file__).resolve().parent.parent.parent
+    if not (folder / "tasks.py").is_file():
+        raise HostError(
+            f"{folder}: pibed is not in a checkout, where its configurations are",
+            fix="call ./inv in a checkout, or install that with pip install --editable",
+        )
+    return folder
 
 
 def cache() -> Path:
