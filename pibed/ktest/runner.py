@@ -39,13 +39,10 @@ _CLOCK: Clock = "host"
 # Guest seconds for what surrounds the cases; a debug kernel is slow.
 _SHORT_S = 120.0
 
-# Kmemleak looks at objects older than 5 s only (MSECS_MIN_AGE in mm/kmemleak.c of Linux), and
-# reports what two scans in a row have found unchanged.
-_KMEMLEAK = (
-    "mount -t debugfs none /sys/kernel/debug 2>/dev/null; cd /sys/kernel/debug && sleep 6 && "
-    # Two writes: a kmemleak that has switched itself off refuses them.
-    "echo scan >kmemleak && echo scan >kmemleak && cat kmemleak"
-)
+# Scripts of the guest, in the overlay of its root file system.
+_LIST_TESTS = "/usr/lib/pibed/list-tests"
+
+_REPORT_LEAKS = "/usr/lib/pibed/report-leaks"
 
 # In place of a process's name.
 _CUT_OFF = "…"
@@ -222,12 +219,7 @@ class _Boot:
 
     def cases(self) -> list[Case]:
         """The cases that are to run; raises GuestError if the programs have others."""
-        options = self._options()
-        line = (
-            f"cd /{TESTS_PLACE} && for p in *; do "
-            f'l=$(./$p {options} --list) && [ -n "$l" ] && echo "$l" | sed "s/^/$p /" '
-            '|| { echo "$p lists nothing"; exit 1; }; done'
-        )
+        line = f"{_LIST_TESTS} /{TESTS_PLACE} {self._options()}"
         result = self.guest.run(Command("list", _SHORT_S, line))
         cases: list[Case] = []
         for text in result.output:
@@ -269,7 +261,7 @@ class _Boot:
         config = read_config(self.setup.images.kernel_build / ".config")
         if config.get("CONFIG_DEBUG_KMEMLEAK", "n") != "y":
             return {}
-        result = self.guest.run(Command("kmemleak", _SHORT_S, _KMEMLEAK))
+        result = self.guest.run(Command("kmemleak", _SHORT_S, _REPORT_LEAKS))
         if result.status != 0 or result.timed_out:
             raise GuestError(f"kmemleak did not answer: {result.text}", log=self.logs.agent)
         found = leaks_by_owner(result.output)

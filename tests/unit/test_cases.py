@@ -11,6 +11,7 @@ from pibed.base.errors import UsageError
 from pibed.build import payload
 from pibed.ktest.cases import TableEntry, choose, read_tests
 from pibed.model.suite import load_suite
+from tests.unit.helpers import ROOT
 
 PROGRAMS = payload.of_suite(load_suite("paging")).programs
 TESTS = read_tests([program.sources[0] for program in PROGRAMS])
@@ -108,3 +109,27 @@ def test_what_matches_no_test_is_explained(given: str, words: str) -> None:
         choose(TESTS, given)
     assert words in caught.value.message
     assert caught.value.fix is not None
+
+
+LIST_TESTS = ROOT / "buildroot/board/pibed/pi2/overlay/usr/lib/pibed/list-tests"
+
+
+def program(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def test_all_programs_of_a_folder_list_their_cases(tmp_path: Path) -> None:
+    program(tmp_path / "fork", '[ "$*" = "--seed 1 --list" ] && printf "one 60\\ntwo 5\\n"')
+    program(tmp_path / "mmap", "echo one 7")
+    command = [str(LIST_TESTS), str(tmp_path), "--seed", "1"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["fork one 60", "fork two 5", "mmap one 7"]
+
+
+@pytest.mark.parametrize("text", ["exit 0", "echo one 60; exit 3"])
+def test_a_program_that_lists_nothing_is_named(tmp_path: Path, text: str) -> None:
+    program(tmp_path / "mmap", text)
+    program(tmp_path / "fork", "echo one 60")
+    done = subprocess.run([LIST_TESTS, tmp_path], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (1, "mmap lists nothing")
