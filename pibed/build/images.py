@@ -22,7 +22,7 @@ class Images:
     module: Path
     """The `.ko` file as it was built, with debugging information if the kernel has it."""
     programs: tuple[Path, ...]
-    """BusyBox and the payload's programs."""
+    """BusyBox, the agent and the payload's programs."""
     kernel_source: Path
     kernel_build: Path
     variables: Mapping[str, str]

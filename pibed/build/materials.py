@@ -67,6 +67,8 @@ def of_buildroot(
     theirs = {re.sub(r"^linux-source-.*", "linux", each.package): each.source for each in archives}
     found = []
     for name, each in packages.items():
+        if name == _agent().name:
+            continue  # It is no more than a part of what goes by this name here.
         version, files = each["version"], {}
         if name in theirs:
             version, files = theirs[name].version, theirs[name].files

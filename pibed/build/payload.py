@@ -51,6 +51,8 @@ class Payload:
 
 # Where the guest finds the programs of a suite; not in PATH, since `mmap` could be anything.
 TESTS_PLACE = "usr/lib/pibed/tests"
+# Where it has what its init executes.
+AGENT_PLACE = "usr/lib/pibed/agent"
 
 
 def of_experiment(experiment: Experiment) -> Payload:

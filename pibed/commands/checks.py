@@ -31,19 +31,18 @@ def checks(images: Sequence[Images]) -> list[Check]:
     python = sys.executable
     root = places.checkout()
     module = root / "module"
-    kernel_sources = [*sorted(module.rglob("*.c")), *sorted(module.rglob("*.h"))]
+    agent = root / "buildroot" / "package" / "pibed-agent" / "agent.c"
+    kernel_style = [*sorted(module.rglob("*.c")), *sorted(module.rglob("*.h")), agent]
     per_kernel = []
     for each in images:
         name = vermagic.of_module(each.module).split()[0]
         per_kernel += [
-            Check(
-                f"checkpatch --strict of Linux {name}", partial(_checkpatch, each, kernel_sources)
-            ),
+            Check(f"checkpatch --strict of Linux {name}", partial(_checkpatch, each, kernel_style)),
             Check(f"sparse and W=1 on Linux {name}", partial(_sparse, each, module)),
         ]
     gcc = f"{images[0].variables['CROSS_COMPILE']}gcc"
     compiler = [gcc, "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
-    programs = [*(module / "user").glob("*.c"), *(module / "tests").rglob("*.c")]
+    programs = [*(module / "user").glob("*.c"), *(module / "tests").rglob("*.c"), agent]
     return [
         Check("ruff format", _command([python, "-m", "ruff", "format", "--check", "."])),
         Check("ruff check", _command([python, "-m", "ruff", "check", "."])),

@@ -1,4 +1,7 @@
-"""The agent's line: the protocol that the script in the guest speaks (see its head comment)."""
+"""The agent's line: the protocol that the program in the guest speaks.
+
+It is in the head comment of `buildroot/package/pibed-agent/agent.c`.
+"""
 
 from __future__ import annotations
 

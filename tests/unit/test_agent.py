@@ -1,4 +1,4 @@
-"""The agent's protocol over real sockets, and against the real script run by the host's shell."""
+"""The agent's protocol over real sockets, and against the real agent as a process of the host."""
 
 from __future__ import annotations
 
@@ -274,61 +274,96 @@ def test_send_types_one_line(line: Line) -> None:
     assert line.far.recv(100) == b"1.run 5 work 64\n"
 
 
-class Guest:
-    """The real script under the host's shell: its console is a file, power-off its end."""
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The guest's agent for the host, with sanitizers, whose words would not be the agent's."""
+    folder = tmp_path_factory.mktemp("agent")
+    for name in ("agent.c", "Makefile"):
+        shutil.copy(ROOT / "buildroot" / "package" / "pibed-agent" / name, folder)
+    compiler = "gcc -g -Werror -fsanitize=address,undefined -fno-sanitize-recover"
+    subprocess.run(["make", "-s", f"CC={compiler}", "LDFLAGS=", "agent"], cwd=folder, check=True)
+    return folder / "agent"
 
-    def __init__(self, folder: Path, plan: str | None) -> None:
-        source = ROOT / "buildroot/board/pibed/pi2/overlay/usr/lib/pibed/agent"
-        text = source.read_text(encoding="utf-8")
+
+# Seconds after which the agent gives up; a loaded host needs some to end what was killed.
+GRACE_S = 1.0
+
+
+class Guest:
+    """The real agent: console and kernel's log are files, and the end is no power-off."""
+
+    def __init__(self, program: Path, folder: Path, plan: str | None) -> None:
+        self.plan = folder / "plan"
         self.console = folder / "console"
-        self.console.touch()
-        (folder / "plan").write_text(plan or "", encoding="utf-8")
-        for old, new in (
-            ("/dev/ttyAMA0", str(self.console)),
-            ("/run/pibed", str(folder / "state")),
-            ("</plan", f"<{folder}/plan"),
-            ("poweroff -f", "exit 0"),
-            ("/proc/self/oom_score_adj", "/dev/null"),
-            ("/proc/sysrq-trigger", "/dev/null"),
-            ("GRACE=10", "GRACE=0.3"),
-        ):
-            assert old in text, f"the test no longer fits the script: {old}"
-            text = text.replace(old, new)
-        # Nothing of the host may be touched by what is left.
-        assert "poweroff" not in text
-        assert "/run/" not in text.replace(str(folder), "")
-        assert "sysrq" not in text
-        programs = folder / "programs"
-        programs.mkdir()
-        for name, body in (
-            ("dmesg", f"cat {folder}/kernel-log 2>/dev/null; rm -f {folder}/kernel-log"),
-            ("stty", ":"),
-        ):
-            (programs / name).write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
-            (programs / name).chmod(0o755)
-        script = folder / "agent"
-        script.write_text(text, encoding="utf-8")
+        self.log = folder / "kernel-log"
+        for path in (self.plan, self.console):
+            path.touch()
+        with self.log.open("a") as log:
+            log.write("<5>[    0.0] booted\n")
+        if plan is not None:
+            self.plan.write_bytes(plan.encode())
         self.near, far = socket.socketpair()
         self.agent = Agent(self.near, lambda: None)
         self.process = subprocess.Popen(
-            [*SHELL, str(script)],
+            # With signals as a guest has them, whatever started the tests.
+            [
+                *("env", "--default-signal"),
+                *(program, self.plan, self.console, self.log, str(GRACE_S)),
+            ],
             stdin=far.fileno(),
             stdout=far.fileno(),
             stderr=far.fileno(),
             env={
-                "PATH": f"{programs}:{os.environ['PATH']}",
+                "PATH": os.environ["PATH"],
                 "PIBED_FEED": "type" if plan is None else "plan",
                 "LC_ALL": "C",
             },
             process_group=0,
         )
         far.close()
+        # Its number tells it from those of other agents' commands.
+        self.sleep = f"sleep 1000.{self.process.pid}"
 
     def run(self, line: str, seconds: float = 10, id_: str = "x") -> Result:
         command = Command(id_, seconds, line)
         self.agent.send(str(command))
-        self.agent.expect_begin(command, soon())
-        return self.agent.expect_end(command, soon())
+        return self.result(command)
+
+    def result(self, command: Command) -> Result:
+        self.agent.expect_begin(command, soon(20))
+        return self.agent.expect_end(command, soon(20))
+
+    def raw(self, line: str) -> str:
+        """All that comes behind the marker of the beginning."""
+        self.agent.send(f"x 10 {line}")
+        text = ""
+        while "@@pibed end x " not in text[-50:]:
+            text += self.near.recv(1 << 20).decode()
+        begin = "\n@@pibed begin x\n"
+        assert text.startswith(begin)
+        return text.removeprefix(begin)
+
+    def logs(self, text: str) -> None:
+        """What the kernel would log."""
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    def shown(self) -> str:
+        """What the agent has given the console, but for the boot's; it has done so by the end."""
+        self.agent.send("end 0 -")
+        self.agent.expect_done(soon())
+        booted, _, rest = self.console.read_text(encoding="utf-8").partition("\n")
+        assert booted == "[    0.0] booted"
+        return rest
+
+    def sleepers(self) -> list[int]:
+        """Its commands' processes that run `sleep`."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if path.read_bytes() == f"{self.sleep}\0".replace(" ", "\0").encode():
+                    found.append(int(path.parent.name))
+        return found
 
     def close(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -337,15 +372,15 @@ class Guest:
         self.near.close()
 
 
-SHELL = [shutil.which("dash") or shutil.which("sh") or "/bin/sh"]
+Start = Callable[[str | None], Guest]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[str | None], Guest]]:
+def start(program: Path, tmp_path: Path) -> Iterator[Start]:
     guests = []
 
     def begin(plan: str | None) -> Guest:
-        guests.append(Guest(tmp_path, plan))
+        guests.append(Guest(program, tmp_path, plan))
         guests[-1].agent.expect_ready(soon())
         return guests[-1]
 
@@ -355,88 +390,199 @@ def start(tmp_path: Path) -> Iterator[Callable[[str | None], Guest]]:
 
 
 @pytest.fixture
-def guest(start: Callable[[str | None], Guest]) -> Guest:
+def guest(start: Start) -> Guest:
     return start(None)
 
 
-def sleepers(seconds: str) -> list[int]:
+def children(pid: int) -> list[str]:
+    """The states of a process's children; see proc(5)."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if path.read_bytes() == b"sleep\0" + seconds.encode() + b"\0":
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent, *_ = path.read_text(errors="replace").rpartition(")")[2].split()
+            if int(parent) == pid:
+                found.append(state)
     return found
 
 
-def test_script_runs_commands(guest: Guest) -> None:
+def test_agent_runs_commands(guest: Guest) -> None:
     assert guest.run("echo one; echo two >&2; exit 3") == Result(
         "x", 3, False, False, ("one", "two")
     )
     assert guest.run("true") == Result("x", 0, False, False, ())
 
 
-def test_script_passes_a_command_as_it_is(guest: Guest) -> None:
+def test_agent_passes_a_command_as_it_is(guest: Guest) -> None:
     assert guest.run(r"""printf '%s|' 'a  b' "c\\d" $((1+1)) '$x' | tr a-z A-Z""").output == (
         r"A  B|C\D|2|$X|",
     )
 
 
-def test_script_marks_every_line(guest: Guest) -> None:
+def test_agent_marks_every_line(guest: Guest) -> None:
     result = guest.run(r"printf '@@pibed end x 0\n\n| z\n@@pibed done'; exit 1")
     assert result.status == 1
     assert result.output == ("@@pibed end x 0", "", "| z", "@@pibed done")
 
 
-def test_script_gives_no_input(guest: Guest) -> None:
+def test_agent_gives_no_input(guest: Guest) -> None:
     assert guest.run("cat; echo end").output == ("end",)
     assert guest.run("true").status == 0
 
 
-def test_script_kills_what_takes_too_long(guest: Guest) -> None:
+def test_agent_kills_what_takes_too_long(guest: Guest) -> None:
     start = time.monotonic()
-    result = guest.run("echo before; sleep 1000.25 & sleep 1000.25; echo after", 0.2)
+    result = guest.run(f"echo before; {guest.sleep} & {guest.sleep}; echo after", 0.5)
     assert time.monotonic() - start < 3
     assert result.timed_out
-    assert result.status != 0
-    assert result.output[0] == "before"
-    assert "after" not in result.output
-    assert not sleepers("1000.25")
+    assert result.status == 137
+    assert result.output == ("before",)
+    assert not guest.sleepers()
     assert not guest.run("true").timed_out
 
 
-def test_script_leaves_nothing_of_a_command_behind(guest: Guest) -> None:
-    assert guest.run("sleep 1000.5 >/dev/null & echo started").output == ("started",)
-    assert not sleepers("1000.5")
+@pytest.mark.parametrize("seconds", ["0", "0.0", ".05", "0.0625", "5e-2"])
+def test_agent_takes_fractions_of_seconds(guest: Guest, seconds: str) -> None:
+    start = time.monotonic()
+    guest.agent.send(f"x {seconds} {guest.sleep}")
+    result = guest.result(Command("x", 1, ""))
+    assert (result.status, result.timed_out) == (137, True)
+    assert float(seconds) <= time.monotonic() - start < 5
+    assert not guest.sleepers()
+
+
+def test_agent_waits_for_the_whole_time(guest: Guest) -> None:
+    start = time.monotonic()
+    assert guest.run(guest.sleep, 0.7).timed_out
+    assert 0.7 <= time.monotonic() - start < 5
+    assert not guest.run("sleep 0.3", 5).timed_out
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "PIPE", "CHLD"])
+def test_agent_kills_what_ignores_signals(guest: Guest, name: str) -> None:
+    line = f"trap '' {name}; kill -{name} $$ $PPID; kill -{name} 0; echo here; {guest.sleep}"
+    if name in ("TERM", "INT", "HUP"):
+        line = line.replace(" $PPID", "")  # which ends the agent where it is not the first process
+    result = guest.run(line, 1)
+    assert (result.output, result.status, result.timed_out) == (("here",), 137, True)
+    assert not guest.sleepers()
+
+
+@pytest.mark.parametrize(("name", "status"), [("INT", 130), ("QUIT", 131), ("PIPE", 141)])
+def test_commands_begin_with_signals_as_they_should_be(
+    guest: Guest, name: str, status: int
+) -> None:
+    assert guest.run(f"kill -{name} $$; echo ignored") == Result("x", status, False, False, ())
+    assert guest.run("grep -E '^Sig(Blk|Ign)' /proc/self/status").output == (
+        "SigBlk:\t0000000000000000",
+        "SigIgn:\t0000000000000000",
+    )
+
+
+def test_agent_stops_a_fork_bomb(guest: Guest) -> None:
+    # As many as a host bears should they not be stopped.
+    bomb = (
+        f"b() {{ [ $1 -gt 0 ] || exec {guest.sleep}; b $(($1 - 1)) & b $(($1 - 1)) & wait; }}; b 7"
+    )
+    result = guest.run(bomb, 1)
+    assert (result.status, result.timed_out) == (137, True)
+    assert not guest.sleepers()
+    assert children(guest.process.pid) == []
+    assert guest.run("echo on").output == ("on",)
+
+
+def test_agent_leaves_nothing_of_a_command_behind(guest: Guest) -> None:
+    assert guest.run(f"{guest.sleep} >/dev/null & echo started").output == ("started",)
+    assert not guest.sleepers()
+
+
+@pytest.mark.parametrize("output", ["", ">/dev/null 2>&1"])
+def test_agent_leaves_nothing_of_other_sessions_behind(guest: Guest, output: str) -> None:
+    line = f"setsid sh -c 'setsid {guest.sleep} & exec {guest.sleep}' {output} & sleep 0.1"
+    start = time.monotonic()
+    assert guest.run(f"{line}; exit 6").status == 6
+    assert time.monotonic() - start < 8
+    assert not guest.sleepers()
+    # At once, before it is what it will be.
+    assert guest.run(f"setsid {guest.sleep} {output} & exit 7").status == 7
+    assert not guest.sleepers()
+
+
+@pytest.mark.parametrize("size", [0, *range(4070, 4104, 3), 8190, 100_000])
+def test_agent_finds_its_mark_anywhere_in_an_environment(guest: Guest, size: int) -> None:
+    start = time.monotonic()
+    env = f"env -i PATH=$PATH X={'x' * size} PIBED_RUN=$PIBED_RUN Y=PIBED_RUN"
+    assert guest.run(f"{env} setsid {guest.sleep} & sleep 0.05").status == 0
+    assert time.monotonic() - start < 8
+    assert not guest.sleepers()
+
+
+def test_agent_kills_nothing_of_others(guest: Guest) -> None:
+    own = guest.process.pid
+    marks = [f"PIBED_RUN={own}0", f"XPIBED_RUN={own}", f"PIBED_RUN={own + 1}", f"X=PIBED_RUN={own}"]
+    others = [subprocess.Popen(["env", mark, "sleep", "1000.8125"]) for mark in marks]
+    try:
+        assert guest.run(f"setsid {guest.sleep} >/dev/null & sleep 0.1; exit 4").status == 4
+        assert not guest.sleepers()
+        assert all(other.poll() is None for other in others)
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
 
 
 @pytest.mark.parametrize("shell", ["sleep 60 & sleep 60", "sleep 60 & sleep 0.1"])
-def test_script_gives_up_what_cannot_be_killed(guest: Guest, shell: str) -> None:
+def test_agent_gives_up_what_cannot_be_killed(guest: Guest, shell: str) -> None:
     """What hides from the agent as well as can be stands for a process that hears no signal."""
     start = time.monotonic()
-    hidden = "env -u PIBED_RUN setsid sleep 1000.625"
+    hidden = f"env -u PIBED_RUN setsid {guest.sleep}"
     with pytest.raises(Stuck):
         guest.run(shell.replace("sleep 60", hidden, 1), 0.2)
-    left = sleepers("1000.625")
+    left = guest.sleepers()
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert len(left) == 1
-    assert 0.5 <= time.monotonic() - start < 3
+    assert 0.2 + GRACE_S <= time.monotonic() - start < 3
+    assert guest.process.wait(5) == 0
 
 
-def test_script_gives_its_lines_to_nobody(guest: Guest) -> None:
+def test_what_hides_and_holds_nothing_holds_nobody_up(guest: Guest) -> None:
+    start = time.monotonic()
+    line = f"env -u PIBED_RUN setsid {guest.sleep} >/dev/null 2>&1 & sleep 0.1; exit 5"
+    assert guest.run(line).status == 5
+    assert guest.run("echo next").output == ("next",)
+    for pid in guest.sleepers():
+        os.kill(pid, signal.SIGKILL)
+    assert time.monotonic() - start < 8
+
+
+def test_agent_waits_for_output_until_nobody_holds_it(guest: Guest) -> None:
+    late = "env -u PIBED_RUN setsid sh -c 'sleep 0.4; echo late; head -c 70000 /dev/zero' & echo x"
+    result = guest.run(f"{late}; sleep 0.1; exit 8")
+    assert (result.status, result.output[:2], result.truncated) == (8, ("x", "late"), True)
+
+
+def test_agent_gives_its_lines_to_nobody(guest: Guest) -> None:
     result = guest.run("for n in 0 1 2 3 4 5; do [ -e /proc/$$/fd/$n ] && echo $n; done; true")
     assert result.output == ("0", "1", "2")
+    assert guest.run("cd /proc/self/fd; readlink 0").output == ("/dev/null",)
 
 
-def test_script_says_by_which_signal(guest: Guest) -> None:
+def test_command_has_a_session_of_its_own(guest: Guest) -> None:
+    result = guest.run("cut -d' ' -f1,5,6 /proc/$$/stat; echo $PIBED_RUN; env | grep -c PIBED_RUN")
+    (pid, group, session), mark, count = result.output[0].split(), *result.output[1:]
+    assert pid == group == session != str(guest.process.pid)
+    # Of a guest's first process it is 1.
+    assert (mark, count) == (str(guest.process.pid), "1")
+
+
+def test_agent_says_by_which_signal(guest: Guest) -> None:
     result = guest.run("kill -KILL $$")
     assert result.status == 137
     assert not result.timed_out
+    assert result.output == ()
 
 
-def test_script_truncates_at_the_limit(guest: Guest) -> None:
+def test_agent_truncates_at_the_limit(guest: Guest) -> None:
     exact = guest.run("head -c 65536 /dev/zero | tr '\\0' x")
     assert (len(exact.text), exact.truncated) == (65536, False)
     more = guest.run("head -c 65537 /dev/zero | tr '\\0' x; exit 5")
@@ -445,22 +591,82 @@ def test_script_truncates_at_the_limit(guest: Guest) -> None:
     assert (len(much.output), much.truncated, much.status) == (32768, True, 0)
 
 
-def test_script_passes_binary_output(guest: Guest) -> None:
+@pytest.mark.parametrize("size", [65535, 65536, 65537])
+def test_agent_counts_bytes_whatever_they_are(guest: Guest, size: int) -> None:
+    kept, flag = min(size, 65536), " truncated" * (size > 65536)
+    end = f"\n@@pibed end x 0{flag}\n"
+    assert guest.raw(f"yes '' | head -c {size}") == "| \n" * kept + end
+    assert guest.raw(f"head -c {size} /dev/zero") == "| " + "?" * kept + end
+    trickle = f"head -c {size - 6} /dev/zero; for i in 1 2 3 4 5 6; do printf x; done"
+    assert guest.raw(trickle) == "| " + ("?" * (size - 6) + "x" * 6)[:kept] + end
+
+
+def test_agent_passes_binary_output(guest: Guest) -> None:
     assert guest.run(r"printf '\000\377\033[0m\n'").output == ("?\ufffd\x1b[0m",)
 
 
-def test_script_leaves_no_watchdog_behind(guest: Guest) -> None:
+@pytest.mark.parametrize("output", [r"a", r"a\n", r"a\n\n", r"\n", r"\000", r"a\nb"])
+def test_agent_says_whether_there_was_a_last_newline(guest: Guest, output: str) -> None:
+    """The marker's own newline ends the last line, or makes an empty one."""
+    wanted = output.encode().decode("unicode_escape").replace("\0", "?")
+    marked = "".join(f"| {each}" for each in wanted.splitlines(keepends=True))
+    assert guest.raw(f"printf '{output}'") == f"{marked}\n@@pibed end x 0\n"
+
+
+def test_agent_waits_for_a_command_that_closes_its_output(guest: Guest) -> None:
+    start = time.monotonic()
+    assert guest.run("echo x; exec >&- 2>&-; sleep 0.3; exit 7").status == 7
+    assert time.monotonic() - start >= 0.3
+    assert guest.run(f"exec >&- 2>&-; {guest.sleep}", 0.2).timed_out
+    assert not guest.sleepers()
+
+
+def test_agent_ends_when_nobody_listens(guest: Guest) -> None:
+    guest.agent.send("x 5 sleep 0.2; yes | head -c 60000")
+    guest.near.close()
+    assert guest.process.wait(5) == 0
+
+
+def test_agent_leaves_no_watchdog_behind(guest: Guest) -> None:
     # A watchdog that outlives its command kills or flags a later one.
+    seconds = float(guest.sleep.removeprefix("sleep "))
     for number in range(40):
-        assert guest.run("exit 0", 1000.75, str(number)).status == 0
+        assert guest.run("exit 0", seconds, str(number)).status == 0
     time.sleep(0.1)
-    left = sleepers("1000.75")
+    left = guest.sleepers()
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert not left
+    assert children(guest.process.pid) == []
 
 
-def test_script_follows_a_plan(start: Callable[[str | None], Guest]) -> None:
+def test_orphans_of_a_running_command_are_reaped(guest: Guest) -> None:
+    command = Command("x", 5, "for i in 1 2 3 4 5 6 7 8; do (true & exit) ; done; exec sleep 0.6")
+    guest.agent.send(str(command))
+    guest.agent.expect_begin(command, soon())
+    time.sleep(0.4)
+    assert children(guest.process.pid) == ["S"]
+    assert guest.agent.expect_end(command, soon()).status == 0
+    assert children(guest.process.pid) == []
+
+
+def test_agent_sleeps_while_a_command_runs(guest: Guest) -> None:
+    def switches() -> list[str]:
+        lines = Path(f"/proc/{guest.process.pid}/status").read_text().splitlines()
+        return [line for line in lines if "ctxt_switches" in line]
+
+    command = Command("x", 5, "sleep 1")
+    guest.agent.send(str(command))
+    guest.agent.expect_begin(command, soon())
+    time.sleep(0.3)
+    before = switches()
+    assert len(before) == 2
+    time.sleep(0.5)
+    assert switches() == before
+    guest.agent.expect_end(command, soon())
+
+
+def test_agent_follows_a_plan(start: Start) -> None:
     guest = start("a 5 echo one\nb 5 exit 2\n")
     a, b = Command("a", 5, "echo one"), Command("b", 5, "exit 2")
     guest.agent.expect_begin(a, soon())
@@ -471,25 +677,170 @@ def test_script_follows_a_plan(start: Callable[[str | None], Guest]) -> None:
     assert guest.process.wait(5) == 0
 
 
-def test_script_ends_when_told(guest: Guest) -> None:
+@pytest.mark.parametrize("plan", ["", "\n", "end\n", "end 0 -\na 5 echo one\n", "a 5 echo on"])
+def test_plan_without_commands(start: Start, plan: str) -> None:
+    """A line that has no end is none: the rest of it is missing."""
+    guest = start(plan)
+    guest.agent.expect_done(soon())
+    assert guest.process.wait(5) == 0
+
+
+def test_plan_that_is_long(start: Start) -> None:
+    guest = start("".join(f"{n} 5 echo {n} {'x' * n * 37} | wc -c\n" for n in range(1, 60)))
+    for number in range(1, 60):
+        result = guest.result(Command(str(number), 5, ""))
+        assert result.output == (str(len(f"{number} ") + number * 37 + 1),)
+    guest.agent.expect_done(soon())
+
+
+def test_plan_that_is_missing(program: Path, tmp_path: Path) -> None:
+    for path in (tmp_path / "console", tmp_path / "log"):
+        path.touch()
+    done = subprocess.run(
+        [program, tmp_path / "plan", tmp_path / "console", tmp_path / "log", "1"],
+        env={"PIBED_FEED": "plan"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.stderr.endswith(b"/plan: No such file or directory\n")
+    assert b"@@pibed" not in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["a", "b", "c"], ["a", "b", "c", "x"], list("abcde")])
+def test_agent_that_is_not_a_guests_must_be_told_everything(
+    program: Path, arguments: list[str]
+) -> None:
+    done = subprocess.run([program, *arguments], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(b"usage")
+
+
+def test_agent_ends_when_told(guest: Guest) -> None:
     guest.agent.send("end 0 -")
     guest.agent.expect_done(soon())
     assert guest.process.wait(5) == 0
 
 
-def test_script_adds_the_kernels_messages_between_commands(guest: Guest, tmp_path: Path) -> None:
+def test_agent_ends_when_the_line_closes(guest: Guest) -> None:
+    guest.near.shutdown(socket.SHUT_WR)
+    guest.agent.expect_done(soon())
+    assert guest.process.wait(5) == 0
+
+
+@pytest.mark.parametrize(
+    "line", ["x", "x true", "x nan true", "x -1 true", "x 1e99 true", "x 1s true", "x inf true"]
+)
+def test_line_that_is_no_command(guest: Guest, line: str) -> None:
+    guest.agent.send(line)
+    result = guest.result(Command("x", 5, ""))
+    assert (result.status, result.output) == (126, ("agent: expected ID SECONDS COMMAND",))
+    assert guest.run("echo next").output == ("next",)
+
+
+def test_spaces_around_words(guest: Guest) -> None:
+    guest.agent.send("\n  \n\t")
+    guest.agent.send("  x \t 5   echo 'a  b' ")
+    assert guest.result(Command("x", 5, "")).output == ("a  b",)
+    guest.agent.send("x 5")
+    assert guest.result(Command("x", 5, "")) == Result("x", 0, False, False, ())
+
+
+def test_lines_in_pieces(guest: Guest) -> None:
+    for byte in b"x 5 echo one\ny 5 echo":
+        guest.near.sendall(bytes([byte]))
+    assert guest.result(Command("x", 5, "")).output == ("one",)
+    guest.near.sendall(b" two\n")
+    assert guest.result(Command("y", 5, "")).output == ("two",)
+
+
+@pytest.mark.parametrize("size", [6000, 131_000])
+def test_long_lines(guest: Guest, size: int) -> None:
+    assert guest.run(f": {'y' * size}; exit 8").status == 8
+    assert guest.run(f"echo {'y' * 6000} | wc -c").output == ("6001",)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (131_072, "agent: /bin/sh: Argument list too long"),
+        (163_830, "agent: /bin/sh: Argument list too long"),
+        (163_900, "agent: the line is too long"),
+        (1_000_000, "agent: the line is too long"),
+    ],
+)
+def test_line_that_is_too_long(guest: Guest, size: int, words: str) -> None:
+    result = guest.run(f": {'y' * (size - 2)}")
+    assert (result.status, result.output) == (126, (words,))
+    assert guest.run("echo next").output == ("next",)
+
+
+def test_control_characters_in_a_line(guest: Guest) -> None:
+    characters = "".join(map(chr, [*range(1, 9), *range(11, 32), 127, 255]))
+    result = guest.run(f"printf %s '{characters}' | od -An -tx1 -v | tr -d ' \\n'")
+    assert bytes.fromhex(result.text) == characters.encode()
+    guest.near.sendall(b"x 5 echo a\0b\n")
+    assert guest.result(Command("x", 5, "")).output == ("ab",)
+
+
+def test_agent_adds_the_kernels_messages_between_commands(guest: Guest, tmp_path: Path) -> None:
     log = tmp_path / "new"
     log.write_text("<6>[    1.0] kmod: loaded\n<3>[    1.1] kmod: bad\n", encoding="utf-8")
-    guest.run(f"mv {log} {tmp_path}/kernel-log; sleep .1; cat {guest.console}")
+    result = guest.run(f"cat {log} >>{guest.log}; sleep .1; cat {guest.console}")
+    assert result.output == ("[    0.0] booted",)
     # What is an error was on the console when it came.
-    deadline = soon()
-    while not (text := guest.console.read_text(encoding="utf-8")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert text == "[    1.0] kmod: loaded\n"
+    assert guest.shown() == "[    1.0] kmod: loaded\n"
 
 
-def test_script_keeps_the_kernels_messages_out_of_the_output(guest: Guest, tmp_path: Path) -> None:
+def test_agent_keeps_the_kernels_messages_out_of_the_output(guest: Guest, tmp_path: Path) -> None:
     log = tmp_path / "new"
     log.write_text("<6>[    1.0] kmod: loaded\n", encoding="utf-8")
-    assert guest.run(f"mv {log} {tmp_path}/kernel-log; echo x").output == ("x",)
+    assert guest.run(f"cat {log} >>{guest.log}; echo x").output == ("x",)
     assert guest.run("echo y").output == ("y",)
+
+
+def test_boot_messages_are_shown_before_the_first_command(start: Start) -> None:
+    guest = start("")
+    assert guest.console.read_text() == "[    0.0] booted\n"
+
+
+def test_levels_of_the_kernels_messages(guest: Guest) -> None:
+    for level in [*range(8), *range(8, 16), 30, 191]:
+        guest.logs(f"<{level}>[    1.0] level {level}\n")
+    guest.logs("no prefix\n\n<>none\n")
+    guest.run("true")
+    shown = [5, 6, 7, 13, 14, 15, 30, 191]
+    assert guest.shown() == "".join(f"[    1.0] level {level}\n" for level in shown)
+
+
+def test_every_message_of_the_kernel_is_shown_once(guest: Guest) -> None:
+    # The kernel gives each line of a message with several its own prefix.
+    messages = [f"<{4 + n % 3}>[    1.{n:06}] message {n} {'x' * (n % 700)}\n" for n in range(900)]
+    messages.insert(7, "<6>[    1.0] first\n<6>[    1.0] second <3>[    1.0] third\n")
+    for part in range(0, len(messages), 300):
+        guest.logs("".join(messages[part : part + 300]))
+        guest.run("true")
+    guest.run("true")
+    wanted = [line for line in "".join(messages).splitlines(keepends=True) if line[1] > "4"]
+    assert guest.shown() == "".join(line[3:] for line in wanted)
+
+
+def test_message_that_goes_on_later(guest: Guest) -> None:
+    for part in (
+        "<",
+        "6",
+        ">[    1.0] be",
+        "gun",
+        "\n",
+        "<1",
+        "4>[    1.1] user\n<4>[    1.2] w\n",
+    ):
+        guest.logs(part)
+        guest.run("true")
+    assert guest.shown() == "[    1.0] begun\n[    1.1] user\n"
+
+
+def test_log_without_end_holds_nobody(guest: Guest) -> None:
+    guest.logs("<6>[    1.0] again\n" * 200_000)
+    guest.run("true")
+    assert guest.run("echo next").output == ("next",)
+    assert 1_000_000 < len(guest.shown()) < 3_000_000

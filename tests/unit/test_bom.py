@@ -142,6 +142,7 @@ PACKAGES = {
     "host-tar": ("host", "1.35", "GPL-3.0+"),
     "kmod-paging": ("target", "1", "GPL-2.0"),
     "linux": ("target", "custom", "GPL-2.0"),
+    "pibed-agent": ("target", "1", "MIT"),
     "skeleton-init-none": ("target", "", "unknown"),
 }
 OVERRIDES = {

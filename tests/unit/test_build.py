@@ -51,6 +51,7 @@ def steps(tmp_path: Path) -> Callable[[Toolchain], dict[str, Step]]:
             kernel.kernel(bench, source),
             rootfs.busybox(bench, source),
             rootfs.programs(bench, paging),
+            rootfs.agent(bench),
         )
         return {output.step.name: output.step for output in outputs}
 
@@ -65,6 +66,7 @@ def test_another_c_library_builds_what_is_linked_with_it_anew(steps: Steps) -> N
     assert [name for name in before if before[name].key != after[name].key] == [
         "busybox",
         "programs",
+        "agent",
     ]
     # As it was before the C library counted: a kernel takes minutes.
     assert before["kernel"].inputs["tools"] == "{'gcc': '12.2.0', 'cross-gcc': '12.2.0'}"

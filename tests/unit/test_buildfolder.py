@@ -168,7 +168,7 @@ def test_other_recipe_is_another_folder(checkout: Path, made: Make, file: str) -
     [
         (
             "kernel/fragments/pi2.config",
-            {"linux", "kmod-paging", "dense-mm", "touch-pages", "paging-tests"},
+            {"linux", "kmod-paging", "dense-mm", "touch-pages", "paging-tests", "pibed-agent"},
         ),
         ("kernel/fragments/debug.config", set()),
         ("kernel/dts/pibed-pi2.dtso", set()),

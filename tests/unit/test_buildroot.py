@@ -15,6 +15,7 @@ from pibed.build import kconfig, payload
 from pibed.build.buildroot import contents, recipe, snapshot
 from pibed.build.buildroot import images as buildroot
 from pibed.build.making import Order
+from pibed.build.payload import AGENT_PLACE
 from pibed.build.progress import BuildProgress
 from pibed.build.store import Output, Step
 from pibed.model.builder import Settings, load_settings
@@ -92,7 +93,7 @@ def test_kernel_of_another_series_is_refused(order: Order, tmp_path: Path) -> No
         fragments=fragments,
         machine=order.machine,
     )
-    members = {"init", "bin/busybox", "lib/modules/kmod_paging.ko", "usr/bin/dense_mm"}
+    members = ["init", "bin/busybox", AGENT_PLACE, "lib/modules/kmod_paging.ko", "usr/bin/dense_mm"]
     for name in members:
         (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "root" / name).write_text("x")

@@ -91,6 +91,7 @@ def test_requests_are_the_machines_and_the_payloads(paging: Payload) -> None:
     )
     assert asked["BR2_PACKAGE_DENSE_MM_CFLAGS"] == '"-O0"'
     assert asked["BR2_PACKAGE_KMOD_PAGING"] == "y"
+    assert asked["BR2_PACKAGE_PIBED_AGENT"] == "y"
     assert asked["BR2_TOOLCHAIN_EXTERNAL_BOOTLIN"] == "n"
 
 
@@ -139,8 +140,10 @@ def test_package_that_is_made_of_something_else(paging: Payload, tmp_path: Path)
 
 def test_every_package_says_what_it_is_made_of() -> None:
     names = {path.name for path in (ROOT / "buildroot" / "package").iterdir()}
-    assert names == {"dense-mm", "kmod-paging", "paging-tests", "touch-pages"}
-    assert {recipe.site(ROOT, name) for name in names} == {"module"}
+    assert names == {"dense-mm", "kmod-paging", "paging-tests", "pibed-agent", "touch-pages"}
+    sites = {name: recipe.site(ROOT, name) for name in names}
+    assert sites.pop("pibed-agent") == "buildroot/package/pibed-agent"
+    assert set(sites.values()) == {"module"}
 
 
 def test_machine_that_the_external_tree_does_not_know(paging: Payload) -> None:

@@ -23,6 +23,7 @@ from pibed.build.buildroot.folder import BuildFolder, Compiler
 from pibed.build.buildroot.snapshot import Snapshot
 from pibed.build.images import Images
 from pibed.build.making import Order, Workbench
+from pibed.build.payload import AGENT_PLACE
 from pibed.build.sources import lock, standing
 from pibed.build.sources import packages as sources
 from pibed.build.sources.apt import SourcePackage
@@ -63,7 +64,7 @@ def build(order: Order, settings: Settings, folder: Path | None) -> Images:
         module=output.path / f"{payload.module_name}.ko",
         programs=tuple(
             output.path / "programs" / name
-            for name in ("busybox", *(each.name for each in payload.programs))
+            for name in ("busybox", "agent", *(each.name for each in payload.programs))
         ),
         kernel_source=work.kernel,
         kernel_build=output.path / "kernel",
@@ -283,7 +284,7 @@ def _copy(work: BuildFolder, folder: Path) -> None:
     module = f"lib/modules/{payload.module_name}.ko"
     programs = {each.name: f"{payload.place}/{each.name}" for each in payload.programs}
     contents.require_members(
-        images / "rootfs.cpio", ["init", "bin/busybox", module, *programs.values()]
+        images / "rootfs.cpio", ["init", "bin/busybox", AGENT_PLACE, module, *programs.values()]
     )
     configuration = work.kernel / ".config"
     kconfig.check(configuration, kconfig.read_fragments(work.fragments))
@@ -300,7 +301,7 @@ def _copy(work: BuildFolder, folder: Path) -> None:
     shutil.copyfile(built, folder / built.name)
     shutil.copy(work.kernel / "usr" / "gen_init_cpio", folder)
     (folder / "programs").mkdir()
-    for name, place in {"busybox": "bin/busybox", **programs}.items():
+    for name, place in {"busybox": "bin/busybox", "agent": AGENT_PLACE, **programs}.items():
         shutil.copy(target / place, folder / "programs" / name)
     # The build folder may become that of another kernel; what is told of this one stays.
     (folder / "kernel").mkdir()

@@ -43,7 +43,10 @@ def build(order: Order) -> Images:
     busybox_binary = rootfs.busybox(bench, busybox_source)
     module = kernel.module(bench, payload, linux_source, linux_build)
     programs = rootfs.programs(bench, payload)
-    initramfs = rootfs.initramfs(bench, payload, linux_build, busybox_binary, module, programs)
+    agent = rootfs.agent(bench)
+    initramfs = rootfs.initramfs(
+        bench, payload, linux_build, busybox_binary, module, programs, agent
+    )
     boot = linux_build.path / machine.kernel.boot_folder
     module_file = module.path / f"{payload.module_name}.ko"
     vermagic.check(
@@ -57,6 +60,7 @@ def build(order: Order) -> Images:
         module=module_file,
         programs=(
             busybox_binary.path / "root" / "bin" / "busybox",
+            agent.path / "agent",
             *(programs.path / each.name for each in payload.programs),
         ),
         kernel_source=linux_source.path,
@@ -66,7 +70,7 @@ def build(order: Order) -> Images:
         tools=tools.linking,
         steps=(
             *(linux_source, busybox_source),
-            *(linux_build, device_tree, busybox_binary, module, programs, initramfs),
+            *(linux_build, device_tree, busybox_binary, module, programs, agent, initramfs),
         ),
         lock=comparison,
         builder=Made(name="debian"),

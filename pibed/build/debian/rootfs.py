@@ -1,4 +1,4 @@
-"""The steps that make the root file system: BusyBox, the payload's programs, the initramfs."""
+"""The steps that make the root file system: BusyBox, the agent, programs, the initramfs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pibed.base.process import run_logged
 from pibed.build import kconfig
 from pibed.build.debian.bench import REPRODUCIBLE, Bench
 from pibed.build.initramfs import CharDevice, Entry, File, Folder, Link, write_archive
-from pibed.build.payload import Payload
+from pibed.build.payload import AGENT_PLACE, Payload
 from pibed.build.store import Output, Step
 
 
@@ -55,6 +55,21 @@ def busybox(bench: Bench, source: Output) -> Output:
     return bench.run(Step("busybox", inputs, expected_s=20), make)
 
 
+def agent(bench: Bench) -> Output:
+    """What runs the commands in the guest."""
+    origin = places.checkout() / "buildroot" / "package" / "pibed-agent"
+    files = [origin / name for name in ("agent.c", "Makefile")]
+
+    def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
+        for path in files:
+            shutil.copyfile(path, folder / path.name)
+        compiler = f"CC={bench.machine.cross_compile}gcc"
+        run_logged(["make", compiler, "agent"], log, cwd=folder, env=REPRODUCIBLE, on_line=on_line)
+
+    inputs = {"files": digest_files(origin, files), "tools": str(bench.tools.linking)}
+    return bench.run(Step("agent", inputs, expected_s=1), make)
+
+
 def programs(bench: Bench, payload: Payload) -> Output:
     """The payload's programs."""
     compiler = f"{bench.machine.cross_compile}gcc"
@@ -84,8 +99,9 @@ def initramfs(
     busybox: Output,
     module: Output,
     programs: Output,
+    agent: Output,
 ) -> Output:
-    """The root file system: the board folder's overlay, BusyBox, the module and the programs.
+    """The root file system: the board's overlay, BusyBox, the agent, the module and the programs.
 
     Raises UsageError for a program that is called as one of BusyBox.
     """
@@ -101,6 +117,8 @@ def initramfs(
         name = f"{payload.module_name}.ko"
         stripped = str(staging / "lib" / "modules" / name)
         run_logged([strip, "--strip-debug", "-o", stripped, str(module.path / name)], log)
+        (staging / AGENT_PLACE).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(agent.path / "agent", staging / AGENT_PLACE)
         place = staging / payload.place
         place.mkdir(parents=True, exist_ok=True)
         for program in payload.programs:
@@ -121,6 +139,7 @@ def initramfs(
         "busybox": busybox.step.key,
         "module": module.step.key,
         "programs": programs.step.key,
+        "agent": agent.step.key,
         "place": payload.place,
     }
     return bench.run(Step("initramfs", inputs, expected_s=1, version=3), make)
