@@ -29,6 +29,8 @@ def command(function: _Function) -> _Function:
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(signum) is not signal.SIG_IGN:  # as under nohup
                 signal.signal(signum, _interrupt)
+        # An error like any other: a QEMU that ends closes its lines.
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         # None where the caller has closed it.
         sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
         sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115

@@ -400,3 +400,10 @@ def test_what_people_read_says_how_it_is_typed() -> None:
         and re.search(rf"\binvoke\s({verbs})\b", path.read_text(encoding="utf-8"))
     ]
     assert found == []
+
+
+def test_reader_of_a_list_that_leaves_is_no_traceback() -> None:
+    argv = ["bash", "-c", "set -o pipefail; ./inv --list | true"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    assert done.stderr == ""
+    assert done.returncode in (0, 141)  # where it has written all before the reader left
