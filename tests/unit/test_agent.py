@@ -22,6 +22,8 @@ from pibed.model.protocol import Command, Result
 from pibed.model.samples import Status
 from tests.unit.helpers import ROOT
 
+pytestmark = pytest.mark.alone  # deadlines of fractions of a second
+
 RUN = Command("1.run", 5, "work 64")
 
 
@@ -493,6 +495,8 @@ def test_agent_stops_a_fork_bomb(guest: Guest) -> None:
 def test_agent_leaves_nothing_of_a_command_behind(guest: Guest) -> None:
     assert guest.run(f"{guest.sleep} >/dev/null & echo started").output == ("started",)
     assert not guest.sleepers()
+    assert guest.run(f"env -u PIBED_RUN {guest.sleep} & sleep 0.1; echo on").output == ("on",)
+    assert not guest.sleepers()
 
 
 @pytest.mark.parametrize("output", ["", ">/dev/null 2>&1"])
@@ -507,11 +511,13 @@ def test_agent_leaves_nothing_of_other_sessions_behind(guest: Guest, output: str
     assert not guest.sleepers()
 
 
-@pytest.mark.parametrize("size", [0, *range(4070, 4104, 3), 8190, 100_000])
-def test_agent_finds_its_mark_anywhere_in_an_environment(guest: Guest, size: int) -> None:
+# Around where the agent's reads of an environment end.
+@pytest.mark.parametrize("size", [None, 0, *range(4070, 4104, 3), 8190, 100_000])
+def test_agent_finds_its_mark_anywhere_in_an_environment(guest: Guest, size: int | None) -> None:
     start = time.monotonic()
-    env = f"env -i PATH=$PATH X={'x' * size} PIBED_RUN=$PIBED_RUN Y=PIBED_RUN"
-    assert guest.run(f"{env} setsid {guest.sleep} & sleep 0.05").status == 0
+    first = "" if size is None else f"X={'x' * size}"
+    env = f"env -i {first} PIBED_RUN=$PIBED_RUN Y=PIBED_RUN"
+    assert guest.run(f"{env} setsid {guest.sleep} & sleep 0.2").status == 0
     assert time.monotonic() - start < 8
     assert not guest.sleepers()
 
@@ -521,7 +527,7 @@ def test_agent_kills_nothing_of_others(guest: Guest) -> None:
     marks = [f"PIBED_RUN={own}0", f"XPIBED_RUN={own}", f"PIBED_RUN={own + 1}", f"X=PIBED_RUN={own}"]
     others = [subprocess.Popen(["env", mark, "sleep", "1000.8125"]) for mark in marks]
     try:
-        assert guest.run(f"setsid {guest.sleep} >/dev/null & sleep 0.1; exit 4").status == 4
+        assert guest.run(f"setsid {guest.sleep} >/dev/null & sleep 0.5; exit 4").status == 4
         assert not guest.sleepers()
         assert all(other.poll() is None for other in others)
     finally:
@@ -530,24 +536,24 @@ def test_agent_kills_nothing_of_others(guest: Guest) -> None:
             other.wait()
 
 
-@pytest.mark.parametrize("shell", ["sleep 60 & sleep 60", "sleep 60 & sleep 0.1"])
+@pytest.mark.parametrize("shell", ["sleep 60 & sleep 60", "sleep 60 & sleep 0.5"])
 def test_agent_gives_up_what_cannot_be_killed(guest: Guest, shell: str) -> None:
     """What hides from the agent as well as can be stands for a process that hears no signal."""
     start = time.monotonic()
     hidden = f"env -u PIBED_RUN setsid {guest.sleep}"
     with pytest.raises(Stuck):
-        guest.run(shell.replace("sleep 60", hidden, 1), 0.2)
+        guest.run(shell.replace("sleep 60", hidden, 1), 0.8)
     left = guest.sleepers()
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert len(left) == 1
-    assert 0.2 + GRACE_S <= time.monotonic() - start < 3
+    assert 0.8 + GRACE_S <= time.monotonic() - start < 3
     assert guest.process.wait(5) == 0
 
 
 def test_what_hides_and_holds_nothing_holds_nobody_up(guest: Guest) -> None:
     start = time.monotonic()
-    line = f"env -u PIBED_RUN setsid {guest.sleep} >/dev/null 2>&1 & sleep 0.1; exit 5"
+    line = f"env -u PIBED_RUN setsid {guest.sleep} >/dev/null 2>&1 & sleep 0.5; exit 5"
     assert guest.run(line).status == 5
     assert guest.run("echo next").output == ("next",)
     for pid in guest.sleepers():
@@ -556,9 +562,14 @@ def test_what_hides_and_holds_nothing_holds_nobody_up(guest: Guest) -> None:
 
 
 def test_agent_waits_for_output_until_nobody_holds_it(guest: Guest) -> None:
-    late = "env -u PIBED_RUN setsid sh -c 'sleep 0.4; echo late; head -c 70000 /dev/zero' & echo x"
-    result = guest.run(f"{late}; sleep 0.1; exit 8")
+    late = "env -u PIBED_RUN setsid sh -c 'sleep 0.8; echo late; head -c 70000 /dev/zero' & echo x"
+    result = guest.run(f"{late}; sleep 0.5; exit 8")
     assert (result.status, result.output[:2], result.truncated) == (8, ("x", "late"), True)
+
+
+def test_output_after_its_time_of_a_command_that_ended_in_time(guest: Guest) -> None:
+    late = "env -u PIBED_RUN setsid sh -c 'sleep 1.4; echo late' & sleep 0.5; exit 9"
+    assert guest.run(late, 1) == Result("x", 9, False, False, ("late",))
 
 
 def test_agent_gives_its_lines_to_nobody(guest: Guest) -> None:

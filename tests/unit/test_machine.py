@@ -153,6 +153,8 @@ def made(
             (Path(words["O"]) / ".config").touch()
         elif "install" in argv:
             Path(words["CONFIG_PREFIX"]).mkdir()
+        elif argv[-1] == "agent":
+            (options["cwd"] / "agent").touch()
         elif "-o" in argv or "M" in words:
             target = argv[argv.index("-o") + 1] if "-o" in argv else f"{words['M']}/kmod_paging.ko"
             Path(target).touch()
@@ -183,8 +185,10 @@ def made(
 
 def test_build(made: Images, commands: list[list[str]], tmp_path: Path) -> None:
     makes = [command for command in commands if command[0] == "make"]
-    assert len(makes) == 7
-    assert all(set(MAKE) <= set(command) for command in makes)
+    assert len(makes) == 8
+    (agent,) = (command for command in makes if command[-1] == "agent")
+    assert agent == ["make", "CC=aarch64-linux-gnu-gcc", "agent"]
+    assert all(set(MAKE) <= set(command) for command in makes if command is not agent)
     assert makes[1][-3:] == ["Image.gz", "broadcom/bcm2837-rpi-3-b.dtb", "modules"]
     assert {command[0] for command in commands if command[0].endswith(("gcc", "strip"))} == {
         "aarch64-linux-gnu-gcc",

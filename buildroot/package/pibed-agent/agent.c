@@ -66,7 +66,7 @@
 
 struct run {
 	pid_t pid;
-	int output;		/* where the output is read, or -1 if nobody can write it any more */
+	int output;		/* to read it from, or -1 if nobody can write it any more */
 	double deadline;
 	int status;
 	bool ended;
