@@ -61,7 +61,8 @@ class Transcript:
         """
         printed = False
         with subprocess.Popen(
-            argv,
+            # Heeded, even where we were started with Ctrl-C ignored, as under nohup.
+            ["env", "--default-signal=INT", *argv],
             cwd=cwd,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -77,7 +78,8 @@ class Transcript:
             except BaseException:
                 process.send_signal(signal.SIGINT)
                 try:
-                    process.wait(_GRACE_S)
+                    # With its last words, which it may be waiting to be rid of.
+                    self._write(process.communicate(timeout=_GRACE_S)[0])
                 except subprocess.TimeoutExpired:
                     process.kill()
                 raise

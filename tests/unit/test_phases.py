@@ -73,6 +73,22 @@ def test_pytest_that_cannot_work_has_not_passed(tmp_path: Path, status: int) -> 
     assert caught.value.log == tmp_path / "log"
 
 
+def test_failure_that_no_test_has_is_not_passed(tmp_path: Path) -> None:
+    class Silent(Pytest):
+        def run(self, argv, cwd, environment=None) -> Ended:  # type: ignore[no-untyped-def]
+            ended = super().run(argv, cwd, environment)
+            if not self.statuses:
+                (report,) = (each for each in self.runs[-1] if each.startswith("--junitxml="))
+                Path(report.partition("=")[2]).write_text("<testsuites />")
+            return ended
+
+    with (
+        Silent(tmp_path / "log", 1, 1) as transcript,
+        pytest.raises(ChecksFailed, match="pytest ended with status 1"),
+    ):
+        phases.run(transcript, full=False, live=True)
+
+
 def test_a_test_that_fails_in_its_clean_up_has_not_passed(tmp_path: Path) -> None:
     (tmp_path / "junit.xml").write_text(JUNIT)
     totals = Totals()

@@ -36,8 +36,9 @@ def test_program_has_no_input(tmp_path: Path) -> None:
         assert transcript.run(["cat"], tmp_path).status == 0
 
 
-def test_what_ends_us_ends_the_program(tmp_path: Path) -> None:
-    """By the signal of Ctrl-C, behind which pytest cleans up."""
+@pytest.mark.parametrize("ignored", [False, True])
+def test_what_ends_us_ends_the_program(tmp_path: Path, ignored: bool) -> None:
+    """By the signal of Ctrl-C, behind which pytest cleans up; also where that was ignored."""
     code = """
 import signal, sys
 from pathlib import Path
@@ -45,15 +46,16 @@ from pibed.commands.transcript import Transcript
 
 def end(*_): raise SystemExit(143)
 signal.signal(signal.SIGTERM, end)
-signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGINT, signal.SIG_IGN if sys.argv[2:] else signal.default_int_handler)
 with Transcript(Path(sys.argv[1]) / "log") as transcript:
     program = "trap 'echo cleaned up; exit' INT; echo $$; while :; do sleep 0.05; done"
     transcript.run(["sh", "-c", program], Path("/"))
 """
-    with python(code, str(tmp_path)) as process:
+    with python(code, str(tmp_path), *(["ignored"] if ignored else [])) as process:
         assert process.stdout is not None
         program = int(process.stdout.readline())
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 143
+    assert (tmp_path / "log").read_text().endswith("cleaned up\n")
     with pytest.raises(ProcessLookupError):
         os.kill(program, 0)
