@@ -86,10 +86,15 @@ def _checkpatch(images: Images, sources: Sequence[Path], transcript: Transcript)
     """Runs the kernel's own checkpatch.pl: any finding fails."""
     script = images.kernel_source / "scripts" / "checkpatch.pl"
     options = ["--strict", "--no-tree", f"--root={images.kernel_source}", "--terse", "--no-summary"]
-    files = ["--file", *(str(path) for path in sources)]
-    # It may leave a file of its own where it runs.
-    with tempfile.TemporaryDirectory(prefix="pibed-") as folder:
-        return transcript.run(["perl", script, *options, *files], Path(folder)).status == 0
+    # It may leave a file of its own where it runs, and takes a path with a space for two.
+    with tempfile.TemporaryDirectory(prefix="pibed-") as name:
+        folder = Path(name)
+        files = [path.relative_to(places.checkout()) for path in sources]
+        for path, place in zip(sources, files, strict=True):
+            (folder / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, folder / place)
+        ended = transcript.run(["perl", script, *options, "--file", *files], folder)
+    return ended.status == 0 and not ended.printed
 
 
 def _sparse(images: Images, module: Path, transcript: Transcript) -> bool:

@@ -73,7 +73,12 @@ def unit(experiment: Experiment, metric: str) -> str:
 
 def heading(experiment: Experiment, metric: str) -> str:
     """A metric or the total with its unit, as `work [µs]`."""
-    return f"{title(experiment, metric)} [{unit(experiment, metric)}]"
+    return in_unit(title(experiment, metric), unit(experiment, metric))
+
+
+def in_unit(name: str, unit: str) -> str:
+    """A quantity with its unit, as at an axis: `work [µs]`; a number without a unit has none."""
+    return f"{name} [{unit}]" if unit else name
 
 
 def with_unit(experiment: Experiment, parameter: str, values: str) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pibed.base.files import explained, write_file
 from pibed.model.experiment import TOTAL, Growth
-from pibed.model.words import compared, half_width, interval, plural, rounded, supported
+from pibed.model.words import compared, half_width, in_unit, interval, plural, rounded, supported
 from pibed.plots import canvas, charts
 from pibed.plots.canvas import BAND, Format, ParameterAxis, Plot, plain, shorten
 from pibed.plots.charts import label, named, parts, quantity
@@ -119,12 +119,12 @@ def _growth(
         x_title = charts.title_of(experiment, against)
     else:
         by, x_unit = quantity(observations, against)
-        x_title = f"{by} [{x_unit}]"
+        x_title = in_unit(by, x_unit)
     heading = f"Growth of {title} with {by}"
     styles = dict(charts.looks(observations))
     blocks = list(dict.fromkeys(each.others for each in found if each.slope is not None))
     for part, some in parts(blocks, 4):
-        y_title = f"{title} [{unit}]"
+        y_title = in_unit(title, unit)
         figure, places = canvas.panels(heading, len(some), 1, _WIDE, x_title, y_title)
         told = []
         for axes, block in zip(places, some, strict=True):
@@ -223,7 +223,7 @@ def _balance(analysis: Analysis) -> Iterator[Plot]:
     by_block = {each.others: each for each in found}
     x_title = charts.title_of(experiment, parameter)
     for part, blocks in parts(charts.aligned(list(by_block)), 12):
-        figure, places = charts.beside(observations, blocks, heading, x_title, f"{title} [{unit}]")
+        figure, places = charts.beside(observations, blocks, heading, x_title, in_unit(title, unit))
         axis = replace(charts.along(observations, parameter, 2), log=False)
         shown: dict[Alternative | None, Any] = {}
         extra: dict[str, Any] = {}

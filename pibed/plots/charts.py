@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pibed.model.experiment import TOTAL, Experiment
 from pibed.model.plan import Cell, cells
-from pibed.model.words import compared, rounded
+from pibed.model.words import compared, in_unit, rounded
 from pibed.plots import canvas
 from pibed.plots.canvas import BAND, LOOKS, NEUTRAL, Look, ParameterAxis, Plot, plain, shorten
 from pibed.stats.observations import Alternative, Observations, Series
@@ -46,7 +46,7 @@ def medians(observations: Observations, metric: str, parameter: str) -> Iterator
             blocks,
             heading,
             title_of(observations.experiment, parameter),
-            f"{title} [{unit}]",
+            in_unit(title, unit),
         )
         axis = along(observations, parameter, len(ways))
         shown: dict[Alternative | None, Any] = {}
@@ -89,7 +89,7 @@ def means(observations: Observations, metric: str, parameter: str) -> Iterator[P
             blocks,
             heading,
             title_of(observations.experiment, parameter),
-            f"mean {title} [{unit}]",
+            in_unit(f"mean {title}", unit),
         )
         shown: dict[Alternative | None, Any] = {}
         extra: dict[str, Any] = {}
@@ -142,7 +142,7 @@ def _by_cell(observations: Observations, metric: str, blocks: Sequence[Cell]) ->
     heading = f"{title} of every sample by round"
     extent = _LOW if len(ways) > 1 else (_ALONE[0], _LOW[1])
     count = len(blocks) * len(ways)
-    figure, places = canvas.panels(heading, count, len(ways), extent, "round", f"{title} [{unit}]")
+    figure, places = canvas.panels(heading, count, len(ways), extent, "round", in_unit(title, unit))
     # The points of many rounds are small, or they hide each other.
     scale = 1 if len(observations.rounds) <= _FEW else 0.5
     shown: dict[Alternative | None, Any] = {}
@@ -180,7 +180,7 @@ def _around_medians(observations: Observations, metric: str, blocks: Sequence[Ce
     ways = looks(observations)
     heading = f"{title} of every sample by round, against the median of its cell"
     figure, places = canvas.panels(
-        heading, len(ways), 1, (_ALONE[0], 2.2), "round", f"{title} less median [{unit}]"
+        heading, len(ways), 1, (_ALONE[0], 2.2), "round", in_unit(f"{title} less median", unit)
     )
     signs: dict[str, Any] = {}
     seen: list[float] = []

@@ -11,7 +11,7 @@ from pibed.base.errors import UsageError
 from pibed.model.experiment import TOTAL, Experiment
 from pibed.model.plan import Cell, cells
 from pibed.model.samples import Status
-from pibed.model.words import amount, heading, labels, number, place, title, unit
+from pibed.model.words import amount, heading, in_unit, labels, number, place, title, unit
 from pibed.report.table import Column, Table
 from pibed.report.tables import between
 from pibed.runs.reading import Run
@@ -253,7 +253,7 @@ def table(experiment: Experiment, shown: Sequence[Change], title: str) -> Table:
     for each in shown:
         found = each.found
         kind = unit(experiment, each.metric)
-        name = f"{TOTAL} [{kind}]" if each.metric == TOTAL else heading(experiment, each.metric)
+        name = in_unit(TOTAL, kind) if each.metric == TOTAL else heading(experiment, each.metric)
         rows.append(
             (
                 *labels(experiment, each.cell),

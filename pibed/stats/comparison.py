@@ -191,7 +191,8 @@ def judge(found: Comparison, relevant: float, level: float = LEVEL) -> Compariso
         elif high < least or low > most:
             reason = f"p is {found.p_holm:.3g} after Holm's correction, not below {level:g}"
         else:
-            ends = f"{low:.4g} and more" if math.isinf(high) else f"{low:.4g} to {high:.4g}"
+            # With digits that tell a bound from the limit.
+            ends = f"{low:.6g} and more" if math.isinf(high) else f"{low:.6g} to {high:.6g}"
             reason = (
                 f"the ratio's interval, {ends}, is neither beyond nor within {relevant:.3g} of 1"
             )

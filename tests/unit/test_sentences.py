@@ -433,3 +433,8 @@ def test_an_exact_difference_keeps_its_digits() -> None:
 )
 def test_beginning_and_end_of_a_sentence(text: str, expected: str) -> None:
     assert naming.sentence(text) == expected
+
+
+def test_number_without_a_unit_has_no_brackets() -> None:
+    assert naming.in_unit("work", "µs") == "work [µs]"
+    assert naming.in_unit("checksum", "") == "checksum"
