@@ -230,6 +230,9 @@ def test_boot_tells_its_own_mistakes_from_the_commands_status() -> None:
         (("--demand-paging", "0,1"), "--demand-paging 0,1: expected one value"),
         (("--param", "demand_paging=2"), "--param demand_paging=2: 2 is not from 0 to 1"),
         (("--param", "log_faults"), "--param log_faults: '=' is missing"),
+        (("--timeout", ""), "--timeout : expected one whole number"),
+        (("--seed", ""), "--seed : expected one whole number"),
+        (("--clock", ""), "--clock : expected one of: virtual, host"),
         (("--param", "x=1"), "--param x=1: the module kmod_paging has no parameter x"),
         (
             ("--demand-paging", "0", "--param", "demand_paging=0"),
