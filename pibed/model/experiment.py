@@ -120,6 +120,19 @@ class Parameter(Record):
                 raise ValueError(f"values: {value} is there more than once")
         return self
 
+    @model_validator(mode="after")
+    def _labels_can_be_told_apart(self) -> Parameter:
+        # The command line takes them in a list with commas, where numbers stand as well.
+        meant: dict[str, int] = {}
+        for value, label in self.labels.items():
+            if (other := meant.setdefault(label, value)) != value:
+                raise ValueError(f"labels: {label!r} is the label of {other} and of {value}")
+            if not label or label != label.strip() or "," in label:
+                raise ValueError(f"labels: {label!r} is empty, or has a comma or a space around it")
+            if re.fullmatch(r"-?\d+", label) and label != str(value):
+                raise ValueError(f"labels: {label!r} is a number, but the label of {value}")
+        return self
+
 
 class Growth(Record):
     """A metric that grows with something, and the law that is fitted to its medians."""
