@@ -13,8 +13,13 @@ from typing import Any
 
 import yaml
 
-# With libyaml where PyYAML has it, which is five times faster.
+from pibed.model.optionname import mistake
+
+# With libyaml where PyYAML has it, which is several times faster; but what is nested too deeply for
+# the stack ends the process there, and is an error without it. Each level has one of these signs.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SIGNS = "[{-?:"
+_SIGNS_MAX = 4000
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,14 @@ class Configured:
             for option, meanings in found.items()
         }
 
+    def files(self, verb: str, option: str) -> list[str]:
+        """The files that declare an option for a verb, for messages."""
+        return [
+            f"configs/experiments/{each.experiment}.yaml"
+            for each in self.declarations
+            if (each.verb, each.option) == (verb, option)
+        ]
+
 
 def read(folder: Path) -> Configured:
     """Reads what a folder such as configs/ says; files that say nothing useful are problems."""
@@ -60,23 +73,28 @@ def read(folder: Path) -> Configured:
     problems = []
     path = folder / "defaults.yaml"
     try:
-        defaults |= {key: str(value) for key, value in _mapping(path).items()}
-    except _UNUSABLE as error:
+        data = _mapping(path)
+        defaults |= {key: value for key, value in data.items() if isinstance(value, str)}
+    except Exception as error:
         problems.append(_explain(path, error))
     for path in sorted((folder / "experiments").glob("*.yaml")):
         try:
             declarations += list(_declarations(path.stem, _mapping(path)))
-        except _UNUSABLE as error:
+        except Exception as error:
             problems.append(f"{_explain(path, error)}; the options that it declares are unknown")
     return Configured(defaults, tuple(declarations), tuple(problems))
 
 
-_UNUSABLE = (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError)
+class _Mistake(Exception):
+    """What is wrong with a declaration, in words."""
 
 
+# What YAML makes of a value can raise anything: ValueError for the date 2026-13-45, for one.
 def _explain(path: Path, error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{path}: {error.strerror}"
+    if isinstance(error, _Mistake):
+        return f"{path}: {error}"
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         return f"{path}:{mark.line + 1}:{mark.column + 1}: not valid YAML: {error.problem}"
@@ -84,7 +102,9 @@ def _explain(path: Path, error: Exception) -> str:
 
 
 def _mapping(path: Path) -> Mapping[str, Any]:
-    data: Mapping[str, Any] = yaml.load(path.read_text(encoding="utf-8"), _LOADER)
+    text = path.read_text(encoding="utf-8")
+    many = sum(map(text.count, _SIGNS)) > _SIGNS_MAX
+    data: Mapping[str, Any] = yaml.load(text, yaml.SafeLoader if many else _LOADER)
     data.keys()  # AttributeError for what is no mapping
     return data
 
@@ -97,6 +117,8 @@ def _declarations(experiment: str, data: Mapping[str, Any]) -> Iterator[Declarat
             for each in parameter["values"]
         ]
         for verb, option in parameter.get("options", {}).items():
+            if (words := mistake(option)) is not None:
+                raise _Mistake(f"parameters.{name}.options.{verb}: {words}")
             if verb == "sweep":
                 help = f"values of {name}, such as {','.join(map(str, parameter['values']))}"
                 if labels:

@@ -7,14 +7,22 @@ import string
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from pibed.model import optionname
 from pibed.model.loading import Identifier, Name, Record, RelativePath, Words, load
 
 Verb = Literal["sweep", "boot"]
 """What the command line does with an experiment."""
 
-OptionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]+(-[a-z0-9]+)*$")]
+
+def _not_taken(name: str) -> str:
+    if (words := optionname.mistake(name)) is not None:
+        raise ValueError(words)
+    return name
+
+
+OptionName = Annotated[str, Field(pattern=optionname.PATTERN), AfterValidator(_not_taken)]
 
 TOTAL = "total"
 """The name that the sum of `analysis.total` has among the metrics, where these are several."""
