@@ -6,8 +6,8 @@ uses them loads them through `pibed.model`, which says in full what is wrong wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ class Configured:
     defaults: Mapping[str, str]
     declarations: tuple[Declaration, ...]
     problems: tuple[str, ...]
+    examples: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Options that show what a verb can do with the defaults, by verb."""
 
     def options(self, verb: str) -> dict[str, str]:
         """The options that experiments declare for a verb, with their help."""
@@ -71,9 +73,14 @@ def read(folder: Path) -> Configured:
     defaults = dict.fromkeys(("machine", "experiment", "suite"), "see configs/defaults.yaml")
     declarations: list[Declaration] = []
     problems = []
+    examples: dict[str, Sequence[str]] = {}
     path = folder / "defaults.yaml"
     try:
         data = _mapping(path)
+        examples = {
+            verb: [text for text in texts if isinstance(text, str)]
+            for verb, texts in data.get("examples", {}).items()
+        }
         defaults |= {key: value for key, value in data.items() if isinstance(value, str)}
     except Exception as error:
         problems.append(_explain(path, error))
@@ -82,7 +89,7 @@ def read(folder: Path) -> Configured:
             declarations += list(_declarations(path.stem, _mapping(path)))
         except Exception as error:
             problems.append(f"{_explain(path, error)}; the options that it declares are unknown")
-    return Configured(defaults, tuple(declarations), tuple(problems))
+    return Configured(defaults, tuple(declarations), tuple(problems), examples)
 
 
 class _Mistake(Exception):
@@ -112,6 +119,8 @@ def _mapping(path: Path) -> Mapping[str, Any]:
 def _declarations(experiment: str, data: Mapping[str, Any]) -> Iterator[Declaration]:
     for name, parameter in data["parameters"].items():
         labels = parameter.get("labels", {})
+        if not all(isinstance(value, int) for value in parameter["values"]):
+            raise _Mistake(f"parameters.{name}.values: expected whole numbers")
         values = [
             f"{each} ({labels[each]})" if each in labels else f"{each}"
             for each in parameter["values"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import itertools
 import sys
 from collections.abc import Iterable, Mapping
@@ -24,6 +25,8 @@ _DECLARED = "_"
 
 def verb(name: str, record: type[Any], function: str, configured: Configured) -> Task[Any]:
     """The task `name`: its options and help are the fields of `record`, its text the docstring.
+
+    `{examples}` in the docstring, a line of its own, stands for those that are configured.
 
     `function`, given as `module:name`, is imported when the task runs, and called with the record.
     An exit status that it returns becomes that of the process. Options that experiments declare for
@@ -53,13 +56,23 @@ def verb(name: str, record: type[Any], function: str, configured: Configured) ->
             raise Exit(code=status)
 
     body.__name__ = name
-    body.__doc__ = record.__doc__
+    body.__doc__ = _text(name, record, configured)
     arguments = [_argument(each, configured.defaults) for each in own]
     arguments += [
         Argument(names=(option,), attr_name=_DECLARED + option, help=text)
         for option, text in declared.items()
     ]
     return _Verb(body, arguments)
+
+
+def _text(name: str, record: type[Any], configured: Configured) -> str:
+    lines = []
+    for line in inspect.cleandoc(record.__doc__ or "").splitlines():
+        if line == "{examples}":
+            lines += [f"Example: ./inv {name} {text}" for text in configured.examples.get(name, ())]
+        else:
+            lines.append(line)
+    return "\n".join(lines)
 
 
 class _Verb(Task[Any]):

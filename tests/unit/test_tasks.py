@@ -438,7 +438,9 @@ def test_wrong_experiment_is_named_and_the_rest_goes_on(
         load_experiment("other")
 
 
-@pytest.mark.parametrize("text", ["title: 2026-13-45", f"a: {'9' * 5000}"])
+@pytest.mark.parametrize(
+    "text", ["title: 2026-13-45", "examples: 5", "examples: {boot: 5}", f"a: {'9' * 5000}"]
+)
 def test_wrong_defaults_are_named_and_the_rest_goes_on(tmp_path: Path, text: str) -> None:
     paging_with(tmp_path, "paging", "other")
     path = tmp_path / "defaults.yaml"
@@ -479,6 +481,24 @@ def test_option_that_can_be_repeated_needs_a_value(arguments: tuple[str, ...], s
 def test_help_of_several_verbs_runs_none() -> None:
     assert run("./inv", "help", "sweep", "build").stdout == run("./inv", "help", "sweep").stdout
     assert run("./inv", "help", "nonsense").returncode == 1
+
+
+def test_examples_are_those_of_the_configuration() -> None:
+    declared = configured.Configured({"machine": "pi9"}, (), (), {"try": ["latest --one 2"]})
+
+    class Shown(Given):
+        """Try.
+
+        {examples}
+        Example: ./inv try
+        """
+
+    task = verb("try", Shown, "pibed.commands.sweep:sweep", declared)
+    assert task.__doc__ == "Try.\n\nExample: ./inv try latest --one 2\nExample: ./inv try"
+    task = verb(
+        "try", Shown, "pibed.commands.sweep:sweep", dataclasses.replace(declared, examples={})
+    )
+    assert task.__doc__ == "Try.\n\nExample: ./inv try"
 
 
 def test_same_option_of_different_parameters() -> None:
