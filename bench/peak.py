@@ -1,4 +1,4 @@
-"""Runs a task as `invoke` does, then says how much memory this process had at most."""
+"""Runs a task as `./inv` does, then says how much memory this process had at most."""
 
 from __future__ import annotations
 

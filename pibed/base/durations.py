@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from pathlib import Path
 
 from pibed.base.errors import HostError
@@ -39,7 +40,8 @@ class Durations:
 def _read(path: Path) -> dict[str, float]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        items = data.items() if isinstance(data, dict) else ()
+        found = {key: float(value) for key, value in items if isinstance(value, int | float)}
+    except (OSError, ValueError, RecursionError, OverflowError):
         return {}
-    items = data.items() if isinstance(data, dict) else ()
-    return {key: float(value) for key, value in items if isinstance(value, int | float)}
+    return found if all(map(math.isfinite, found.values())) else {}

@@ -53,18 +53,22 @@ class Payload:
 TESTS_PLACE = "usr/lib/pibed/tests"
 # Where it has what its init executes.
 AGENT_PLACE = "usr/lib/pibed/agent"
+# Of every guest; beside the images, and where these are compared, all go by their names alone.
+_TAKEN = frozenset({"agent", "busybox", "kernel", "module", "initramfs"})
 
 
 def of_experiment(experiment: Experiment) -> Payload:
     """The module and the workload of an experiment.
 
-    Raises UsageError for files that the configuration names and that are not there.
+    Raises UsageError for files that the configuration names and that are not there, or that are
+    called as a program is that every guest has.
     """
     config_file = f"configs/experiments/{experiment.name}.yaml"
     module = _module_folder(experiment.module.folder, config_file)
     source = places.checkout() / experiment.workload.source
     if not source.is_file():
         raise UsageError(f"{config_file}: workload.source: there is no file {source}")
+    _require_free(source, f"{config_file}: workload.source")
     headers = {*module.glob("*.h"), *source.parent.glob("*.h")}
     return Payload(
         module,
@@ -90,6 +94,8 @@ def of_suite(suite: Suite) -> Payload:
     )
     if not programs:
         raise UsageError(f"{config_file}: programs: there is no C file in {folder}")
+    for program in programs:
+        _require_free(program.sources[0], f"{config_file}: programs")
     return Payload(
         module,
         suite.module.name,
@@ -99,6 +105,14 @@ def of_suite(suite: Suite) -> Payload:
         config_file,
         f"{suite.name}-tests",
     )
+
+
+def _require_free(source: Path, key: str) -> None:
+    if source.stem in _TAKEN:
+        raise UsageError(
+            f"{key}: {source}: the name {source.stem} is taken, by a part of every guest",
+            fix="rename the file",
+        )
 
 
 def _module_folder(relative: str, config_file: str) -> Path:

@@ -91,12 +91,16 @@ def builder(options: BuilderOptions) -> Builder:
 
 
 def parse_numbers(
-    option: str, text: str, words: Mapping[str, int] | None = None, join: str = " "
+    option: str,
+    text: str,
+    words: Mapping[str, int] | None = None,
+    join: str = " ",
+    example: str = "1,2,3",
 ) -> list[int]:
-    """The numbers of a list such as `64,128,256`, each of which may be given by one of the `words`.
+    """The numbers of a list such as `1,2,3`, each of which may be given by one of the `words`.
 
-    `join` stands between the option and the text. Raises UsageError that names the option and the
-    part that is not a number.
+    `join` stands between the option and the text; `example` is a list that it could be. Raises
+    UsageError that names the option and the part that is not a number.
     """
     numbers = []
     for part in (each.strip() for each in text.split(",")):
@@ -110,6 +114,6 @@ def parse_numbers(
                 what += f", nor one of: {', '.join(words)}"
             raise UsageError(
                 f"{option}{join}{text}: {what}",
-                fix=f"separate numbers by commas: {option}{join}64,128,256",
+                fix=f"separate numbers by commas: {option}{join}{example}",
             )
     return numbers

@@ -71,7 +71,8 @@ def _boot_command(options: BootOptions, text: str) -> int:
 
     if "\n" in text or not text.strip():
         raise UsageError("--cmd: expected one line with a command")
-    seconds = arguments.number("--timeout", options.timeout or "600", 1, 10**6)
+    timeout = "600" if options.timeout is None else options.timeout
+    seconds = arguments.number("--timeout", timeout, 1, 10**6)
     launch, load, load_s = _launch(options, default_clock=None)
     commands = [Command("load", load_s, line) for line in load]
     commands.append(Command("cmd", seconds, text))
@@ -103,8 +104,8 @@ def _launch(options: BootOptions, default_clock: Clock | None) -> tuple[Launch, 
 
     machine = arguments.machine(options.machine, options.kernel)
     experiment = arguments.experiment(options.experiment)
-    clock = arguments.clock(machine, options.clock or default_clock)
-    seed = arguments.number("--seed", options.seed or "1", 0, 2**32 - 1)
+    clock = arguments.clock(machine, default_clock if options.clock is None else options.clock)
+    seed = arguments.number("--seed", "1" if options.seed is None else options.seed, 0, 2**32 - 1)
     load = _load(experiment, options)
     builder = arguments.builder(options)
     host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)

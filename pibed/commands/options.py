@@ -1,7 +1,8 @@
 """The options of every verb, each stated once: the tasks and their help are made from these.
 
 An option is None, False or () where it was not given. In help texts `{machine}`, `{experiment}` and
-`{suite}` stand for the names in configs/defaults.yaml. Nothing heavy is imported here, since
+`{suite}` stand for the names in configs/defaults.yaml, in docstrings a line `{examples}` for the
+examples there. Nothing heavy is imported here, since
 `./inv --list` reads all of it.
 """
 
@@ -170,18 +171,19 @@ class SweepOptions(ExperimentOptions, BuilderOptions, MeasureOptions):
 
     Options that are short names for --set are declared by the experiment's file.
 
-    Example: ./inv sweep --sizes 64,128,256,512
-    Example: ./inv sweep --set size=100,200 --set demand_paging=1 --runs 3
-    Example: ./inv sweep --sizes 64,128 --builder buildroot
+    {examples}
+    Example: ./inv sweep --runs 3 --builder buildroot
     """
 
     set: tuple[str, ...] = repeated(
         "NAME=VALUE,…: measure these values of a parameter of the experiment, given as numbers or "
         "by their labels (again for another parameter)"
     )
-    runs: str | None = option("samples of each cell (default 10); each is a boot of its own")
+    runs: str | None = option(
+        "samples of each cell (default: the experiment's); each is a boot of its own"
+    )
     clock: str | None = option("virtual (exact, the default), host (real time, four CPUs), or both")
-    seed: str | None = option("everything random follows from it (default 1)")
+    seed: str | None = option("everything random follows from it (default: the experiment's)")
     resume: str | None = option(
         "go on with a run that was cut off: its folder, its name, or latest"
     )
@@ -266,8 +268,7 @@ class BootOptions(ExperimentOptions, BuilderOptions):
     Leave the shell with exit, or kill the guest with Ctrl-]. With --param the module is loaded
     first. Options that load it too are declared by the experiment's file.
 
-    Example: ./inv boot --demand-paging 0 --cmd 'dense_mm 64'
-    Example: ./inv boot --param log_faults=1 --cmd 'dense_mm 64; dmesg'
+    {examples}
     Example: ./inv boot --builder buildroot
     """
 
@@ -288,13 +289,15 @@ class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
     Logs and the JUnit file go into the folder ktest/ of the results.
 
     Example: ./inv ktest --kernel 6.12 --debug
-    Example: ./inv ktest --param log_faults=1 --tests fork,mmap
-    Example: ./inv ktest --tests fork,mmap --builder buildroot
+    {examples}
+    Example: ./inv ktest --builder buildroot
     """
 
     suite: str | None = option("configuration in configs/suites/ (default {suite})")
     debug: bool = flag("on a kernel with KASAN, lockdep, kmemleak, fault injection and more")
-    tests: str | None = option("programs or patterns, such as fork,'mmap.*' (default: all)")
+    tests: str | None = option(
+        "programs or patterns such as 'PROGRAM.*', with commas (default: all)"
+    )
     param: tuple[str, ...] = repeated(
         "NAME=VALUE: load the module with this parameter too; variants of the suite that say "
         "otherwise are left out (again for another parameter)"

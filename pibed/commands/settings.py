@@ -33,6 +33,10 @@ def pairs(option: str, given: Sequence[str]) -> list[Setting]:
     """What an option that takes NAME=VALUE was given, each name once."""
     settings: list[Setting] = []
     for each in given:
+        if not each:
+            raise UsageError(
+                f"{option}: a value is missing", fix=f"write it as {option} NAME=VALUE"
+            )
         name, equals, text = each.partition("=")
         name = name.strip()
         if not equals or not name:
@@ -89,7 +93,8 @@ def of_experiment(
 def values(setting: Setting, parameter: Parameter) -> list[int]:
     """The values that a parameter is set to, as numbers or by their labels."""
     labels = {label: value for value, label in parameter.labels.items()}
-    found = arguments.parse_numbers(setting.option, setting.text, labels, setting.join)
+    example = ",".join(map(str, parameter.values))
+    found = arguments.parse_numbers(setting.option, setting.text, labels, setting.join, example)
     for value in found:
         if not parameter.minimum <= value <= parameter.maximum:
             raise UsageError(

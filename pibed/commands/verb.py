@@ -3,69 +3,123 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import itertools
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
-from inspect import Parameter, Signature
 from typing import Any
 
 from invoke.context import Context
 from invoke.exceptions import Exit
+from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
 from pibed.commands.configured import Configured
 from pibed.commands.frame import command
 
+# Before the names of options that experiments declare, so that none is that of a parameter in
+# Python, whatever it is called; Invoke leaves it out where it shows them.
+_DECLARED = "_"
+
 
 def verb(name: str, record: type[Any], function: str, configured: Configured) -> Task[Any]:
     """The task `name`: its options and help are the fields of `record`, its text the docstring.
+
+    `{examples}` in the docstring, a line of its own, stands for those that are configured.
 
     `function`, given as `module:name`, is imported when the task runs, and called with the record.
     An exit status that it returns becomes that of the process. Options that experiments declare for
     the verb are put together in the record's field `declared`.
     """
     own = [field for field in dataclasses.fields(record) if "help" in field.metadata]
-    help = {each.name: each.metadata["help"].format_map(configured.defaults) for each in own}
-    declared = {
-        option.replace("-", "_"): (option, text)
-        for option, text in configured.options(name).items()
-    }
-    for clash in declared.keys() & help.keys():
-        option, _ = declared.pop(clash)
-        print(f"pibed: --{option} is an option of {name}, not of an experiment", file=sys.stderr)
+    known = {_typed(field) for field in own}
+    declared = configured.options(name)
+    for clash in sorted(known & declared.keys()):
+        del declared[clash]
+        files = ", ".join(configured.files(name, clash))
+        print(f"pibed: {files}: --{clash} is an option of {name} already", file=sys.stderr)
 
     @command
     def body(context: Context, **given: Any) -> None:
         options = {
-            each.name: tuple(given[each.name]) if each.default == () else given[each.name]
+            each.name: _all_given(each, given[each.name])
+            if each.default == ()
+            else given[each.name]
             for each in own
         }
         if declared:
-            values = {option: given[key] for key, (option, _) in declared.items()}
+            values = {option: given[_DECLARED + option] for option in declared}
             options["declared"] = {key: text for key, text in values.items() if text is not None}
         module, _, attribute = function.partition(":")
         if status := getattr(import_module(module), attribute)(record(**options)):
             raise Exit(code=status)
 
     body.__name__ = name
-    body.__doc__ = record.__doc__
-    body.__signature__ = _signature(own, declared)  # type: ignore[attr-defined]
-    return Task(
-        body,
-        # None at all: they would mean another option for each verb.
-        auto_shortflags=False,
-        iterable=[each.name for each in own if each.default == ()],
-        help=help | {key: text for key, (_, text) in declared.items()},
-    )
+    body.__doc__ = _text(name, record, configured)
+    arguments = [_argument(each, configured.defaults) for each in own]
+    arguments += [
+        Argument(names=(option,), attr_name=_DECLARED + option, help=text)
+        for option, text in declared.items()
+    ]
+    return _Verb(body, arguments)
 
 
-def _signature(own: list[dataclasses.Field[Any]], declared: Mapping[str, Any]) -> Signature:
-    parameters = [Parameter("context", Parameter.POSITIONAL_OR_KEYWORD)]
-    for each in own:
-        # What has no default is positional for Invoke, and what is None can be a list.
-        default = None if each.default == () else each.default
-        if default is dataclasses.MISSING:
-            default = Parameter.empty
-        parameters.append(Parameter(each.name, Parameter.KEYWORD_ONLY, default=default))
-    parameters += [Parameter(key, Parameter.KEYWORD_ONLY, default=None) for key in declared]
-    return Signature(parameters)
+def _text(name: str, record: type[Any], configured: Configured) -> str:
+    lines = []
+    for line in inspect.cleandoc(record.__doc__ or "").splitlines():
+        if line == "{examples}":
+            lines += [f"Example: ./inv {name} {text}" for text in configured.examples.get(name, ())]
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+class _Verb(Task[Any]):
+    """A task whose options are given, instead of read from a signature.
+
+    So they can have names that Python's parameters cannot have.
+    """
+
+    def __init__(self, body: Any, arguments: Iterable[Argument]) -> None:
+        super().__init__(body, positional=())
+        self._arguments = tuple(arguments)
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """What Invoke's parser is to know; those that must be given come first."""
+        return sorted(self._arguments, key=lambda each: not each.positional)
+
+
+def _typed(field: dataclasses.Field[Any]) -> str:
+    return field.name.replace("_", "-")
+
+
+def _argument(field: dataclasses.Field[Any], defaults: Mapping[str, str]) -> Argument:
+    typed = _typed(field)
+    names: dict[str, Any] = {"names": (typed,)}
+    if typed != field.name:
+        names["attr_name"] = field.name
+    help = field.metadata["help"].format_map(defaults)
+    if field.default == ():
+        return Argument(**names, kind=list, default=[], help=help)
+    if isinstance(field.default, bool):
+        return Argument(**names, kind=bool, default=field.default, help=help)
+    # What has no default can be given by its place.
+    return Argument(**names, positional=field.default is dataclasses.MISSING, help=help)
+
+
+def _all_given(field: dataclasses.Field[Any], values: Iterable[str]) -> tuple[str, ...]:
+    """The values of an option that can be repeated, with '' if one stands without a value.
+
+    Invoke takes such an option without a word. What follows it is no value if it is another option
+    or nothing; a value that begins with dashes is Invoke's error otherwise.
+    """
+    words = sys.argv[1:]
+    words = words[: words.index("--")] if "--" in words else words
+    option = f"--{_typed(field)}"
+    if any(
+        word == option and after.startswith("--")
+        for word, after in itertools.pairwise([*words, "--"])
+    ):
+        return (*values, "")
+    return tuple(values)

@@ -70,13 +70,14 @@ def choose(tests: Sequence[TableEntry], given: str | None) -> list[TableEntry]:
     if given is None:
         return list(tests)
     patterns = [part.strip() for part in given.split(",")]
+    programs = list(dict.fromkeys(test.program for test in tests))
     if "" in patterns:
         raise UsageError(
-            f"--tests {given}: a name is missing", fix="separate names by commas: --tests fork,mmap"
+            f"--tests {given}: a name is missing",
+            fix=f"separate names by commas: --tests {','.join(programs[:2])}",
         )
     for pattern in patterns:
         if not any(_matches(test, pattern) for test in tests):
-            programs = list(dict.fromkeys(test.program for test in tests))
             names = [*programs, *map(str, tests), *(test.name for test in tests)]
             near = list(dict.fromkeys(difflib.get_close_matches(pattern, names, 3)))
             raise UsageError(

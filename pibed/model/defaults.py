@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from pibed.base import places
-from pibed.model.loading import Name, Record, load_file
+from pibed.model.loading import Name, Record, Words, load_file
+
+ExampleVerb = Literal["sweep", "boot", "ktest"]
+"""A verb whose examples depend on what is configured."""
 
 
 class Defaults(Record):
@@ -18,6 +21,8 @@ class Defaults(Record):
     """In configs/experiments/."""
     suite: Name
     """In configs/suites/."""
+    examples: dict[ExampleVerb, list[Words]] = {}
+    """What the help of a verb shows of them as examples: options, behind the verb."""
 
 
 def load_defaults() -> Defaults:

@@ -7,14 +7,22 @@ import string
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from pibed.model import optionname
 from pibed.model.loading import Identifier, Name, Record, RelativePath, Words, load
 
 Verb = Literal["sweep", "boot"]
 """What the command line does with an experiment."""
 
-OptionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]+(-[a-z0-9]+)*$")]
+
+def _not_taken(name: str) -> str:
+    if (words := optionname.mistake(name)) is not None:
+        raise ValueError(words)
+    return name
+
+
+OptionName = Annotated[str, Field(pattern=optionname.PATTERN), AfterValidator(_not_taken)]
 
 TOTAL = "total"
 """The name that the sum of `analysis.total` has among the metrics, where these are several."""
@@ -118,6 +126,19 @@ class Parameter(Record):
         for value in self.values:
             if self.values.count(value) > 1:
                 raise ValueError(f"values: {value} is there more than once")
+        return self
+
+    @model_validator(mode="after")
+    def _labels_can_be_told_apart(self) -> Parameter:
+        # The command line takes them in a list with commas, where numbers stand as well.
+        meant: dict[str, int] = {}
+        for value, label in self.labels.items():
+            if (other := meant.setdefault(label, value)) != value:
+                raise ValueError(f"labels: {label!r} is the label of {other} and of {value}")
+            if not label or label != label.strip() or "," in label:
+                raise ValueError(f"labels: {label!r} is empty, or has a comma or a space around it")
+            if re.fullmatch(r"-?\d+", label) and label != str(value):
+                raise ValueError(f"labels: {label!r} is a number, but the label of {value}")
         return self
 
 

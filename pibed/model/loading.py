@@ -118,6 +118,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: not valid YAML: {error}") from None
     except OSError as error:
         raise HostError(f"{path}: {error.strerror}") from None
+    except RecursionError:
+        raise UsageError(f"{path}: not valid YAML: nested too deeply") from None
+    except (ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as error:
+        # Of what YAML makes of a value, such as the date 2026-13-45.
+        raise UsageError(f"{path}: not valid YAML: a value cannot be read: {error}") from None
     if not isinstance(data, dict):
         raise UsageError(f"{path}: expected a mapping of keys to values")
     return data

@@ -12,8 +12,17 @@ from pibed.base.files import explained, make_unique
 
 
 def root(given: str | None) -> Path:
-    """The folder for results, that of the checkout unless another was given."""
-    return Path(given or places.checkout() / "results").absolute()
+    """The folder for results, that of the checkout unless another was given.
+
+    Raises UsageError for the folder of a run, which no other run may get into.
+    """
+    folder = Path(given or places.checkout() / "results").absolute()
+    if (folder / "manifest.json").is_file():
+        raise UsageError(
+            f"--results {given}: it is a run, not a folder for runs",
+            fix=f"leave it out or name another; where a verb takes a run, it is {folder}",
+        )
+    return folder
 
 
 def make_folder(root: Path, name: str, now: datetime.datetime) -> Path:

@@ -111,6 +111,12 @@ def test_what_matches_no_test_is_explained(given: str, words: str) -> None:
     assert caught.value.fix is not None
 
 
+def test_programs_of_the_suite_are_the_example() -> None:
+    with pytest.raises(UsageError) as caught:
+        choose([TableEntry(name, "x", False, False) for name in ("one", "two", "three")], "")
+    assert caught.value.fix == "separate names by commas: --tests one,two"
+
+
 LIST_TESTS = ROOT / "buildroot/board/pibed/pi2/overlay/usr/lib/pibed/list-tests"
 
 

@@ -152,6 +152,8 @@ def test_failed_sample_teaches_no_duration(path: Path) -> None:
     [
         *("", "{", "[]", "5"),
         pytest.param('{"small virtual eager=0 size=64": "x"}'),
+        pytest.param('{"small virtual eager=0 size=64": 1' + "0" * 400 + "}"),
+        *('{"small virtual eager=0 size=64": NaN}', '{"small virtual eager=0 size=64": Infinity}'),
     ],
 )
 def test_broken_file_of_durations_is_an_empty_one(path: Path, text: str) -> None:

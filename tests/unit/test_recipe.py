@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pibed.base import places
 from pibed.base.errors import BuildError, HostError, UsageError
 from pibed.build import kconfig, payload
 from pibed.build.buildroot import recipe
@@ -195,3 +196,23 @@ def test_text_is_what_is_read_again(tmp_path: Path) -> None:
     path.write_text(recipe.text(asked))
     assert {name: each.value for name, each in kconfig.read_fragments([path]).items()} == asked
     assert path.read_text().startswith("BR2_A=y\nBR2_B=")
+
+
+@pytest.mark.parametrize("name", ["agent", "busybox", "kernel"])
+def test_names_of_the_guests_own_parts_are_taken(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "module").mkdir()
+    (tmp_path / "module" / "Kbuild").touch()
+    (tmp_path / "programs" / "lib").mkdir(parents=True)
+    (tmp_path / "programs" / f"{name}.c").touch()
+    study, suite = load_experiment("paging"), load_suite("paging")
+    changes = {"source": f"programs/{name}.c"}
+    study = study.model_copy(update={"workload": study.workload.model_copy(update=changes)})
+    suite = suite.model_copy(update={"programs": "programs", "library": "programs/lib"})
+    monkeypatch.setattr(places, "checkout", lambda: tmp_path)
+    words = f"{name}.c: the name {name} is taken"
+    with pytest.raises(UsageError, match=f"workload.source: .*{words}"):
+        payload.of_experiment(study)
+    with pytest.raises(UsageError, match=f"programs: .*{words}"):
+        payload.of_suite(suite)

@@ -404,6 +404,17 @@ def test_what_is_no_run_is_explained(tmp_path: Path) -> None:
         assert run.folder.name in caught.value.fix
 
 
+def test_root_that_is_a_run(tmp_path: Path) -> None:
+    run = create(tmp_path)
+    assert locate.root(str(run.folder)) == run.folder
+    run.write_manifest(begun(experiment()))
+    for folder in (run.folder, tmp_path / "latest"):
+        with pytest.raises(UsageError, match=f"--results {folder}: it is a run") as caught:
+            locate.root(str(folder))
+        assert str(folder) in (caught.value.fix or "")
+    assert locate.root(str(tmp_path)) == tmp_path
+
+
 def test_root_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(HostError, match=str(tmp_path / "file")):

@@ -42,6 +42,16 @@ def test_labels_stand_for_their_values() -> None:
         swept(declared={"modes": "0,pre-paging"})
 
 
+def test_own_values_of_a_parameter_are_the_example() -> None:
+    for given, example in (
+        ({"set": ("percent=x",)}, "--set percent=0,20,40,60,80,100"),
+        ({"declared": {"modes": "x"}}, "--modes 1,0"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            swept(experiment="balance", **given)
+        assert caught.value.fix == f"separate numbers by commas: {example}"
+
+
 def test_what_an_experiment_has_is_named() -> None:
     with pytest.raises(UsageError) as caught:
         swept(experiment="balance", declared={"sizes": "64"})

@@ -19,11 +19,14 @@ from invoke.collection import Collection
 from invoke.program import Program
 
 import tasks
+from pibed.base import places
 from pibed.base.errors import UsageError
 from pibed.commands import build, configured, ktest, options, sweep
 from pibed.commands import test as own_tests
 from pibed.commands.options import BuildOptions, KtestOptions, SweepOptions
 from pibed.commands.verb import verb
+from pibed.model.experiment import load_experiment
+from pibed.model.optionname import TAKEN, mistake
 from tests.unit.helpers import ROOT
 
 COLLECTION = Collection.from_module(tasks)
@@ -230,6 +233,9 @@ def test_boot_tells_its_own_mistakes_from_the_commands_status() -> None:
         (("--demand-paging", "0,1"), "--demand-paging 0,1: expected one value"),
         (("--param", "demand_paging=2"), "--param demand_paging=2: 2 is not from 0 to 1"),
         (("--param", "log_faults"), "--param log_faults: '=' is missing"),
+        (("--timeout", ""), "--timeout : expected one whole number"),
+        (("--seed", ""), "--seed : expected one whole number"),
+        (("--clock", ""), "--clock : expected one of: virtual, host"),
         (("--param", "x=1"), "--param x=1: the module kmod_paging has no parameter x"),
         (
             ("--demand-paging", "0", "--param", "demand_paging=0"),
@@ -276,6 +282,7 @@ def test_help_of_a_task_on_either_side_of_it(name: str) -> None:
     assert before.returncode == 0
     assert before.stdout.startswith(f"Usage: ./inv [--core-opts] {name} [--options]")
     assert run("./inv", name, "--help").stdout == before.stdout
+    assert run("./inv", "help", name).stdout == before.stdout
 
 
 def test_options_that_experiments_declare_are_explained() -> None:
@@ -315,11 +322,11 @@ class Given:
     declared: Mapping[str, str] = options.declared()
 
 
-def given(monkeypatch: pytest.MonkeyPatch, *argv: str) -> Any:
+def given(monkeypatch: pytest.MonkeyPatch, *argv: str, option: str = "all-sizes") -> Any:
     """What the function of a task gets for a command line."""
     found: list[Any] = []
     monkeypatch.setattr(sweep, "sweep", found.append)
-    declaration = configured.Declaration("try", "all-sizes", "paging", "values of size")
+    declaration = configured.Declaration("try", option, "paging", "values of size")
     known = configured.Configured({"machine": "pi9"}, (declaration,), ())
     task = verb("try", Given, "pibed.commands.sweep:sweep", known)
     assert "one, of pi9" in [argument.help for argument in task.get_arguments()]
@@ -349,7 +356,9 @@ def test_option_that_a_verb_has_already_is_not_an_experiments(
     known = configured.Configured({"machine": "pi9"}, (declaration,), ())
     task = verb("try", Given, "pibed.commands.sweep:sweep", known)
     assert len(task.get_arguments()) == 5
-    assert capsys.readouterr().err == "pibed: --one is an option of try, not of an experiment\n"
+    assert capsys.readouterr().err == (
+        "pibed: configs/experiments/paging.yaml: --one is an option of try already\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -375,6 +384,121 @@ def test_file_that_cannot_be_read_does_not_hide_the_others(
     assert set(found.options("sweep")) == {"sizes", "modes"}
     (tmp_path / "defaults.yaml").unlink()
     assert configured.read(tmp_path).problems[0].endswith("No such file or directory")
+
+
+def test_names_that_invoke_has_are_taken() -> None:
+    own = Program().core_args() + Program().task_args()
+    long = {name for each in own for name in each.names if len(name) > 1}
+    assert {name for name in long if mistake(name) is None} == set()
+    assert long - {"no-dedupe"} == TAKEN
+
+
+def paging_with(folder: Path, old: str, new: str) -> Path:
+    """A copy of configs/ that has another experiment, with one text replaced."""
+    shutil.copytree(ROOT / "configs", folder, dirs_exist_ok=True)
+    text = (ROOT / "configs" / "experiments" / "paging.yaml").read_text(encoding="utf-8")
+    assert old in text
+    path = folder / "experiments" / "other.yaml"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    return path
+
+
+TITLE = "title: Demand paging against pre-paging"
+NESTED = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (TITLE, "title: 2026-13-45"),
+        (TITLE, f"title: {'9' * 5000}"),
+        (TITLE, "title: !!int ''"),
+        pytest.param(TITLE, f"title: {NESTED}", id="nested"),
+        pytest.param(TITLE, f"title: {'{a: ' * 100_000}x{'}' * 100_000}", id="mappings"),
+        pytest.param(TITLE, f"title:\n  {'- ' * 100_000}x", id="lists"),
+        *(
+            ("{sweep: sizes}", f"{{sweep: {name}}}")
+            for name in (
+                *("5", "null", "[a]", '""', '"ä b"', "s", '"sizes\\n"', "yes", "{a: b}"),
+                *("no-report", "no-x", "help", "list"),
+            )
+        ),
+    ],
+)
+def test_wrong_experiment_is_named_and_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str
+) -> None:
+    path = paging_with(tmp_path / "configs", old, new)
+    found = configured.read(tmp_path / "configs")
+    (problem,) = found.problems
+    assert problem.startswith(f"{path}: ")
+    assert set(found.options("sweep")) == {"sizes", "modes"}
+    monkeypatch.setattr(places, "checkout", lambda: tmp_path)
+    with pytest.raises(UsageError, match=str(path)):
+        load_experiment("other")
+
+
+@pytest.mark.parametrize(
+    "text", ["title: 2026-13-45", "examples: 5", "examples: {boot: 5}", f"a: {'9' * 5000}"]
+)
+def test_wrong_defaults_are_named_and_the_rest_goes_on(tmp_path: Path, text: str) -> None:
+    paging_with(tmp_path, "paging", "other")
+    path = tmp_path / "defaults.yaml"
+    path.write_text(text, encoding="utf-8")
+    found = configured.read(tmp_path)
+    assert [each.partition(": ")[0] for each in found.problems] == [str(path)]
+    assert found.defaults["machine"] == "see configs/defaults.yaml"
+    assert set(found.options("sweep")) == {"sizes", "modes"}
+
+
+@pytest.mark.parametrize("name", ["class", "in", "from", "with", "context", "self", "run-it"])
+def test_option_can_be_called_as_python_calls_things(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    assert given(monkeypatch, "latest", f"--{name}=1", option=name).declared == {name: "1"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (("sweep", "--runs", "1", "--set"), 2),
+        (("sweep", "--set", "--runs", "1"), 2),
+        (("sweep", "--set", "size=64", "--set"), 2),
+        (("sweep", "--set="), 2),
+        (("boot", "--cmd", "true", "--param"), 125),
+        (("boot", "--param", "--cmd", "true"), 125),
+        (("ktest", "--param", "--seed=2"), 2),
+    ],
+)
+@pytest.mark.usefixtures("no_build")
+def test_option_that_can_be_repeated_needs_a_value(arguments: tuple[str, ...], status: int) -> None:
+    result = run("./inv", *arguments)
+    option = "--set" if arguments[0] == "sweep" else "--param"
+    assert result.stderr.startswith(f"pibed: {option}: a value is missing")
+    assert result.returncode == status
+
+
+def test_help_of_several_verbs_runs_none() -> None:
+    assert run("./inv", "help", "sweep", "build").stdout == run("./inv", "help", "sweep").stdout
+    assert run("./inv", "help", "nonsense").returncode == 1
+
+
+def test_examples_are_those_of_the_configuration() -> None:
+    declared = configured.Configured({"machine": "pi9"}, (), (), {"try": ["latest --one 2"]})
+
+    class Shown(Given):
+        """Try.
+
+        {examples}
+        Example: ./inv try
+        """
+
+    task = verb("try", Shown, "pibed.commands.sweep:sweep", declared)
+    assert task.__doc__ == "Try.\n\nExample: ./inv try latest --one 2\nExample: ./inv try"
+    task = verb(
+        "try", Shown, "pibed.commands.sweep:sweep", dataclasses.replace(declared, examples={})
+    )
+    assert task.__doc__ == "Try.\n\nExample: ./inv try"
 
 
 def test_same_option_of_different_parameters() -> None:
