@@ -20,6 +20,7 @@ from pibed.guest.line import Agent, LineClosed, LineTimeout, ProtocolError, Stuc
 from pibed.measure.rounds import status_of
 from pibed.model.protocol import Command, Result
 from pibed.model.samples import Status
+from tests import excuses
 from tests.unit.helpers import ROOT
 
 pytestmark = pytest.mark.alone  # deadlines of fractions of a second
@@ -367,6 +368,16 @@ class Guest:
                     found.append(int(path.parent.name))
         return found
 
+    def agents(self) -> list[int]:
+        """Processes that run the agent with this guest's plan."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = path.read_bytes().split(b"\0")
+                if os.fsencode(self.plan) in words and words[0].endswith(b"/agent"):
+                    found.append(int(path.parent.name))
+        return found
+
     def close(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -497,6 +508,55 @@ def test_agent_leaves_nothing_of_a_command_behind(guest: Guest) -> None:
     assert not guest.sleepers()
     assert guest.run(f"env -u PIBED_RUN {guest.sleep} & sleep 0.1; echo on").output == ("on",)
     assert not guest.sleepers()
+
+
+@pytest.fixture
+def own_mounts(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an agent's commands mount is there for them and for the agent only."""
+    if not excuses.may_mount():
+        pytest.skip(excuses.NO_MOUNT)
+    run = subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda argv, **options: run(["unshare", "--mount", *argv], **options)
+    )
+
+
+# A pipe in the place of an environment stands for one that nobody can read, since its process
+# sleeps in the kernel with the lock of its memory held.
+UNREADABLE = (
+    "mkfifo {pipe}; setsid {sleep} >/dev/null 2>&1 & sleep 0.2; "
+    "mount --bind {pipe} /proc/$!/environ"
+)
+
+
+@pytest.mark.usefixtures("own_mounts")
+@pytest.mark.parametrize("end", ["exit 0", "exec sleep 60"])
+def test_agent_gives_up_what_cannot_be_looked_at(start: Start, tmp_path: Path, end: str) -> None:
+    guest = start(None)
+    unreadable = UNREADABLE.format(pipe=tmp_path / "pipe", sleep=guest.sleep)
+    began = time.monotonic()
+    with pytest.raises(Stuck):
+        guest.run(f"{unreadable}; {end}", 0.8)
+    assert 0.8 + GRACE_S <= time.monotonic() - began < 5
+    for pid in guest.sleepers():
+        os.kill(pid, signal.SIGKILL)
+    assert guest.process.wait(5) == 0
+    # What was to look at it has the agent's name and was killed.
+    assert not guest.agents()
+
+
+@pytest.mark.usefixtures("own_mounts")
+def test_agent_waits_for_a_look_that_takes_its_time(start: Start, tmp_path: Path) -> None:
+    guest = start(None)
+    unreadable = UNREADABLE.format(pipe=tmp_path / "pipe", sleep=guest.sleep)
+    began = time.monotonic()
+    # Marked after all, when it can be read.
+    reading = f"env -u PIBED_RUN sh -c 'sleep 1; printf \"\\0$0\\0\" >{tmp_path}/pipe'"
+    late = f"{reading} PIBED_RUN=$PIBED_RUN >/dev/null 2>&1 &"
+    assert guest.run(f"{unreadable}; setsid {late} sleep 0.2; exit 5", 10).status == 5
+    assert time.monotonic() - began >= 0.9
+    assert not guest.sleepers()
+    assert guest.run("echo next").output == ("next",)
 
 
 @pytest.mark.parametrize("output", ["", ">/dev/null 2>&1"])

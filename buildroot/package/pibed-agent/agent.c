@@ -68,6 +68,11 @@ struct run {
 	pid_t pid;
 	int output;		/* to read it from, or -1 if nobody can write it any more */
 	double deadline;
+	/* The child that looks for strays, or 0; when the next one is to look. */
+	pid_t scan;
+	double look_at, pause;
+	/* Looks in a row without a stray; one that was just in the midst of an exec has no mark. */
+	unsigned int quiet;
 	int status;
 	bool ended;
 	bool late;
@@ -223,6 +228,15 @@ static const char *start(struct run *run, const char *seconds, char *command)
 	return strerror(errno);
 }
 
+/* Takes in what a look for strays has found: its status is 0 if there were none. */
+static void end_scan(struct run *run, int status)
+{
+	run->scan = 0;
+	run->quiet = status ? 0 : run->quiet + 1;
+	run->pause *= 2;
+	run->look_at = now() + run->pause;
+}
+
 /* Takes leave of all that has ended; orphans are ours as well. Returns whether any are left. */
 static bool reap(struct run *run)
 {
@@ -230,6 +244,10 @@ static bool reap(struct run *run)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == run->scan) {
+			end_scan(run, status);
+			continue;
+		}
 		if (pid != run->pid || run->ended)
 			continue;
 		run->ended = true;
@@ -285,6 +303,19 @@ static bool kill_strays(void)
 	return found;
 }
 
+/*
+ * Has a child look for strays, since the look may take for ever: a process that sleeps in the
+ * kernel with the lock of its memory held lets nobody read its environment.
+ */
+static void start_scan(struct run *run)
+{
+	run->scan = fork();
+	if (!run->scan)
+		_exit(kill_strays());
+	if (run->scan < 0)
+		end_scan(run, -1);
+}
+
 static void read_output(struct run *run)
 {
 	/* As large as a pipe. */
@@ -319,28 +350,25 @@ static void wait_for_event(struct run *run, double seconds)
 /* Follows a command to its end. Returns false if something of it is there when all is over. */
 static bool supervise(struct run *run)
 {
-	/* Looks in a row without a stray; one that was just in the midst of an exec has no mark. */
-	unsigned int quiet = 0;
-	double look_at = 0, pause = LOOK_S;
 	bool last = false;
 
 	for (;;) {
 		bool left = reap(run);
 		double time, next;
 
-		if (!run->ended) {
-			look_at = now() + pause;
-		} else if (left && now() >= look_at) {
-			quiet = kill_strays() ? 0 : quiet + 1;
-			pause *= 2;
-			look_at = now() + pause;
-		}
-		if (run->ended && run->output < 0 && (!left || quiet > 1))
+		if (!run->ended)
+			run->look_at = now() + run->pause;
+		else if (left && !run->scan && now() >= run->look_at)
+			start_scan(run);
+		if (run->ended && run->output < 0 && (!left || (run->quiet > 1 && !run->scan)))
 			return true;
 		time = now();
 		if (time >= run->deadline) {
-			if (last)
+			if (last) {
+				if (run->scan)
+					kill(run->scan, SIGKILL);
 				return false;
+			}
 			last = true;
 			run->deadline = time + grace;
 			run->late = !run->ended;
@@ -351,7 +379,9 @@ static bool supervise(struct run *run)
 			}
 			continue;
 		}
-		next = run->ended && left && look_at < run->deadline ? look_at : run->deadline;
+		next = run->deadline;
+		if (run->ended && left && !run->scan && run->look_at < next)
+			next = run->look_at;
 		if (next > time)
 			wait_for_event(run, next - time);
 	}
@@ -391,6 +421,9 @@ static void run_command(const char *id, const char *seconds, char *command)
 
 	run.ended = false;
 	run.late = false;
+	run.scan = 0;
+	run.pause = LOOK_S;
+	run.quiet = 0;
 	run.truncated = false;
 	run.size = 0;
 	say("begin %s", id);
