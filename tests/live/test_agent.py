@@ -41,6 +41,7 @@ def boot(machine: Machine, images: Images, logs: Logs) -> Iterator[Boot]:
 
 
 PROCESSES = "ps -o pid,ppid,args"
+AGENT = "/usr/lib/pibed/agent /plan /dev/ttyAMA0 /proc/kmsg 10"
 
 
 def programs(result: Result) -> list[str]:
@@ -71,7 +72,7 @@ def test_first_process_and_its_commands(boot: Boot, clock: Clock) -> None:
     pid, group, shell = session.output[0].split()
     assert pid == group == shell
     assert files.output == ("0", "1", "2")
-    assert programs(processes) == ["/usr/lib/pibed/agent"]
+    assert programs(processes) == [AGENT]
 
 
 def test_every_message_of_the_kernel_is_on_the_console_once(boot: Boot, logs: Logs) -> None:
@@ -98,7 +99,7 @@ def test_every_message_of_the_kernel_is_on_the_console_once(boot: Boot, logs: Lo
 def test_fork_bomb_ends_at_its_time(boot: Boot) -> None:
     bomb, after = boot("b() { b & b & wait; }; b", PROCESSES, seconds=0.4)
     assert (bomb.status, bomb.timed_out) == (137, True)
-    assert programs(after) == ["/usr/lib/pibed/agent"]
+    assert programs(after) == [AGENT]
 
 
 def test_what_is_left_in_other_sessions_is_gone_by_the_next_command(boot: Boot) -> None:
@@ -106,7 +107,7 @@ def test_what_is_left_in_other_sessions_is_gone_by_the_next_command(boot: Boot) 
     daemon = "setsid sh -c 'setsid sh -c \"sleep 1000\" & sleep 1000' &"
     first, second, after = boot(f"{stray} exit 3", f"{daemon} sleep 0.1; exit 4", PROCESSES)
     assert (first.status, second.status) == (3, 4)
-    assert programs(after) == ["/usr/lib/pibed/agent"]
+    assert programs(after) == [AGENT]
 
 
 def test_lines_as_long_as_a_shell_takes(boot: Boot) -> None:

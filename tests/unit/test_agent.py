@@ -778,9 +778,7 @@ def test_plan_that_is_missing(program: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["a", "b", "c"], ["a", "b", "c", "x"], list("abcde")])
-def test_agent_that_is_not_a_guests_must_be_told_everything(
-    program: Path, arguments: list[str]
-) -> None:
+def test_agent_must_be_told_everything(program: Path, arguments: list[str]) -> None:
     done = subprocess.run([program, *arguments], capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr.startswith(b"usage")

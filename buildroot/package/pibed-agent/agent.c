@@ -2,7 +2,9 @@
 /*
  * Runs commands one at a time and frames what they print.
  *
- * A command comes as one line, "ID SECONDS COMMAND", from /plan or from the serial line
+ *   agent PLAN CONSOLE LOG GRACE
+ *
+ * A command comes as one line, "ID SECONDS COMMAND", from the file PLAN or from the serial line
  * (PIBED_FEED=plan or type); SECONDS may have a fraction. The line "end" is the last one.
  * What goes out:
  *
@@ -20,8 +22,8 @@
  * it is still there GRACE seconds after its time: a process that sleeps in the kernel and hears no
  * signal, or one that left its group and hides. Output beyond LIMIT bytes is dropped.
  *
- * The kernel's messages since the last command go to the kernel's console, between commands, so
- * that printing them disturbs nothing that is measured.
+ * The kernel's messages since the last command go from LOG to the kernel's CONSOLE, between
+ * commands, so that printing them disturbs nothing that is measured.
  *
  * In a guest this is the first process. Any other, as in a test, touches nothing but the files on
  * its command line and what its commands have started, and ends where it would power off.
@@ -47,7 +49,6 @@
 #include <unistd.h>
 
 #define LIMIT 65536
-#define GRACE 10.0
 
 /* More than the kernel lets a program have as one argument (MAX_ARG_STRLEN). */
 #define LONGEST_LINE (160 * 1024)
@@ -82,7 +83,7 @@ struct run {
 };
 
 static bool in_guest;
-static double grace = GRACE;
+static double grace;
 static FILE *console;
 static int kernel_log;
 static DIR *processes;
@@ -529,26 +530,20 @@ static void set_up_processes(void)
 
 int main(int argc, char **argv)
 {
-	char *const places[] = { argv[0], "/plan", "/dev/ttyAMA0", "/proc/kmsg" };
-	char *const *place = places;
 	const char *source = getenv("PIBED_FEED");
 	static char line[LONGEST_LINE], input[4096], output[4096], messages[4096];
 	FILE *feed = stdin;
 	ssize_t length;
 
-	in_guest = getpid() == 1;
-	if (!in_guest) {
-		if (argc != 5 || !parse_seconds(argv[4], &grace)) {
-			fputs("usage where it is not the first process: PLAN CONSOLE LOG GRACE\n",
-			      stderr);
-			return 2;
-		}
-		place = argv;
+	if (argc != 5 || !parse_seconds(argv[4], &grace)) {
+		fputs("usage: agent PLAN CONSOLE LOG GRACE\n", stderr);
+		return 2;
 	}
+	in_guest = getpid() == 1;
 	if (source && !strcmp(source, "plan"))
-		feed = fdopen(open_file(place[1], O_RDONLY), "r");
-	console = fdopen(open_file(place[2], O_WRONLY), "w");
-	kernel_log = open_file(place[3], O_RDONLY | O_NONBLOCK);
+		feed = fdopen(open_file(argv[1], O_RDONLY), "r");
+	console = fdopen(open_file(argv[2], O_WRONLY), "w");
+	kernel_log = open_file(argv[3], O_RDONLY | O_NONBLOCK);
 	setvbuf(feed, input, _IOFBF, sizeof(input));
 	setvbuf(stdout, output, _IOFBF, sizeof(output));
 	setvbuf(console, messages, _IOFBF, sizeof(messages));
