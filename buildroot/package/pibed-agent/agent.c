@@ -23,7 +23,8 @@
  * signal, or one that left its group and hides. Output beyond LIMIT bytes is dropped.
  *
  * The kernel's messages since the last command go from LOG to the kernel's CONSOLE, between
- * commands, so that printing them disturbs nothing that is measured.
+ * commands, so that printing them disturbs nothing that is measured. LOG is /dev/kmsg, of which
+ * each reader gets all.
  *
  * In a guest this is the first process. Any other, as in a test, touches nothing but the files on
  * its command line and what its commands have started, and ends where it would power off.
@@ -147,34 +148,68 @@ static void say(const char *format, ...)
 }
 
 /*
- * Gives the console what has come to the kernel's log, but for messages of KERN_WARNING and worse,
- * which were there when they came (loglevel=5). Each line begins with "<LEVEL>", to which messages
- * that are not the kernel's own add a multiple of 8.
+ * Gives the console a line of the kernel's log, "LEVEL,NUMBER,MICROSECONDS,FLAGS;TEXT", in the form
+ * in which the kernel itself does. In TEXT some characters are "\xNN". Lines that begin with a
+ * space say more of the message before. Messages of KERN_WARNING and worse were on the console when
+ * they came (loglevel=5); those that are not the kernel's own add a multiple of 8 to the level.
  */
+static void show_message(const char *line)
+{
+	const char *text = strchr(line, ';');
+	unsigned long long time;
+	unsigned int level, code;
+	char stamp[32];
+
+	if (!text || *line == ' ' || sscanf(line, "%u,%*u,%llu", &level, &time) != 2 ||
+	    level % 8 <= 4)
+		return;
+	snprintf(stamp, sizeof(stamp), "[%5llu.%06llu] ", time / 1000000, time % 1000000);
+	fputs(stamp, console);
+	while (*++text) {
+		char c = *text;
+		int size;
+
+		if (c == '\\' && sscanf(text, "\\x%2x%n", &code, &size) == 1) {
+			c = code;
+			text += size - 1;
+		}
+		putc(c, console);
+		if (c == '\n')
+			fputs(stamp, console);
+	}
+	putc('\n', console);
+}
+
+/* Gives the console what has come to the kernel's log. */
 static void flush_kernel_log(void)
 {
-	static enum { PREFIX, SHOWN, HIDDEN } state = PREFIX;
-	static unsigned int level;
-	char text[4096];
+	/* Each read of /dev/kmsg gives one message, which is no longer than half of this. */
+	static char text[16384];
+	static size_t kept;
 	size_t all = 0;
-	ssize_t length, i;
 
-	while (all < MOST_OF_LOG && (length = read(kernel_log, text, sizeof(text))) > 0) {
-		for (i = 0; i < length; i++) {
-			char c = text[i];
+	while (all < MOST_OF_LOG) {
+		ssize_t length = read(kernel_log, text + kept, sizeof(text) - 1 - kept);
+		char *line = text, *end;
 
-			if (state == SHOWN)
-				putc(c, console);
-			if (c == '\n') {
-				state = PREFIX;
-				level = 0;
-			} else if (state == PREFIX && c >= '0' && c <= '9') {
-				level = level * 10 + c - '0';
-			} else if (state == PREFIX && c != '<') {
-				state = c == '>' && level % 8 > 4 ? SHOWN : HIDDEN;
-			}
+		/* There were more than the log holds; the next one is the oldest that is left. */
+		if (length < 0 && errno == EPIPE) {
+			all++;
+			continue;
 		}
+		if (length <= 0)
+			break;
 		all += length;
+		text[kept + length] = '\0';
+		while ((end = strchr(line, '\n'))) {
+			*end = '\0';
+			show_message(line);
+			line = end + 1;
+		}
+		kept = strlen(line);
+		if (kept == sizeof(text) - 1)
+			kept = 0;
+		memmove(text, line, kept);
 	}
 	if (!all)
 		return;
