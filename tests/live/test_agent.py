@@ -41,6 +41,7 @@ def boot(machine: Machine, images: Images, logs: Logs) -> Iterator[Boot]:
 
 
 PROCESSES = "ps -o pid,ppid,args"
+AGENT = "/usr/lib/pibed/agent /plan /dev/ttyAMA0 /dev/kmsg 10"
 
 
 def programs(result: Result) -> list[str]:
@@ -71,7 +72,7 @@ def test_first_process_and_its_commands(boot: Boot, clock: Clock) -> None:
     pid, group, shell = session.output[0].split()
     assert pid == group == shell
     assert files.output == ("0", "1", "2")
-    assert programs(processes) == ["/usr/lib/pibed/agent"]
+    assert programs(processes) == [AGENT]
 
 
 def test_every_message_of_the_kernel_is_on_the_console_once(boot: Boot, logs: Logs) -> None:
@@ -95,10 +96,45 @@ def test_every_message_of_the_kernel_is_on_the_console_once(boot: Boot, logs: Lo
     assert [line.split("] ")[1] for line in whole.output] == ["new"]
 
 
+def test_a_command_that_reads_the_log_takes_nothing_from_it(boot: Boot, logs: Logs) -> None:
+    for log in ("/proc/kmsg", "/dev/kmsg"):
+        boot(f"cat {log} >/dev/null & sleep 0.05; echo '<6>hello' >/dev/kmsg; sleep 0.1")
+        assert logs.console.read_text().count("] hello\n") == 1
+
+
+def test_messages_look_as_the_kernel_prints_them(boot: Boot, logs: Logs) -> None:
+    texts = [
+        r"a\\b",
+        r"\tx",
+        "µ",
+        r"\001\033[0m\177",
+        "",
+        r"two\n",
+        r"1\n\n3",
+        "a;b,c",
+        " x",
+        r"\\x41",
+    ]
+    words = "; ".join(f"printf '<6>{text}\\n' >/dev/kmsg" for text in texts)
+    *_, shown = boot("true", f"{words}; dmesg")
+    console = logs.console.read_bytes().decode(errors="replace")
+    assert len(shown.output) == len(texts) + 3
+    assert "\n".join(shown.output) + "\n" in console
+
+
+def test_more_messages_than_the_log_holds(boot: Boot, logs: Logs) -> None:
+    line = f'echo "<6>$n {"x" * 900}" >/dev/kmsg'
+    boot(f"n=0; while [ $n -lt 400 ]; do {line}; n=$((n + 1)); done", "echo '<6>next' >/dev/kmsg")
+    found = [int(n) for n in re.findall(r"\] (\d+) x{900}\n", logs.console.read_text())]
+    assert 20 < len(found) < 400
+    assert found == list(range(400 - len(found), 400))
+    assert logs.console.read_text().count("] next\n") == 1
+
+
 def test_fork_bomb_ends_at_its_time(boot: Boot) -> None:
     bomb, after = boot("b() { b & b & wait; }; b", PROCESSES, seconds=0.4)
     assert (bomb.status, bomb.timed_out) == (137, True)
-    assert programs(after) == ["/usr/lib/pibed/agent"]
+    assert programs(after) == [AGENT]
 
 
 def test_what_is_left_in_other_sessions_is_gone_by_the_next_command(boot: Boot) -> None:
@@ -106,7 +142,7 @@ def test_what_is_left_in_other_sessions_is_gone_by_the_next_command(boot: Boot) 
     daemon = "setsid sh -c 'setsid sh -c \"sleep 1000\" & sleep 1000' &"
     first, second, after = boot(f"{stray} exit 3", f"{daemon} sleep 0.1; exit 4", PROCESSES)
     assert (first.status, second.status) == (3, 4)
-    assert programs(after) == ["/usr/lib/pibed/agent"]
+    assert programs(after) == [AGENT]
 
 
 def test_lines_as_long_as_a_shell_takes(boot: Boot) -> None:

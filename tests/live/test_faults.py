@@ -92,6 +92,14 @@ FAULTS = [
         module_fault=6,
         timeout_s=1,
     ),
+    Fault(
+        "module sleeps in mmap",
+        "the same in the `mmap` of the module's device, with the process's memory locked",
+        Status.TIMEOUT,
+        host_s(1),
+        module_fault=7,
+        timeout_s=1,
+    ),
     in_workload(
         "endless workload",
         LOOP,
@@ -197,7 +205,9 @@ def experiment(fault: Fault, middle: int) -> Experiment:
                 "parameters": {"fault": "{cell}"},
                 "timeout_s": fault.timeout_s,
             },
-            "workload.command": f"cat /proc/uptime /sys/module/{name}/parameters/fault",
+            "workload.command": f"cat /proc/uptime /sys/module/{name}/parameters/fault; "
+            f"if [ -e /dev/paging ]; then {WORK}; echo over; fi",
+            "workload.timeout_s": fault.timeout_s,
             "metrics": {
                 "uptime_s": {"title": "uptime", "unit": "s", "pattern": r"^(\S+) "},
                 "loaded": {"title": "loaded with", "unit": "", "pattern": r"\n(\d+)"},

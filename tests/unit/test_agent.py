@@ -20,6 +20,7 @@ from pibed.guest.line import Agent, LineClosed, LineTimeout, ProtocolError, Stuc
 from pibed.measure.rounds import status_of
 from pibed.model.protocol import Command, Result
 from pibed.model.samples import Status
+from tests import excuses
 from tests.unit.helpers import ROOT
 
 pytestmark = pytest.mark.alone  # deadlines of fractions of a second
@@ -291,6 +292,11 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 GRACE_S = 1.0
 
 
+def record(level: int, text: str, microseconds: int = 1_000_000) -> str:
+    """What a read of /dev/kmsg gives; see Documentation/ABI/testing/dev-kmsg of Linux."""
+    return f"{level},1234,{microseconds},-;{text}\n"
+
+
 class Guest:
     """The real agent: console and kernel's log are files, and the end is no power-off."""
 
@@ -301,7 +307,7 @@ class Guest:
         for path in (self.plan, self.console):
             path.touch()
         with self.log.open("a") as log:
-            log.write("<5>[    0.0] booted\n")
+            log.write(record(5, "booted", 0))
         if plan is not None:
             self.plan.write_bytes(plan.encode())
         self.near, far = socket.socketpair()
@@ -355,7 +361,7 @@ class Guest:
         self.agent.send("end 0 -")
         self.agent.expect_done(soon())
         booted, _, rest = self.console.read_text(encoding="utf-8").partition("\n")
-        assert booted == "[    0.0] booted"
+        assert booted == "[    0.000000] booted"
         return rest
 
     def sleepers(self) -> list[int]:
@@ -364,6 +370,16 @@ class Guest:
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):
                 if path.read_bytes() == f"{self.sleep}\0".replace(" ", "\0").encode():
+                    found.append(int(path.parent.name))
+        return found
+
+    def agents(self) -> list[int]:
+        """Processes that run the agent with this guest's plan."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = path.read_bytes().split(b"\0")
+                if os.fsencode(self.plan) in words and words[0].endswith(b"/agent"):
                     found.append(int(path.parent.name))
         return found
 
@@ -497,6 +513,55 @@ def test_agent_leaves_nothing_of_a_command_behind(guest: Guest) -> None:
     assert not guest.sleepers()
     assert guest.run(f"env -u PIBED_RUN {guest.sleep} & sleep 0.1; echo on").output == ("on",)
     assert not guest.sleepers()
+
+
+@pytest.fixture
+def own_mounts(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an agent's commands mount is there for them and for the agent only."""
+    if not excuses.may_mount():
+        pytest.skip(excuses.NO_MOUNT)
+    run = subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda argv, **options: run(["unshare", "--mount", *argv], **options)
+    )
+
+
+# A pipe in the place of an environment stands for one that nobody can read, since its process
+# sleeps in the kernel with the lock of its memory held.
+UNREADABLE = (
+    "mkfifo {pipe}; setsid {sleep} >/dev/null 2>&1 & sleep 0.2; "
+    "mount --bind {pipe} /proc/$!/environ"
+)
+
+
+@pytest.mark.usefixtures("own_mounts")
+@pytest.mark.parametrize("end", ["exit 0", "exec sleep 60"])
+def test_agent_gives_up_what_cannot_be_looked_at(start: Start, tmp_path: Path, end: str) -> None:
+    guest = start(None)
+    unreadable = UNREADABLE.format(pipe=tmp_path / "pipe", sleep=guest.sleep)
+    began = time.monotonic()
+    with pytest.raises(Stuck):
+        guest.run(f"{unreadable}; {end}", 0.8)
+    assert 0.8 + GRACE_S <= time.monotonic() - began < 5
+    for pid in guest.sleepers():
+        os.kill(pid, signal.SIGKILL)
+    assert guest.process.wait(5) == 0
+    # What was to look at it has the agent's name and was killed.
+    assert not guest.agents()
+
+
+@pytest.mark.usefixtures("own_mounts")
+def test_agent_waits_for_a_look_that_takes_its_time(start: Start, tmp_path: Path) -> None:
+    guest = start(None)
+    unreadable = UNREADABLE.format(pipe=tmp_path / "pipe", sleep=guest.sleep)
+    began = time.monotonic()
+    # Marked after all, when it can be read.
+    reading = f"env -u PIBED_RUN sh -c 'sleep 1; printf \"\\0$0\\0\" >{tmp_path}/pipe'"
+    late = f"{reading} PIBED_RUN=$PIBED_RUN >/dev/null 2>&1 &"
+    assert guest.run(f"{unreadable}; setsid {late} sleep 0.2; exit 5", 10).status == 5
+    assert time.monotonic() - began >= 0.9
+    assert not guest.sleepers()
+    assert guest.run("echo next").output == ("next",)
 
 
 @pytest.mark.parametrize("output", ["", ">/dev/null 2>&1"])
@@ -718,9 +783,7 @@ def test_plan_that_is_missing(program: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["a", "b", "c"], ["a", "b", "c", "x"], list("abcde")])
-def test_agent_that_is_not_a_guests_must_be_told_everything(
-    program: Path, arguments: list[str]
-) -> None:
+def test_agent_must_be_told_everything(program: Path, arguments: list[str]) -> None:
     done = subprocess.run([program, *arguments], capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr.startswith(b"usage")
@@ -795,63 +858,97 @@ def test_control_characters_in_a_line(guest: Guest) -> None:
 
 def test_agent_adds_the_kernels_messages_between_commands(guest: Guest, tmp_path: Path) -> None:
     log = tmp_path / "new"
-    log.write_text("<6>[    1.0] kmod: loaded\n<3>[    1.1] kmod: bad\n", encoding="utf-8")
+    log.write_text(record(6, "kmod: loaded") + record(3, "kmod: bad"), encoding="utf-8")
     result = guest.run(f"cat {log} >>{guest.log}; sleep .1; cat {guest.console}")
-    assert result.output == ("[    0.0] booted",)
+    assert result.output == ("[    0.000000] booted",)
     # What is an error was on the console when it came.
-    assert guest.shown() == "[    1.0] kmod: loaded\n"
+    assert guest.shown() == "[    1.000000] kmod: loaded\n"
 
 
 def test_agent_keeps_the_kernels_messages_out_of_the_output(guest: Guest, tmp_path: Path) -> None:
     log = tmp_path / "new"
-    log.write_text("<6>[    1.0] kmod: loaded\n", encoding="utf-8")
+    log.write_text(record(6, "kmod: loaded"), encoding="utf-8")
     assert guest.run(f"cat {log} >>{guest.log}; echo x").output == ("x",)
     assert guest.run("echo y").output == ("y",)
 
 
 def test_boot_messages_are_shown_before_the_first_command(start: Start) -> None:
     guest = start("")
-    assert guest.console.read_text() == "[    0.0] booted\n"
+    assert guest.console.read_text() == "[    0.000000] booted\n"
 
 
 def test_levels_of_the_kernels_messages(guest: Guest) -> None:
     for level in [*range(8), *range(8, 16), 30, 191]:
-        guest.logs(f"<{level}>[    1.0] level {level}\n")
-    guest.logs("no prefix\n\n<>none\n")
+        guest.logs(record(level, f"level {level}"))
+    guest.logs("no prefix\n\n;\n6;none\n<6>none\n6,1;none\n6,1,2,-\n")
     guest.run("true")
     shown = [5, 6, 7, 13, 14, 15, 30, 191]
-    assert guest.shown() == "".join(f"[    1.0] level {level}\n" for level in shown)
+    assert guest.shown() == "".join(f"[    1.000000] level {level}\n" for level in shown)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", ""),
+        ("a;b,c", "a;b,c"),
+        (r"a\x09b\x5cx41\x5c", r"a" "\t" r"b\x41" "\\"),
+        (r"\xc2\xb5\x7f\x01", "µ\x7f\x01"),
+        (r"two\x0alines", "two\n[    1.234567] lines"),
+        (r"1\x0a\x0a3\x0a", "1\n[    1.234567] \n[    1.234567] 3\n[    1.234567] "),
+        # The kernel does not print these.
+        ("\\", "\\"),
+        (r"\x", r"\x"),
+        (r"\x4", "\x04"),
+        (r"\xyz", r"\xyz"),
+        ("m\n SUBSYSTEM=net\n DEVICE=+a;b\n 6,1,2,-;c", "m"),
+        ("m\n", "m"),
+    ],
+)
+def test_text_of_the_kernels_messages(guest: Guest, text: str, shown: str) -> None:
+    guest.logs(record(6, text, 1_234_567))
+    guest.run("true")
+    assert guest.shown() == f"[    1.234567] {shown}\n"
+
+
+@pytest.mark.parametrize(
+    ("microseconds", "stamp"),
+    [
+        (0, "[    0.000000]"),
+        (99_999_999_999, "[99999.999999]"),
+        (1_234_567_000_001, "[1234567.000001]"),
+    ],
+)
+def test_stamps_of_the_kernels_messages(guest: Guest, microseconds: int, stamp: str) -> None:
+    guest.logs(f"6,0,{microseconds},c,caller=T1;x\n")
+    guest.run("true")
+    assert guest.shown() == f"{stamp} x\n"
 
 
 def test_every_message_of_the_kernel_is_shown_once(guest: Guest) -> None:
-    # The kernel gives each line of a message with several its own prefix.
-    messages = [f"<{4 + n % 3}>[    1.{n:06}] message {n} {'x' * (n % 700)}\n" for n in range(900)]
-    messages.insert(7, "<6>[    1.0] first\n<6>[    1.0] second <3>[    1.0] third\n")
+    messages = [(4 + n % 3, f"message {n} {'x' * (n % 700)}", n * 1_000) for n in range(900)]
     for part in range(0, len(messages), 300):
-        guest.logs("".join(messages[part : part + 300]))
+        guest.logs("".join(record(*each) for each in messages[part : part + 300]))
         guest.run("true")
     guest.run("true")
-    wanted = [line for line in "".join(messages).splitlines(keepends=True) if line[1] > "4"]
-    assert guest.shown() == "".join(line[3:] for line in wanted)
+    wanted = [f"[    0.{time:06}] {text}\n" for level, text, time in messages if level > 4]
+    assert guest.shown() == "".join(wanted)
 
 
 def test_message_that_goes_on_later(guest: Guest) -> None:
-    for part in (
-        "<",
-        "6",
-        ">[    1.0] be",
-        "gun",
-        "\n",
-        "<1",
-        "4>[    1.1] user\n<4>[    1.2] w\n",
-    ):
+    for part in ("6", ",1,1", "000000,-;be", "gun", "\n", "1", "4,2,1100000,-;user\n4,3,0,-;w\n"):
         guest.logs(part)
         guest.run("true")
-    assert guest.shown() == "[    1.0] begun\n[    1.1] user\n"
+    assert guest.shown() == "[    1.000000] begun\n[    1.100000] user\n"
+
+
+def test_line_of_the_log_that_is_too_long(guest: Guest) -> None:
+    guest.logs(record(6, "x" * 8192) + record(6, "y" * 100_000) + record(6, "next"))
+    guest.run("true")
+    assert guest.shown() == f"[    1.000000] {'x' * 8192}\n[    1.000000] next\n"
 
 
 def test_log_without_end_holds_nobody(guest: Guest) -> None:
-    guest.logs("<6>[    1.0] again\n" * 200_000)
+    guest.logs(record(6, "again") * 200_000)
     guest.run("true")
     assert guest.run("echo next").output == ("next",)
     assert 1_000_000 < len(guest.shown()) < 3_000_000

@@ -293,8 +293,14 @@ def test_magic_number_that_is_none(value: str) -> None:
         load_machine("pi2", {"kernel.image_magic.value": value})
 
 
-def test_init_takes_the_agents_line() -> None:
+def test_init_takes_the_serial_lines() -> None:
     """The board says it as well: a longer command line would be another measurement."""
     pi2 = load_machine("pi2")
     init = (ROOT / pi2.board_folder / "overlay" / "init").read_text(encoding="utf-8")
-    assert set(re.findall(r"/dev/(tty\w+)", init)) == {pi2.serial_device("agent")}
+    assert set(re.findall(r"[<>]/dev/(tty\w+)", init)) == {pi2.serial_device("agent")}
+    assert re.findall(r"/agent \S+ /dev/(tty\w+) ", init) == [pi2.serial_device("console")]
+
+
+def test_agent_knows_no_serial_line() -> None:
+    source = ROOT / "buildroot" / "package" / "pibed-agent" / "agent.c"
+    assert not re.findall(r"tty[A-Z]+\d", source.read_text(encoding="utf-8"))

@@ -2,7 +2,9 @@
 /*
  * Runs commands one at a time and frames what they print.
  *
- * A command comes as one line, "ID SECONDS COMMAND", from /plan or from the serial line
+ *   agent PLAN CONSOLE LOG GRACE
+ *
+ * A command comes as one line, "ID SECONDS COMMAND", from the file PLAN or from the serial line
  * (PIBED_FEED=plan or type); SECONDS may have a fraction. The line "end" is the last one.
  * What goes out:
  *
@@ -20,8 +22,9 @@
  * it is still there GRACE seconds after its time: a process that sleeps in the kernel and hears no
  * signal, or one that left its group and hides. Output beyond LIMIT bytes is dropped.
  *
- * The kernel's messages since the last command go to the kernel's console, between commands, so
- * that printing them disturbs nothing that is measured.
+ * The kernel's messages since the last command go from LOG to the kernel's CONSOLE, between
+ * commands, so that printing them disturbs nothing that is measured. LOG is /dev/kmsg, of which
+ * each reader gets all.
  *
  * In a guest this is the first process. Any other, as in a test, touches nothing but the files on
  * its command line and what its commands have started, and ends where it would power off.
@@ -47,7 +50,6 @@
 #include <unistd.h>
 
 #define LIMIT 65536
-#define GRACE 10.0
 
 /* More than the kernel lets a program have as one argument (MAX_ARG_STRLEN). */
 #define LONGEST_LINE (160 * 1024)
@@ -68,6 +70,11 @@ struct run {
 	pid_t pid;
 	int output;		/* to read it from, or -1 if nobody can write it any more */
 	double deadline;
+	/* The child that looks for strays, or 0; when the next one is to look. */
+	pid_t scan;
+	double look_at, pause;
+	/* Looks in a row without a stray; one that was just in the midst of an exec has no mark. */
+	unsigned int quiet;
 	int status;
 	bool ended;
 	bool late;
@@ -77,7 +84,7 @@ struct run {
 };
 
 static bool in_guest;
-static double grace = GRACE;
+static double grace;
 static FILE *console;
 static int kernel_log;
 static DIR *processes;
@@ -141,34 +148,68 @@ static void say(const char *format, ...)
 }
 
 /*
- * Gives the console what has come to the kernel's log, but for messages of KERN_WARNING and worse,
- * which were there when they came (loglevel=5). Each line begins with "<LEVEL>", to which messages
- * that are not the kernel's own add a multiple of 8.
+ * Gives the console a line of the kernel's log, "LEVEL,NUMBER,MICROSECONDS,FLAGS;TEXT", in the form
+ * in which the kernel itself does. In TEXT some characters are "\xNN". Lines that begin with a
+ * space say more of the message before. Messages of KERN_WARNING and worse were on the console when
+ * they came (loglevel=5); those that are not the kernel's own add a multiple of 8 to the level.
  */
+static void show_message(const char *line)
+{
+	const char *text = strchr(line, ';');
+	unsigned long long time;
+	unsigned int level, code;
+	char stamp[32];
+
+	if (!text || *line == ' ' || sscanf(line, "%u,%*u,%llu", &level, &time) != 2 ||
+	    level % 8 <= 4)
+		return;
+	snprintf(stamp, sizeof(stamp), "[%5llu.%06llu] ", time / 1000000, time % 1000000);
+	fputs(stamp, console);
+	while (*++text) {
+		char c = *text;
+		int size;
+
+		if (c == '\\' && sscanf(text, "\\x%2x%n", &code, &size) == 1) {
+			c = code;
+			text += size - 1;
+		}
+		putc(c, console);
+		if (c == '\n')
+			fputs(stamp, console);
+	}
+	putc('\n', console);
+}
+
+/* Gives the console what has come to the kernel's log. */
 static void flush_kernel_log(void)
 {
-	static enum { PREFIX, SHOWN, HIDDEN } state = PREFIX;
-	static unsigned int level;
-	char text[4096];
+	/* Each read of /dev/kmsg gives one message, which is no longer than half of this. */
+	static char text[16384];
+	static size_t kept;
 	size_t all = 0;
-	ssize_t length, i;
 
-	while (all < MOST_OF_LOG && (length = read(kernel_log, text, sizeof(text))) > 0) {
-		for (i = 0; i < length; i++) {
-			char c = text[i];
+	while (all < MOST_OF_LOG) {
+		ssize_t length = read(kernel_log, text + kept, sizeof(text) - 1 - kept);
+		char *line = text, *end;
 
-			if (state == SHOWN)
-				putc(c, console);
-			if (c == '\n') {
-				state = PREFIX;
-				level = 0;
-			} else if (state == PREFIX && c >= '0' && c <= '9') {
-				level = level * 10 + c - '0';
-			} else if (state == PREFIX && c != '<') {
-				state = c == '>' && level % 8 > 4 ? SHOWN : HIDDEN;
-			}
+		/* There were more than the log holds; the next one is the oldest that is left. */
+		if (length < 0 && errno == EPIPE) {
+			all++;
+			continue;
 		}
+		if (length <= 0)
+			break;
 		all += length;
+		text[kept + length] = '\0';
+		while ((end = strchr(line, '\n'))) {
+			*end = '\0';
+			show_message(line);
+			line = end + 1;
+		}
+		kept = strlen(line);
+		if (kept == sizeof(text) - 1)
+			kept = 0;
+		memmove(text, line, kept);
 	}
 	if (!all)
 		return;
@@ -223,6 +264,15 @@ static const char *start(struct run *run, const char *seconds, char *command)
 	return strerror(errno);
 }
 
+/* Takes in what a look for strays has found: its status is 0 if there were none. */
+static void end_scan(struct run *run, int status)
+{
+	run->scan = 0;
+	run->quiet = status ? 0 : run->quiet + 1;
+	run->pause *= 2;
+	run->look_at = now() + run->pause;
+}
+
 /* Takes leave of all that has ended; orphans are ours as well. Returns whether any are left. */
 static bool reap(struct run *run)
 {
@@ -230,6 +280,10 @@ static bool reap(struct run *run)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == run->scan) {
+			end_scan(run, status);
+			continue;
+		}
 		if (pid != run->pid || run->ended)
 			continue;
 		run->ended = true;
@@ -285,6 +339,19 @@ static bool kill_strays(void)
 	return found;
 }
 
+/*
+ * Has a child look for strays, since the look may take for ever: a process that sleeps in the
+ * kernel with the lock of its memory held lets nobody read its environment.
+ */
+static void start_scan(struct run *run)
+{
+	run->scan = fork();
+	if (!run->scan)
+		_exit(kill_strays());
+	if (run->scan < 0)
+		end_scan(run, -1);
+}
+
 static void read_output(struct run *run)
 {
 	/* As large as a pipe. */
@@ -319,28 +386,25 @@ static void wait_for_event(struct run *run, double seconds)
 /* Follows a command to its end. Returns false if something of it is there when all is over. */
 static bool supervise(struct run *run)
 {
-	/* Looks in a row without a stray; one that was just in the midst of an exec has no mark. */
-	unsigned int quiet = 0;
-	double look_at = 0, pause = LOOK_S;
 	bool last = false;
 
 	for (;;) {
 		bool left = reap(run);
 		double time, next;
 
-		if (!run->ended) {
-			look_at = now() + pause;
-		} else if (left && now() >= look_at) {
-			quiet = kill_strays() ? 0 : quiet + 1;
-			pause *= 2;
-			look_at = now() + pause;
-		}
-		if (run->ended && run->output < 0 && (!left || quiet > 1))
+		if (!run->ended)
+			run->look_at = now() + run->pause;
+		else if (left && !run->scan && now() >= run->look_at)
+			start_scan(run);
+		if (run->ended && run->output < 0 && (!left || (run->quiet > 1 && !run->scan)))
 			return true;
 		time = now();
 		if (time >= run->deadline) {
-			if (last)
+			if (last) {
+				if (run->scan)
+					kill(run->scan, SIGKILL);
 				return false;
+			}
 			last = true;
 			run->deadline = time + grace;
 			run->late = !run->ended;
@@ -351,7 +415,9 @@ static bool supervise(struct run *run)
 			}
 			continue;
 		}
-		next = run->ended && left && look_at < run->deadline ? look_at : run->deadline;
+		next = run->deadline;
+		if (run->ended && left && !run->scan && run->look_at < next)
+			next = run->look_at;
 		if (next > time)
 			wait_for_event(run, next - time);
 	}
@@ -391,6 +457,9 @@ static void run_command(const char *id, const char *seconds, char *command)
 
 	run.ended = false;
 	run.late = false;
+	run.scan = 0;
+	run.pause = LOOK_S;
+	run.quiet = 0;
 	run.truncated = false;
 	run.size = 0;
 	say("begin %s", id);
@@ -496,26 +565,20 @@ static void set_up_processes(void)
 
 int main(int argc, char **argv)
 {
-	char *const places[] = { argv[0], "/plan", "/dev/ttyAMA0", "/proc/kmsg" };
-	char *const *place = places;
 	const char *source = getenv("PIBED_FEED");
 	static char line[LONGEST_LINE], input[4096], output[4096], messages[4096];
 	FILE *feed = stdin;
 	ssize_t length;
 
-	in_guest = getpid() == 1;
-	if (!in_guest) {
-		if (argc != 5 || !parse_seconds(argv[4], &grace)) {
-			fputs("usage where it is not the first process: PLAN CONSOLE LOG GRACE\n",
-			      stderr);
-			return 2;
-		}
-		place = argv;
+	if (argc != 5 || !parse_seconds(argv[4], &grace)) {
+		fputs("usage: agent PLAN CONSOLE LOG GRACE\n", stderr);
+		return 2;
 	}
+	in_guest = getpid() == 1;
 	if (source && !strcmp(source, "plan"))
-		feed = fdopen(open_file(place[1], O_RDONLY), "r");
-	console = fdopen(open_file(place[2], O_WRONLY), "w");
-	kernel_log = open_file(place[3], O_RDONLY | O_NONBLOCK);
+		feed = fdopen(open_file(argv[1], O_RDONLY), "r");
+	console = fdopen(open_file(argv[2], O_WRONLY), "w");
+	kernel_log = open_file(argv[3], O_RDONLY | O_NONBLOCK);
 	setvbuf(feed, input, _IOFBF, sizeof(input));
 	setvbuf(stdout, output, _IOFBF, sizeof(output));
 	setvbuf(console, messages, _IOFBF, sizeof(messages));
