@@ -92,7 +92,15 @@ def of_experiment(
 
 def values(setting: Setting, parameter: Parameter) -> list[int]:
     """The values that a parameter is set to, as numbers or by their labels."""
-    labels = {label: value for value, label in parameter.labels.items()}
+    labels: dict[str, int] = {}
+    given = {each.strip() for each in setting.text.split(",")}
+    for value, words in parameter.labels.items():
+        label = words.strip()
+        if label and labels.setdefault(label, value) != value and label in given:
+            raise UsageError(
+                f"{setting}: {label} is the label of {labels[label]} and of {value}",
+                fix="give the number",
+            )
     example = ",".join(map(str, parameter.values))
     found = arguments.parse_numbers(setting.option, setting.text, labels, setting.join, example)
     for value in found:

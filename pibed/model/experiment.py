@@ -129,14 +129,9 @@ class Parameter(Record):
         return self
 
     @model_validator(mode="after")
-    def _labels_can_be_told_apart(self) -> Parameter:
-        # The command line takes them in a list with commas, where numbers stand as well.
-        meant: dict[str, int] = {}
+    def _no_label_is_another_value(self) -> Parameter:
+        # The command line takes labels where numbers stand as well.
         for value, label in self.labels.items():
-            if (other := meant.setdefault(label, value)) != value:
-                raise ValueError(f"labels: {label!r} is the label of {other} and of {value}")
-            if not label or label != label.strip() or "," in label:
-                raise ValueError(f"labels: {label!r} is empty, or has a comma or a space around it")
             if re.fullmatch(r"-?\d+", label) and label != str(value):
                 raise ValueError(f"labels: {label!r} is a number, but the label of {value}")
         return self

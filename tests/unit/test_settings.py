@@ -42,6 +42,18 @@ def test_labels_stand_for_their_values() -> None:
         swept(declared={"modes": "0,pre-paging"})
 
 
+def test_label_of_two_values_is_none() -> None:
+    parameter = load_experiment("paging").parameters["demand_paging"]
+    same = parameter.model_copy(update={"labels": {1: "same", 0: "same "}})
+    setting = settings.Setting("--set mode", "=", "same", "mode")
+    with pytest.raises(UsageError, match="--set mode=same: same is the label of 1 and of 0"):
+        settings.values(setting, same)
+    assert settings.values(settings.Setting("--set mode", "=", "1,0", "mode"), same) == [1, 0]
+    empty = parameter.model_copy(update={"labels": {1: "", 0: "zero"}})
+    with pytest.raises(UsageError, match="a number is missing"):
+        settings.values(settings.Setting("--set mode", "=", "zero,", "mode"), empty)
+
+
 def test_own_values_of_a_parameter_are_the_example() -> None:
     for given, example in (
         ({"set": ("percent=x",)}, "--set percent=0,20,40,60,80,100"),
