@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from pibed.base import places, terminal
 from pibed.base.errors import ChecksFailed, UsageError
 from pibed.build import host
+from pibed.build.making import cores
 from pibed.commands import arguments, build, settings
 from pibed.commands.options import KtestOptions
 from pibed.model.defaults import load_defaults
@@ -45,8 +45,7 @@ def ktest(options: KtestOptions) -> None:
     variants = list(suite.variants)
     stress_s = _number("--stress", options.stress, suite.stress_s, 1, 86_400)
     seed = _number("--seed", options.seed, 1, 0, 2**32 - 1)
-    cores = len(os.sched_getaffinity(0))
-    jobs = min(_number("--jobs", options.jobs, cores, 1, 1024), len(variants))
+    jobs = min(_number("--jobs", options.jobs, cores(), 1, 1024), len(variants))
     wanted = payload.of_suite(suite)
     every = cases.read_tests([program.sources[0] for program in wanted.programs])
     tests = cases.choose(every, options.tests)

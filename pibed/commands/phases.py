@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pibed.base import places
 from pibed.base.errors import ChecksFailed
+from pibed.build.making import cores
 from pibed.commands.transcript import Transcript
 
 _UNIT, _LIVE = "tests/unit", "tests/live"
@@ -73,12 +74,11 @@ def run(transcript: Transcript, *, full: bool, live: bool) -> Totals:
     """
     tests = [_UNIT, *([_LIVE] if live else [])]
     tier = "" if full else "everyday and "
-    cores = str(len(os.sched_getaffinity(0)))
     totals = Totals()
     colour = ["--color=yes"] if sys.stdout.isatty() else []
     with tempfile.TemporaryDirectory(prefix="pibed-") as folder:
         for title, marks, workers in (
-            ("side by side", f"{tier}not alone", ("-n", cores)),
+            ("side by side", f"{tier}not alone", ("-n", str(cores()))),
             ("alone", f"{tier}alone", ()),
         ):
             transcript.say(f"test: pytest, {title}")

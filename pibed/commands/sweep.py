@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, get_args
 from pibed.base import terminal
 from pibed.base.errors import HostError, IncompleteError, UsageError
 from pibed.build import builders, host
+from pibed.build.making import cores
 from pibed.commands import arguments, build, settings
 from pibed.commands.options import RerunOptions, SweepOptions
 from pibed.commands.printing import print_table
@@ -192,7 +192,7 @@ def _require_all_well(outcomes: Sequence[Measurement]) -> None:
 
 def _jobs(machine: Machine, experiment: Experiment, given: str | None) -> int:
     """How many rounds run side by side."""
-    jobs = len(os.sched_getaffinity(0)) if machine.clocks[machine.clock].jobs == "cores" else 1
+    jobs = cores() if machine.clocks[machine.clock].jobs == "cores" else 1
     if given is not None:
         jobs = arguments.number("--jobs", given, 1, 1024)
     return min(jobs, experiment.rounds)

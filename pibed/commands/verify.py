@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pibed.base import places, terminal
 from pibed.base.difference import describe
 from pibed.base.errors import ChecksFailed, UsageError
 from pibed.build import builders, host
+from pibed.build.making import cores
 from pibed.commands import arguments, build, rebuild, sweep
 from pibed.commands.options import SweepOptions, VerifyOptions
 from pibed.measure.rounds import Testbed
@@ -112,7 +112,7 @@ def verify_results(folder: Path) -> None:
     builder = builders.recorded(recorded.builder)
     images = build.make_images(machine, experiment, builder=builder)
     other = tell_differences(folder.name, recorded, images, qemu_version)
-    jobs = min(len(os.sched_getaffinity(0)), experiment.rounds)
+    jobs = min(cores(), experiment.rounds)
     testbed = Testbed(machine, images, experiment, qemu_version)
     again = measure(places.cache() / "verify", testbed, jobs, "verify")
     found, compared = compare_runs(folder, again.run.folder)

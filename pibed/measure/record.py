@@ -14,6 +14,7 @@ from pibed.base import places
 from pibed.base.files import digest_file
 from pibed.base.process import clean_environment
 from pibed.build.images import Images
+from pibed.build.making import cores
 from pibed.guest import qemu
 from pibed.model import plan
 from pibed.model.experiment import Experiment
@@ -60,7 +61,7 @@ def begun(
         host=Host(
             system=platform.platform(),
             processor=_processor(),
-            cores=len(os.sched_getaffinity(0)),
+            cores=cores(),
             python=platform.python_version(),
             governor=_governor(),
             load_average=Load(begin=os.getloadavg()[0], end=None),
