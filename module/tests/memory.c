@@ -418,7 +418,7 @@ static void returned_small(void)
 /* So do mappings of many pages. */
 static void returned_large(void)
 {
-	expect_returned(32, 2 * NOISE_KB * 1024 / PAGE);
+	expect_returned(16, 2 * NOISE_KB * 1024 / PAGE);
 	expect_returned(1000, 20);
 }
 
