@@ -263,7 +263,7 @@ def test_toolchain_that_is_missing(copy: Path, in_copy: Invoke) -> None:
 def test_full_disk(in_copy: Invoke, small_disk: Path) -> None:
     done = in_copy("build", *OPTIONS, PIBED_CACHE=str(small_disk))
     assert done.returncode == 3, done.stderr
-    assert "no space left on the device" in done.stderr
+    assert "No space left on device" in done.stderr
 
 
 @dataclass(frozen=True)
