@@ -44,8 +44,8 @@ def wanted(machine: Machine, experiment: Experiment) -> Board | None:
         return None
     if machine.clock == "host":
         raise UsageError(
-            f"experiment {experiment.name}: metrics.{counted}.event: with --clock host events "
-            "cannot be counted",
+            f"configs/experiments/{experiment.name}.yaml: metrics.{counted}.event: with --clock host "
+            "events cannot be counted",
             fix="measure it with --clock virtual or --clock board",
         )
     return board_of(machine)
@@ -59,8 +59,7 @@ def board_of(machine: Machine) -> Board:
     try:
         return load_board(machine.timing)
     except UsageError as error:
-        error.message = f"{where}: {error.message}"
-        raise
+        raise UsageError(f"{where}: {error.message}", fix=error.fix) from None
 
 
 def interface(machine: Machine) -> int:
@@ -92,7 +91,7 @@ def make(bench: Workbench, board: Board, api: int) -> tuple[Timing, Output]:
     Raises HostError for a missing compiler, BuildError with the log if it cannot be compiled.
     """
     folder = places.checkout() / "timing"
-    sources = sorted(p for kind in ("*.c", "*.h", "Makefile") for p in folder.rglob(kind))
+    sources = sorted(p for kind in ("*.c", "*.h", "Makefile") for p in folder.glob(kind))
     text = board.text()
 
     def run(target: Path, log: Path, on_line: Callable[[str], None]) -> None:

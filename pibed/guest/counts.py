@@ -47,7 +47,7 @@ class CountsFile:
 
     def _mark(self, line: str) -> Mark | None:
         """The mark of a line; None for the first line, which names the events."""
-        first, *words = line.split()
+        first, *words = line.split() or [""]
         if self._events is None:
             if first != "events" or (missing := {*get_args(Event)} - {*words}):
                 raise CountsError(
