@@ -43,9 +43,9 @@ def wanted(machine: Machine, experiment: Experiment) -> Board | None:
     if counted is None:
         return None
     if machine.clock == "host":
+        where = f"configs/experiments/{experiment.name}.yaml: metrics.{counted}.event"
         raise UsageError(
-            f"configs/experiments/{experiment.name}.yaml: metrics.{counted}.event: with --clock host "
-            "events cannot be counted",
+            f"{where}: with --clock host events cannot be counted",
             fix="measure it with --clock virtual or --clock board",
         )
     return board_of(machine)
