@@ -131,6 +131,8 @@ static void wait_for(struct data *data, enum access access, bool stream, bool l2
 	const struct board *board = data->board;
 	struct core *core = data->core;
 	bool beside = access == ACCESS_BESIDE && data->l1_missed;
+	/* The word that was waited for comes first; the rest of its line keeps L1D busy for a while. */
+	bool behind = access == ACCESS_FROM && data->l1_missed;
 
 	if (stream && l2_hit)
 		core->busy_cycles += board->l2_stream_cycles;
@@ -138,7 +140,7 @@ static void wait_for(struct data *data, enum access access, bool stream, bool l2
 		core->memory_ps += board->stream_load_ps;
 	else
 		core->busy_cycles += beside ? board->l2_beside_cycles :
-				     board->l2_hit_cycles + (access == ACCESS_FROM ? board->l2_from_cycles : 0);
+				     board->l2_hit_cycles + (behind ? board->l2_from_cycles : 0);
 	if (!stream && !l2_hit)
 		core->memory_ps += beside && data->l2_missed ? board->dram_beside_ps : board->dram_ps;
 	data->l1_missed = !stream;
