@@ -63,6 +63,7 @@ struct insn {
 	uint64_t data;		/* of reads: stored registers and accumulators, wanted late */
 	uint64_t shifted;	/* of reads: those that pass the shifter on their way to the ALU, wanted early */
 	uint64_t updates;	/* of writes: the base register of a load or store, ready before what is loaded */
+	int32_t offset;		/* bytes from here to the target of a direct branch but BLX; 0 for all others */
 	uint8_t class;		/* enum insn_class */
 	uint8_t special;	/* enum insn_special */
 	uint8_t length;		/* bytes: 2 or 4 */

@@ -13,13 +13,16 @@
 #include "insn.h"
 
 /*
- * The numbers of a core, in cycles from issue until a dependent instruction may issue (its latency), but:
- * address_cycles	what an address waits in addition for the register that forms it
- * shift_cycles		from a shifted operand to the result; the other operand takes alu_cycles
- * branch_cycles	added by each taken (or conditional) branch that ends a block
- * system_cycles	that nothing else issues in
- * issue_width		instructions a cycle, 1 or 2
- * fp_issue_width	instructions a cycle when one of them is VFP or NEON, 1 or 2
+ * The numbers of a core. Those in cycles are from the issue of an instruction until an ALU operation that uses its result
+ * may issue, but:
+ * shift_cycles		of a shifted operand; the other one takes alu_cycles
+ * address_cycles	added when the result forms an address
+ * load_cycles		a hit in L1; of several words, from the last two on
+ * fp_mac_cycles	from the factors; from the sum they are added to it takes fp_add_cycles
+ * branch_cycles	added by a block that ends in a branch, taken or not
+ * system_cycles	in which nothing else issues
+ * The widths are instructions a cycle, 1 or 2; fp_issue_width when one of them is VFP or NEON, and also the doublewords
+ * that NEON computes in a cycle.
  */
 #define PIPELINE_NUMBERS(X) \
 	X(alu_cycles) \
@@ -48,7 +51,10 @@ struct pipeline_numbers {
 #undef PIPELINE_MEMBER
 };
 
-/* Cycles that a block of n instructions takes when it follows itself or another; at least 1 for a block of one or more. */
+/*
+ * Cycles of a block of n instructions: until the one after it can issue, not until all results are there. A block that
+ * branches to its own beginning is taken to follow itself, all others to find all registers ready. At least 1 if n is.
+ */
 unsigned int pipeline_cycles(const struct pipeline_numbers *numbers, const struct insn *insns, size_t n);
 
 #endif
