@@ -17,7 +17,7 @@ from pibed.model.machine import Clock
 from pibed.model.plan import cells
 from pibed.model.samples import Status
 from pibed.model.words import amount, compared, place, sentence, supported
-from pibed.report import tables, wording
+from pibed.report import follows, tables, wording
 from pibed.report.answer import headline, verdicts
 from pibed.report.table import Table
 from pibed.report.wording import CLOCKS
@@ -150,6 +150,10 @@ def _findings(analysis: Analysis) -> Iterable[Part]:
     yield Part(
         "Where the balance lies",
         tuple(wording.balanced(experiment, each) for each in analysis.balances),
+    )
+    yield Part(
+        "What the variance follows",
+        tuple(line for each in analysis.effects for line in follows.in_full(experiment, each)),
     )
     yield Part(
         f"Which {compared(experiment)} is faster",

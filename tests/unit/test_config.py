@@ -276,6 +276,18 @@ def test_clock_must_be_described() -> None:
             "  compare: size\n",
             "analysis.compare: size has more than two",
         ),
+        *(
+            ("  cost:", f"  effects: {{metric: {metric}, factors: [{factors}]}}\n  cost:", words)
+            for metric, factors, words in (
+                ("size", "demand_paging, size", "analysis.effects: 'size' is not a metric"),
+                ("mmap_us", "demand_paging, n", "analysis.effects: 'n' is not a parameter"),
+                ("mmap_us", "demand_paging, faults", "effects: 'faults' is not a parameter"),
+                ("mmap_us", "demand_paging", "analysis.effects.factors: "),
+                ("mmap_us", "demand_paging, size, size", "analysis.effects.factors: "),
+                ("mmap_us", "demand_paging, demand_paging", "effects: factors: expected the comp"),
+                ("mmap_us", "size, size", "analysis.effects: factors: expected the compared"),
+            )
+        ),
         ("analysis:\n", "analysis:\n  mode: 2\n", "analysis.mode: unknown key"),
         ("  faults:\n", "  total:\n", "'total' is the name of the sum"),
         ("  size:\n", "  mad:\n", "'mad' is the name of a fixed column of summary.csv"),
