@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from pibed.model.loading import Name, Package, Record, RelativePath, load
 
-Clock = Literal["virtual", "host"]
+Clock = Literal["virtual", "board", "host"]
 
 Use = Literal["console", "agent"]
 
@@ -117,6 +117,8 @@ class Machine(Record):
     name: Name
     board: Annotated[str, Field(pattern=r"^[\w.-]+$")]
     """QEMU's machine type."""
+    timing: Name | None = None
+    """The file of configs/boards/ whose time the clock `board` has; events need it as well."""
     cpus: Annotated[int, Field(ge=1, le=64)]
     """CPUs of the board (QEMU's -smp)."""
     memory_mib: Annotated[int, Field(ge=16, le=65536)]

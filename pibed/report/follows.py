@@ -55,10 +55,10 @@ def in_full(experiment: Experiment, effect: Effect) -> list[str]:
         compared, other = (title(experiment, each) for each in (effect.compared, effect.other))
         parts = enumeration(
             (
-                f"{_percent(shares.compared)} the {compared}",
-                f"{_percent(shares.other)} the {other}",
-                f"{_percent(shares.interaction)} how both go together",
-                f"{_percent(shares.residual)} neither",
+                f"{_exactly(shares.compared)} the {compared}",
+                f"{_exactly(shares.other)} the {other}",
+                f"{_exactly(shares.interaction)} how both go together",
+                f"{_exactly(shares.residual)} neither",
             )
         )
         metric = title(experiment, effect.metric)
@@ -166,13 +166,13 @@ def _apart(low: float | None, high: float | None) -> float | None:
     return 100 * (max(high, 1 / low) - 1)
 
 
-def _up(percent: float) -> str:
+def _up(bound: float) -> str:
     """A bound with two digits that is not below it."""
-    if percent <= 0:
+    if bound <= 0:
         return "0"
-    step = 10.0 ** (math.floor(math.log10(percent)) - 1)
+    step = 10.0 ** (math.floor(math.log10(bound)) - 1)
     # What is a bound already stays so: 1.1 / 0.1 is a little above 11.
-    return rounded(math.ceil(round(percent / step, 9)) * step, 3)
+    return rounded(math.ceil(round(bound / step, 9)) * step, 3)
 
 
 def _tenths(share: Share, what: str = "") -> str:
@@ -183,7 +183,7 @@ def _tenths(share: Share, what: str = "") -> str:
     return f"{100 * share.value:.1f} %{bounds}"
 
 
-def _percent(share: Share) -> str:
+def _exactly(share: Share) -> str:
     value, bounds = _shown(share)
     return f"{value} %" if bounds == "-" else f"{value} % (95 % interval {bounds})"
 

@@ -337,8 +337,8 @@ def test_many_combinations_are_a_range() -> None:
     samples = [each for each in seen(spec, by_hand).samples if each.cell != first]
     lines = headline(Analysis(spec, samples))
     assert lines[0] == (
-        "Of the variance of work follow 3.773 % the mode and 95.14 % the placement at 7 of 8 values "
-        "of size."
+        "Of the variance of work follow 3.773 % the mode and 95.14 % the placement at 7 of 8 "
+        "values of size."
     )
     assert lines[1] == "What the variance of work follows is not known at size 1."
 
