@@ -149,6 +149,30 @@ class Machine(Record):
         return self
 
     @model_validator(mode="after")
+    def _board_clock_can_be_driven(self) -> Machine:
+        if (mode := self.clocks.get("board")) is None:
+            return self
+        if self.timing is None:
+            raise ValueError("clocks.board: needs timing, the name of a file of configs/boards/")
+        words = [*self.qemu.args, *mode.qemu_args]
+        if "shift=0,sleep=off" not in words:
+            raise ValueError("clocks.board.qemu_args: expected -icount shift=0,sleep=off")
+        if self.cpus > 1 and not (
+            any(word.endswith(".enabled-cpus=1") for word in words)
+            and "maxcpus=1" in mode.kernel_args
+        ):
+            raise ValueError(
+                "clocks.board: one CPU can be started, and no more: expected enabled-cpus=1 in "
+                "qemu_args and maxcpus=1 in kernel_args"
+            )
+        if debugger := {"-gdb", "-s", "-S"} & set(words):
+            raise ValueError(
+                f"clocks.board: {min(debugger)}: no debugger can stop a guest that has the "
+                "board's time"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _each_use_has_one_line(self) -> Machine:
         if sorted(line.use for line in self.serial_lines) != sorted(get_args(Use)):
             raise ValueError(f"serial_lines: expected one for each of: {', '.join(get_args(Use))}")
