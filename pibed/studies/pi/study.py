@@ -94,7 +94,7 @@ def _log_line(experiment: Experiment) -> str:
     if LOG in experiment.parameters:
         shown = "with" if 1 in experiment.parameters[LOG].values else "without"
         return f"the cells above are those {shown} the log line of each fault, which the board had"
-    if str(experiment.module.parameters.get(LOG, 0)) == "0":
+    if str(experiment.module.parameters.get("log", "none")) not in ("faults", "1"):
         return (
             "the board's module printed a line in the kernel's log for each fault, this run's "
             "did not; ./inv sweep --experiment logging measures what the line costs"
