@@ -95,7 +95,7 @@ def bench_build() -> None:
         print(f"./inv build {wall:7.1f} s wall {cpu:7.1f} s CPU, CPU ratio {cpu / bare_cpu:.3f}")
         nothing = [measured(lambda: inv("build", cache=ours))[0] for _ in range(7)]
         print(f"nothing to do: median {statistics.median(nothing):.2f} s")
-        source = ROOT / "module" / "kmod_paging.c"
+        source = ROOT / "module" / "paging.c"
         original = source.read_bytes()
         edits = []
         try:

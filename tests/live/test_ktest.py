@@ -245,7 +245,7 @@ def wrong_images(machine: Machine, wrong: Wrong, folder: Path) -> Images:
     for path in suite.module_folder.iterdir():
         if path.is_file():
             (copy / path.name).write_bytes(path.read_bytes())
-    source = copy / "kmod_paging.c"
+    source = copy / "paging.c"
     text = source.read_text(encoding="utf-8")
     for old, new in wrong.edits:
         assert text.count(old) == 1, f"{wrong.name}: {text.count(old)} times in the source: {old}"

@@ -82,7 +82,7 @@ def test_a_run_that_measured_the_line(tmp_path: Path) -> None:
 
 
 def test_the_characters_of_a_line_are_those_of_the_module(tmp_path: Path) -> None:
-    source = (ROOT / "module" / "kmod_paging.c").read_text(encoding="utf-8")
+    source = (ROOT / "module" / "paging.c").read_text(encoding="utf-8")
     line = re.search(r'pr_info\("(%s\(\) invoked: took a page fault at VA 0x%lx)\\n"', source)
     assert line is not None
     shown = line[1].replace("%s", "paging_vma_fault").replace("%lx", "76d81000")

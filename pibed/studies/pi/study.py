@@ -9,6 +9,7 @@ from pibed.base.errors import HostError, UsageError
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock
 from pibed.model.words import sentence
+from pibed.plots.canvas import Plot
 from pibed.report.page import Part
 from pibed.report.wording import CLOCKS
 from pibed.runs.reading import Run
@@ -42,6 +43,10 @@ class Pi:
         Without the Pi's numbers, as where somebody has removed all of `results/`, it is that.
         """
         return Part("Beside a real Pi", tuple(_said(run)))
+
+    def drawn(self, run: Run) -> tuple[Plot, ...]:
+        """Nothing yet."""
+        return ()
 
     def compared(self, run: Run) -> Shown:
         """The numbers side by side, and what becomes of each finding.
@@ -89,7 +94,7 @@ def _log_line(experiment: Experiment) -> str:
     if LOG in experiment.parameters:
         shown = "with" if 1 in experiment.parameters[LOG].values else "without"
         return f"the cells above are those {shown} the log line of each fault, which the board had"
-    if str(experiment.module.parameters.get(LOG, 0)) == "0":
+    if str(experiment.module.parameters.get("log", "none")) not in ("faults", "1"):
         return (
             "the board's module printed a line in the kernel's log for each fault, this run's "
             "did not; ./inv sweep --experiment logging measures what the line costs"
