@@ -134,7 +134,8 @@ def test_counting_disturbs_nothing(tmp_path: Path) -> None:
     assert not list(plain.glob("boots/*/counts"))
 
 
-def test_instructions_are_those_of_qemu(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["-marm", "-mthumb"])
+def test_instructions_are_those_of_qemu(tmp_path: Path, encoding: str) -> None:
     # At shift=0 each instruction moves the guest's clock by a nanosecond, and nothing else does.
     qemu = ["-icount", "shift=0,sleep=off", "-global", "bcm2836.enabled-cpus=1"]
     known = machine("virtual", **{"clocks.virtual.qemu_args": qemu})
@@ -143,7 +144,7 @@ def test_instructions_are_those_of_qemu(tmp_path: Path) -> None:
         "paging",
         {
             "workload.source": "tests/fixtures/programs/ticks.c",
-            "workload.cflags": ["-O1", "-marm"],
+            "workload.cflags": ["-O1", encoding],
             "workload.command": "ticks {steps}",
             "parameters.steps": steps,
             "parameters.demand_paging.values": [1],
