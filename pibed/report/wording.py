@@ -35,6 +35,12 @@ CLOCKS: Mapping[Clock, str] = {
         "do not depend on the host. Caches, TLBs and pipelines are not modelled, and an exception "
         "costs the instructions of its handler and no more: they are not those of a board."
     ),
+    "board": (
+        "board: the guest's time is that of a model of the board's pipeline, caches, TLBs, memory "
+        "and frequency, which follows each of its instructions. The numbers do not depend on the "
+        "host. They are near those of the board as far as the model goes; other cores, branch "
+        "prediction and devices are not modelled."
+    ),
     "host": (
         "host: the guest's time is real time. What is measured is QEMU on this host, its "
         "translation and the host's scheduler included: the numbers are those of this host, "

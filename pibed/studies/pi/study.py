@@ -22,6 +22,10 @@ _MEANING: dict[Clock, str] = {
         "What is not reproduced with this clock is not refuted: a finding that rests on what "
         "exceptions, TLBs and caches cost cannot show where they cost nothing."
     ),
+    "board": (
+        "What is or is not reproduced with this clock speaks of the model of the board: it counts "
+        "what caches, TLBs, memory and exceptions cost, and no devices and other cores."
+    ),
     "host": (
         "What is or is not reproduced with this clock speaks of QEMU on this host, where a first "
         "touch costs what the emulation of a fault costs."
