@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pibed.build.materials import Component
 from pibed.build.store import Output
+from pibed.build.timing import Timing
 from pibed.model.builder import Made, Source, Standing
 
 
@@ -38,3 +39,5 @@ class Images:
     """What made them and how; see `pibed.build.builders`."""
     components: tuple[Component, ...]
     """All that they consist of, and what made them."""
+    timing: Timing | None = None
+    """The plugin that counts events and drives the clock `board`, where one of the two is asked."""

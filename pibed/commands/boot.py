@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pibed.base import places, terminal
 from pibed.base.errors import GuestError, HostError, Interrupted, PibedError, UsageError
-from pibed.build import host
+from pibed.build import host, timing
 from pibed.commands import arguments, settings
 from pibed.commands.build import make_images
 from pibed.commands.options import BootOptions
@@ -108,8 +108,9 @@ def _launch(options: BootOptions, default_clock: Clock | None) -> tuple[Launch, 
     seed = arguments.number("--seed", "1" if options.seed is None else options.seed, 0, 2**32 - 1)
     load = _load(experiment, options)
     builder = arguments.builder(options)
+    board = timing.board_of(machine) if clock == "board" else None
     host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
-    images = make_images(machine, experiment, builder=builder)
+    images = make_images(machine, experiment, builder=builder, board=board)
     launch = Launch(machine, images, clock, seed)
     return launch, load, experiment.module.timeout_s
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pibed.base import places, terminal
-from pibed.build import host, payload
+from pibed.build import host, payload, timing
 from pibed.build.builders import DEFAULT, Builder
 from pibed.build.images import Images
 from pibed.build.making import Order
@@ -13,6 +14,7 @@ from pibed.build.progress import BuildProgress
 from pibed.build.sources.policy import DEFAULT_POLICY, Policy
 from pibed.commands import arguments
 from pibed.commands.options import BuildOptions
+from pibed.model.board import Board
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
 
@@ -38,11 +40,17 @@ def make_images(
     policy: Policy = DEFAULT_POLICY,
     builder: Builder = DEFAULT,
     *,
+    board: Board | None = None,
     show_cached: bool = False,
 ) -> Images:
     """Builds the images of an experiment; see `make_payload_images`."""
     return make_payload_images(
-        machine, payload.of_experiment(experiment), policy, builder, show_cached=show_cached
+        machine,
+        payload.of_experiment(experiment),
+        policy,
+        builder,
+        board=board,
+        show_cached=show_cached,
     )
 
 
@@ -52,10 +60,21 @@ def make_payload_images(
     policy: Policy = DEFAULT_POLICY,
     builder: Builder = DEFAULT,
     *,
+    board: Board | None = None,
     show_cached: bool = False,
 ) -> Images:
-    """Builds what is not there yet, with progress and what differs from the lock on stderr."""
+    """Builds what is not there yet, with progress and what differs from the lock on stderr.
+
+    With a `board` the timing plugin is made as well. Raises HostError for a QEMU that it does not
+    know, before anything is built.
+    """
+    api = None if board is None else timing.interface(machine)
     needed = [each for each in builder.prerequisites(machine) if not each.for_tests]
     host.require(needed, builder.setup)
     progress = BuildProgress(terminal.stderr(), show_cached)
-    return builder.build(Order(machine, payload_, places.cache(), progress, policy))
+    order = Order(machine, payload_, places.cache(), progress, policy)
+    images = builder.build(order)
+    if board is None or api is None:
+        return images
+    made, step = timing.make(order.bench, board, api)
+    return replace(images, timing=made, steps=(*images.steps, step))

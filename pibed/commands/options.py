@@ -227,8 +227,10 @@ class CompareOptions(ResultsOptions):
     Example: ./inv compare latest pi
     """
 
-    first: str = argument("a run: its folder, its name, or latest; or pi for the published numbers")
-    second: str = argument("the run that is compared with the first; or pi")
+    first: str = argument(
+        "a run: its folder, its name, or latest; or pi or boards for published numbers"
+    )
+    second: str = argument("the run that is compared with the first; or pi, boards")
     fail_on_regression: bool = flag("end with status 1 if something got worse")
 
 

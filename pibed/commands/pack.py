@@ -76,7 +76,9 @@ def pack(options: PackOptions) -> None:
         raise UsageError(f"{folder}: {what}", fix=f"to mend it: {resume_command(folder)}")
     target = Path(options.output or f"{folder.name}.tar.gz").absolute()
     builder = builders.recorded(recorded.builder)
-    images = build.make_images(recorded.machine, recorded.experiment, builder=builder)
+    images = build.make_images(
+        recorded.machine, recorded.experiment, builder=builder, board=recorded.board
+    )
     if other := record.other_images(recorded, images):
         raise HostError(
             f"{folder}: the images that it was measured with cannot be made any more: "

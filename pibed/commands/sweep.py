@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pibed.base import terminal
 from pibed.base.errors import HostError, IncompleteError, UsageError
-from pibed.build import builders, host
+from pibed.build import builders, host, timing
 from pibed.build.making import cores
 from pibed.commands import arguments, build, settings
 from pibed.commands.options import RerunOptions, SweepOptions
@@ -60,7 +60,9 @@ def rerun(options: RerunOptions) -> None:
     root = locate.root(options.results)
     locate.require_writable(root)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
-    images = build.make_images(machine, experiment, policy, builders.recorded(recorded.builder))
+    images = build.make_images(
+        machine, experiment, policy, builders.recorded(recorded.builder), board=recorded.board
+    )
     tell_differences(path.resolve().parent.name, recorded, images, qemu_version)
     testbed = Testbed(machine, images, experiment, qemu_version)
     outcome = measure(root, testbed, count, name)
@@ -85,13 +87,15 @@ def _measure_anew(root: Path, options: SweepOptions) -> list[Measurement]:
     known = arguments.machine(options.machine, options.kernel)
     experiment = _experiment(options)
     machines = [known.model_copy(update={"clock": each}) for each in _clocks(known, options.clock)]
+    boards = [timing.wanted(machine, experiment) for machine in machines]
     jobs = [_jobs(machine, experiment, options.jobs) for machine in machines]
     name = arguments.name(options.name, experiment)
     policy = arguments.policy(options)
     qemu_version = host.qemu_version(known.qemu.binary, known.qemu.minimum_version)
     locate.require_writable(root)
     builder = arguments.builder(options)
-    images = build.make_images(known, experiment, policy, builder)
+    board = next(filter(None, boards), None)
+    images = build.make_images(known, experiment, policy, builder, board=board)
     outcomes = []
     for machine, count in zip(machines, jobs, strict=True):
         own = name if len(machines) == 1 else f"{name}-{machine.clock}"
@@ -122,7 +126,9 @@ def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
     run = RunFolder(folder, experiment)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     policy = arguments.policy(options)
-    images = build.make_images(machine, experiment, policy, builders.recorded(recorded.builder))
+    images = build.make_images(
+        machine, experiment, policy, builders.recorded(recorded.builder), board=recorded.board
+    )
     console = terminal.stderr()
     with run.held():
         recorded = manifest.read(folder / "manifest.json")
@@ -166,7 +172,7 @@ def _report(outcomes: Sequence[Measurement]) -> None:
     console = terminal.stderr()
     console.print("report: the plots are being drawn, which takes some seconds", markup=False)
     for outcome in outcomes:
-        made = report_page.publish(outcome.run.folder, [each.reported for each in STUDIES.values()])
+        made = report_page.publish(outcome.run.folder, STUDIES.values())
         clock = f"{outcome.machine.clock} clock: " if len(outcomes) > 1 else ""
         for line in (*made.headline, *made.notes):
             print(f"{clock}{line}")
@@ -200,10 +206,9 @@ def _jobs(machine: Machine, experiment: Experiment, given: str | None) -> int:
 
 def _clocks(machine: Machine, given: str | None) -> list[Clock]:
     """The clocks to measure with; raises UsageError for one that the machine has not."""
-    if given == "both":
-        both: list[Clock] = [clock for clock in get_args(Clock) if clock in machine.clocks]
-        if len(both) == len(get_args(Clock)):
-            return both
+    both: list[Clock] = ["virtual", "host"]
+    if given == "both" and machine.clocks.keys() >= {*both}:
+        return both
     return [arguments.clock(machine, given, ("both",))]
 
 

@@ -19,13 +19,13 @@ from pibed.runs import locate, manifest
 from pibed.runs.hints import resume_command
 
 # What of a boot must be the same again; qemu.log has paths of the host.
-_BOOT_FILES = ("plan", "agent.log", "console.log", "samples.jsonl")
+_BOOT_FILES = ("plan", "agent.log", "console.log", "counts", "samples.jsonl")
 
 
 def verify(options: VerifyOptions) -> None:
     """Builds again and measures a run again, or does one of the two; see the functions below.
 
-    The run is the one that is named, or the newest finished one with the virtual clock; if there
+    The run is the one that is named, or the newest finished one with a clock that repeats; if there
     is none, one is made. Raises UsageError for a run that cannot be the same twice, before
     anything is built.
     """
@@ -77,7 +77,7 @@ def _newest(root: Path) -> Path | None:
             recorded = manifest.read(path)
         except UsageError:
             continue
-        if recorded.finished and recorded.machine.clock == "virtual":
+        if recorded.finished and recorded.machine.clock != "host":
             return path.parent
     return None
 
@@ -89,7 +89,7 @@ def _find(root: Path, given: str) -> Path:
     if recorded.machine.clock == "host":
         raise UsageError(
             f"{folder}: it was measured in real time (--clock host), which is not the same twice",
-            fix="verify a run that was measured with the virtual clock",
+            fix="verify a run that was measured with the virtual clock or the board's",
         )
     if not recorded.finished:
         raise UsageError(
@@ -110,7 +110,7 @@ def verify_results(folder: Path) -> None:
     machine, experiment = recorded.machine, recorded.experiment
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     builder = builders.recorded(recorded.builder)
-    images = build.make_images(machine, experiment, builder=builder)
+    images = build.make_images(machine, experiment, builder=builder, board=recorded.board)
     other = tell_differences(folder.name, recorded, images, qemu_version)
     jobs = min(cores(), experiment.rounds)
     testbed = Testbed(machine, images, experiment, qemu_version)

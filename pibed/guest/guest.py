@@ -14,7 +14,7 @@ import termios
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NoReturn, Self, TypeVar
@@ -25,6 +25,7 @@ from pibed.build.images import Images
 from pibed.build.initramfs import File, write_archive
 from pibed.guest import qemu
 from pibed.guest.console import Console, Death, Kind, diagnose
+from pibed.guest.counts import CountsFile
 from pibed.guest.line import Agent, LineClosed, LineTimeout, Stuck
 from pibed.guest.qemu import Logs, Qemu
 from pibed.model.machine import Clock, Machine
@@ -40,7 +41,7 @@ _STOPPED_S = 5.0
 _ENDED_BY_HOST = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 
 # Host seconds per guest second that a loaded host may need, and what a slow start may add.
-_SLOWNESS: dict[Clock, float] = {"virtual": 5.0, "host": 1.5}
+_SLOWNESS: dict[Clock, float] = {"virtual": 5.0, "board": 15.0, "host": 1.5}
 
 _SLACK_S = 30.0
 
@@ -92,8 +93,8 @@ class Launch:
 class Guest:
     """One boot of the machine; a context manager that leaves no QEMU behind.
 
-    With the virtual clock the commands are packed into the initramfs before the start (`plan`),
-    with the host clock they are typed as they come; either way `run` takes them in order.
+    With the host clock the commands are typed as they come, with the others they are packed into
+    the initramfs before the start (`plan`); either way `run` takes them in order.
     `stop_requested` is asked while waiting and may raise.
     """
 
@@ -122,7 +123,9 @@ class Guest:
                     f"PIBED_SEED={launch.seed}",
                 ],
                 seed=launch.seed,
+                counts=logs.counts,
             )
+            self._counts = None if logs.counts is None else CountsFile(logs.counts)
             self._qemu = Qemu(argv, launch.machine.serial_lines, logs)
             try:
                 self._console = Console(self._qemu.console)
@@ -160,11 +163,12 @@ class Guest:
             host_s,
             f"before `{command.line}`",
         )
-        return self._watched(
+        result = self._watched(
             lambda deadline: self._agent.expect_end(command, deadline),
             host_s,
             f"in `{command.line}`",
         )
+        return result if self._counts is None else replace(result, counts=self._counts.take())
 
     def finish(self) -> None:
         """Waits for the agent's end marker and for power-off; raises if it ends otherwise.

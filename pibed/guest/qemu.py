@@ -30,10 +30,12 @@ def arguments(
     initramfs: Path,
     kernel_args: Sequence[str],
     seed: int | None = None,
+    counts: Path | None = None,
 ) -> list[str]:
     """QEMU's command line without the serial lines; `kernel_args` come behind the machine's own.
 
-    `seed` makes QEMU's random numbers for the guest a sequence that it determines.
+    `seed` makes QEMU's random numbers for the guest a sequence that it determines. Events are
+    counted into the file `counts`, if there is one.
     """
     mode = machine.clocks[clock]
     console = f"console={machine.serial_device('console')}"
@@ -52,7 +54,21 @@ def arguments(
         *(("-seed", str(seed)) if seed is not None else ()),
         *machine.qemu.args,
         *mode.qemu_args,
+        *_timing(images, clock, counts),
     ]
+
+
+def _timing(images: Images, clock: Clock, counts: Path | None) -> list[str]:
+    """The option that loads the timing plugin, where it drives the clock or counts."""
+    drive = clock == "board"
+    if not drive and counts is None:
+        return []
+    if images.timing is None:
+        raise ValueError("the images were made without the timing plugin")
+    words = [_quote(images.timing.plugin), f"board={_quote(images.timing.board_file)}"]
+    if counts is not None:
+        words.append(f"counts={_quote(counts)}")
+    return ["-plugin", ",".join([*words, f"drive={'on' if drive else 'off'}"])]
 
 
 def serial_options(lines: Sequence[SerialLine], ends: Mapping[Use, str]) -> list[str]:
@@ -73,11 +89,18 @@ class Logs:
     console: Path
     agent: Path
     qemu: Path
+    counts: Path | None = None
+    """Where events are counted, if they are."""
 
     @classmethod
-    def below(cls, folder: Path) -> Logs:
+    def below(cls, folder: Path, *, counts: bool = False) -> Logs:
         """The usual names in a boot's folder."""
-        return cls(folder / "console.log", folder / "agent.log", folder / "qemu.log")
+        return cls(
+            folder / "console.log",
+            folder / "agent.log",
+            folder / "qemu.log",
+            folder / "counts" if counts else None,
+        )
 
 
 class Qemu:

@@ -16,7 +16,7 @@ from pibed.base.process import clean_environment
 from pibed.build.images import Images
 from pibed.build.making import cores
 from pibed.guest import qemu
-from pibed.model import plan
+from pibed.model import board, plan
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
 from pibed.model.samples import Sample
@@ -29,6 +29,7 @@ from pibed.runs.manifest import (
     Qemu,
     RoundSeed,
     SamplesRecord,
+    TimingRecord,
 )
 
 
@@ -57,7 +58,8 @@ def begun(
         lock=images.lock,
         steps={output.step.name: output.step.key for output in images.steps},
         images=_digests(images),
-        qemu=Qemu(version=qemu_version, command=_command(machine, images)),
+        qemu=Qemu(version=qemu_version, command=_command(machine, experiment, images)),
+        timing=_timing(images),
         host=Host(
             system=platform.platform(),
             processor=_processor(),
@@ -108,9 +110,11 @@ def differences(recorded: Manifest, images: Images, qemu_version: str) -> list[s
     version = recorded.qemu.version
     if version != qemu_version:
         lines.append(f"QEMU: it is {qemu_version} instead of {version}")
-    now, then = _options(_command(recorded.machine, images)), _options(recorded.qemu.command)
+    command = _command(recorded.machine, recorded.experiment, images)
+    now, then = _options(command), _options(recorded.qemu.command)
     if now != then:
         lines.append(f"QEMU's options: they are {' '.join(now)} instead of {' '.join(then)}")
+    lines += _other_timing(recorded.timing, _timing(images))
     if recorded.machine.clock == "host" and _processor() != recorded.host.processor:
         lines.append(f"host: it is {_processor()} instead of {recorded.host.processor}")
     return lines
@@ -126,9 +130,29 @@ def other_images(recorded: Manifest, images: Images) -> list[str]:
     ]
 
 
-def _command(machine: Machine, images: Images) -> list[str]:
+def _other_timing(then: TimingRecord | None, now: TimingRecord | None) -> list[str]:
+    if then is None or now is None:
+        return []
+    lines = list(board.differences(now.board, then.board))
+    if now.plugin != then.plugin:
+        lines.append(f"timing plugin: its SHA-256 is {now.plugin} instead of {then.plugin}")
+    return lines
+
+
+def _timing(images: Images) -> TimingRecord | None:
+    if images.timing is None:
+        return None
+    return TimingRecord(plugin=digest_file(images.timing.plugin), board=images.timing.board)
+
+
+def _command(machine: Machine, experiment: Experiment, images: Images) -> list[str]:
     return qemu.arguments(
-        machine, machine.clock, images, initramfs=images.initramfs, kernel_args=[]
+        machine,
+        machine.clock,
+        images,
+        initramfs=images.initramfs,
+        kernel_args=[],
+        counts=Path("counts") if plan.counts_events(experiment) else None,
     )
 
 

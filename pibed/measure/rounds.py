@@ -116,7 +116,8 @@ class _Round:
         launch = Launch(machine, self._testbed.images, machine.clock, self._round.seed)
         log = SampleLog(folder / "samples.jsonl")
         try:
-            with Guest(launch, Logs.below(folder), commands, stop_requested) as guest:
+            logs = Logs.below(folder, counts=plan.counts_events(experiment))
+            with Guest(launch, logs, commands, stop_requested) as guest:
                 for each in steps:
                     self._take(self._visit(guest, each), log, left)
                 self._finish(guest, last)

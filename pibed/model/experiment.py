@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from pibed.model import optionname
+from pibed.model.counts import PHASES, Event
 from pibed.model.loading import Identifier, Name, Record, RelativePath, Words, load
 
 Verb = Literal["sweep", "boot"]
@@ -55,19 +56,38 @@ class Workload(Record):
     """Options for the compiler."""
     command: str
     """Command line in the guest; `{name}` stands for the value of a parameter."""
+    background: str | None = None
+    """Command line that runs beside each run and ends with it; nothing of its output is kept."""
+    warm_up_runs: Annotated[int, Field(ge=0, le=1000)] = 0
+    """How often the command runs before each sample without being measured."""
     timeout_s: Annotated[float, Field(gt=0)]
     """Guest seconds after which a run is killed and counts as `timeout`."""
+    idle_us_min: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    """Before each run the guest idles for a random time of this many µs or more."""
     idle_us_max: Annotated[int, Field(ge=0, le=10_000_000)] = 0
-    """Before each run the guest idles for a random time of up to this many µs."""
+    """That time is at most this many µs."""
+
+    @model_validator(mode="after")
+    def _idle_times_are_a_range(self) -> Workload:
+        if self.idle_us_min > self.idle_us_max:
+            raise ValueError(
+                f"idle_us_min: expected at most the {self.idle_us_max} of idle_us_max, "
+                f"not {self.idle_us_min}"
+            )
+        return self
 
 
 class Metric(Record):
-    """A number taken from each run: from what it printed, or from a counter of the kernel."""
+    """A number taken from each run: from what it printed, or something that was counted."""
 
     pattern: str | None = None
     """Regular expression over the output; its one group is the number."""
     counter: Annotated[str, Field(pattern=r"^/\S+$")] | None = None
     """File in the guest; the metric is by how much its number grew during the run."""
+    event: Event | None = None
+    """What the timing plugin counts; the metric is how often it happened during the run."""
+    phase: Annotated[int, Field(ge=0, lt=PHASES)] | None = None
+    """Of an event: the part of the run in which it is counted, as the program marks it."""
     unit: Words
     """Unit of the number, such as µs or pages."""
     title: Words
@@ -77,8 +97,10 @@ class Metric(Record):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Metric:
-        if (self.pattern is None) == (self.counter is None):
-            raise ValueError("give either pattern or counter")
+        if sum(origin is not None for origin in (self.pattern, self.counter, self.event)) != 1:
+            raise ValueError("give either pattern or counter or event")
+        if self.phase is not None and self.event is None:
+            raise ValueError("phase: only an event is counted by phases")
         if self.pattern is not None:
             try:
                 groups = re.compile(self.pattern).groups
@@ -157,6 +179,14 @@ class Cost(Record):
     """The parameter of which it is asked what it changes in the cost, such as a switch."""
 
 
+class Effects(Record):
+    """How much of a metric's variance follows each of two parameters, crossed."""
+
+    metric: Identifier
+    factors: Annotated[list[Identifier], Field(min_length=2, max_length=2)]
+    """The compared parameter, and the one beside it."""
+
+
 class AnalysisPlan(Record):
     """What the statistics ask of the samples; see docs/statistics.md."""
 
@@ -170,6 +200,7 @@ class AnalysisPlan(Record):
     cost: Cost | None = None
     balance: Identifier | None = None
     """The parameter in which the point is sought where the totals of both are equal."""
+    effects: Effects | None = None
 
 
 class Experiment(Record):
@@ -224,7 +255,10 @@ class Experiment(Record):
             raise ValueError(f"{min(clash)!r} is both a parameter and a metric")
         if TOTAL in self.metrics:
             raise ValueError(f"metrics: {TOTAL!r} is the name of the sum of several metrics")
-        texts = {"workload.command": self.workload.command} | {
+        texts = {"workload.command": self.workload.command}
+        if self.workload.background is not None:
+            texts["workload.background"] = self.workload.background
+        texts |= {
             f"module.parameters.{key}": str(value) for key, value in self.module.parameters.items()
         }
         for key, text in texts.items():
@@ -261,7 +295,7 @@ class Experiment(Record):
         if (analysis := self.analysis) is None:
             return self
         parameters, metrics = self.parameters.keys(), self.metrics.keys()
-        growth, cost = analysis.growth, analysis.cost
+        growth, cost, effects = analysis.growth, analysis.cost, analysis.effects
         for key, what, names, known in (
             ("compare", "parameter", [analysis.compare], parameters),
             ("total", "metric", analysis.total, metrics),
@@ -270,6 +304,8 @@ class Experiment(Record):
             ("cost", "metric", [cost.metric, cost.events] if cost else [], metrics),
             ("cost", "parameter", [cost.by] if cost else [], parameters),
             ("balance", "parameter", [analysis.balance], parameters),
+            ("effects", "metric", [effects.metric] if effects else [], metrics),
+            ("effects", "parameter", effects.factors if effects else [], parameters),
         ):
             for name in names:
                 if name is not None and name not in known:
@@ -287,6 +323,10 @@ class Experiment(Record):
         if analysis.balance and (analysis.balance == analysis.compare or not analysis.total):
             raise ValueError(
                 "analysis.balance: expected a parameter beside the compared one, and a total"
+            )
+        if effects and (analysis.compare not in effects.factors or len(set(effects.factors)) < 2):
+            raise ValueError(
+                "analysis.effects: factors: expected the compared parameter and one beside it"
             )
         return self
 

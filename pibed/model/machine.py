@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from pibed.model.loading import Name, Package, Record, RelativePath, load
 
-Clock = Literal["virtual", "host"]
+Clock = Literal["virtual", "board", "host"]
 
 Use = Literal["console", "agent"]
 
@@ -117,6 +117,8 @@ class Machine(Record):
     name: Name
     board: Annotated[str, Field(pattern=r"^[\w.-]+$")]
     """QEMU's machine type."""
+    timing: Name | None = None
+    """The file of configs/boards/ whose time the clock `board` has; events need it as well."""
     cpus: Annotated[int, Field(ge=1, le=64)]
     """CPUs of the board (QEMU's -smp)."""
     memory_mib: Annotated[int, Field(ge=16, le=65536)]
@@ -144,6 +146,30 @@ class Machine(Record):
     def _clock_is_described(self) -> Machine:
         if self.clock not in self.clocks:
             raise ValueError(f"clock: {self.clock} is not described in clocks")
+        return self
+
+    @model_validator(mode="after")
+    def _board_clock_can_be_driven(self) -> Machine:
+        if (mode := self.clocks.get("board")) is None:
+            return self
+        if self.timing is None:
+            raise ValueError("clocks.board: needs timing, the name of a file of configs/boards/")
+        words = [*self.qemu.args, *mode.qemu_args]
+        if "shift=0,sleep=off" not in words:
+            raise ValueError("clocks.board.qemu_args: expected -icount shift=0,sleep=off")
+        if self.cpus > 1 and not (
+            any(word.endswith(".enabled-cpus=1") for word in words)
+            and "maxcpus=1" in mode.kernel_args
+        ):
+            raise ValueError(
+                "clocks.board: one CPU can be started, and no more: expected enabled-cpus=1 in "
+                "qemu_args and maxcpus=1 in kernel_args"
+            )
+        if debugger := {"-gdb", "-s", "-S"} & set(words):
+            raise ValueError(
+                f"clocks.board: {min(debugger)}: no debugger can stop a guest that has the "
+                "board's time"
+            )
         return self
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ import string
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pibed.model.experiment import Experiment
+from pibed.model.experiment import Experiment, Workload
 from pibed.model.protocol import Command
 
 # Guest seconds for reading the counters.
@@ -92,7 +92,7 @@ def rounds(experiment: Experiment) -> list[Round]:
         generator = random.Random(seed)
         shuffled = sorted(all_cells, key=lambda cell: generator.random())
         visits = tuple(
-            Visit(order, cell, int(generator.random() * (experiment.workload.idle_us_max + 1)))
+            Visit(order, cell, _idle_us(experiment.workload, generator.random()))
             for order, cell in enumerate(shuffled, start=1)
         )
         result.append(Round(number, seed, visits))
@@ -135,9 +135,16 @@ def steps(experiment: Experiment, visits: Sequence[Visit]) -> list[Steps]:
         if wanted != loaded:
             before.append(Command(f"{visit.order}.load", experiment.module.timeout_s, wanted))
             loaded = wanted
-        command = _fill(experiment.workload.command, values)
+        workload = experiment.workload
+        command = _fill(workload.command, values)
+        # The agent ends the group of a command with it, and what is in the background is in there.
+        beside = f"{_background(workload.background, values)} & " if workload.background else ""
+        before += [
+            Command(f"{visit.order}.warm-up-{number}", workload.timeout_s, beside + command)
+            for number in range(1, workload.warm_up_runs + 1)
+        ]
         idle = f"usleep {visit.idle_us}; " if visit.idle_us else ""
-        run = Command(f"{visit.order}.run", experiment.workload.timeout_s, idle + command)
+        run = Command(f"{visit.order}.run", workload.timeout_s, beside + idle + command)
         files = counter_files(experiment)
         counters = None
         if files:
@@ -178,9 +185,25 @@ def insmod(experiment: Experiment, values: Mapping[str, int]) -> str:
     return " ".join([f"{unload} && insmod /lib/modules/{name}.ko", *settings])
 
 
+def counts_events(experiment: Experiment) -> bool:
+    """Whether a metric is an event, which the timing plugin counts."""
+    return any(metric.event is not None for metric in experiment.metrics.values())
+
+
 def counter_files(experiment: Experiment) -> list[str]:
     """The guest's files that hold counters, in the order of the metrics."""
     return [metric.counter for metric in experiment.metrics.values() if metric.counter]
+
+
+def _idle_us(workload: Workload, drawn: float) -> int:
+    """The time for a number drawn from 0 up to but without 1."""
+    span = workload.idle_us_max - workload.idle_us_min
+    return workload.idle_us_min + int(drawn * (span + 1))
+
+
+def _background(line: str, values: Mapping[str, int]) -> str:
+    """A shell of its own, so that nothing in the line reaches beyond it."""
+    return f"sh -c {shlex.quote(_fill(line, values))} >/dev/null 2>&1"
 
 
 def _fill(text: str, values: Mapping[str, int]) -> str:

@@ -7,6 +7,7 @@ import signal
 from dataclasses import dataclass
 
 from pibed.base.errors import printable
+from pibed.model.counts import Counts
 
 # The agent's last line.
 DONE = "@@pibed done"
@@ -34,6 +35,8 @@ class Result:
     timed_out: bool
     truncated: bool
     output: tuple[str, ...]
+    counts: Counts | None = None
+    """What was counted while it ran, where something is."""
 
     @property
     def text(self) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from pibed.model.counts import Event
 from pibed.model.experiment import Experiment
 from pibed.model.plan import Cell
 from pibed.model.protocol import Result
@@ -97,7 +98,7 @@ def measurable(number: Number) -> bool:
 def take_metrics(
     experiment: Experiment, run: Result, counters: tuple[Result, Result] | None
 ) -> dict[str, Number]:
-    """The metrics of a run: by pattern from its output, by difference from the counters.
+    """The metrics of a run: by pattern from its output, by difference from what was counted.
 
     Raises ValueError that says which metric is missing and why.
     """
@@ -115,6 +116,9 @@ def take_metrics(
     text = "\n".join(run.output[:-1]) if run.truncated else run.text
     metrics: dict[str, Number] = {}
     for name, metric in experiment.metrics.items():
+        if metric.event is not None:
+            metrics[name] = _counted(run, name, metric.event, metric.phase)
+            continue
         if metric.pattern is None:
             metrics[name] = grown[name]
             continue
@@ -129,6 +133,15 @@ def take_metrics(
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     return metrics
+
+
+def _counted(run: Result, name: str, event: Event, phase: int | None) -> int:
+    if run.counts is None:
+        raise ValueError(f"{name}: events were not counted")
+    try:
+        return run.counts.of(event, phase)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def to_csv(experiment: Experiment, samples: Iterable[Sample]) -> str:

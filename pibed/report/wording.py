@@ -35,6 +35,12 @@ CLOCKS: Mapping[Clock, str] = {
         "do not depend on the host. Caches, TLBs and pipelines are not modelled, and an exception "
         "costs the instructions of its handler and no more: they are not those of a board."
     ),
+    "board": (
+        "board: the guest's time is that of a model of the board's pipeline, caches, TLBs, memory "
+        "and frequency, which follows each of its instructions. The numbers do not depend on the "
+        "host. They are near those of the board as far as the model goes; other cores, branch "
+        "prediction and devices are not modelled."
+    ),
     "host": (
         "host: the guest's time is real time. What is measured is QEMU on this host, its "
         "translation and the host's scheduler included: the numbers are those of this host, "
@@ -68,7 +74,9 @@ def compared(experiment: Experiment, found: Comparison) -> str:
     relevant = f"{experiment.analysed.relevant_percent:g} %"
     if found.faster is not None:
         other = second if found.verdict is Verdict.FIRST else first
-        words = f"{metric}: {found.faster.label} is {adjective(kind)}{_excess(found, other, kind)}"
+        words = f"{metric}: {found.faster.label} is {adjective(kind)}"
+        if much := excess(found, kind):
+            words += f"; {other} {much}"
     elif found.verdict is Verdict.UNDECIDED:
         words = f"{metric}: undecided; {found.reason}"
     elif found.medians[0] == found.medians[1] and found.exact:
@@ -240,8 +248,11 @@ def _at(experiment: Experiment, cell: Cell) -> str:
     return f"at {where}, " if where else ""
 
 
-def _excess(found: Comparison, other: str, kind: str) -> str:
-    """By how much the slower one is slower, with its interval, as far as that is a number."""
+def excess(found: Comparison, kind: str) -> str:
+    """By how much the slower one is slower, with its interval: `takes 3 % longer`.
+
+    Empty where that is no number. `kind` is the unit of the metric.
+    """
     ratio, low, high = found.ratio, found.ratio_low, found.ratio_high
     if found.verdict is Verdict.FIRST:
         ratio = 1 / ratio if ratio else None
@@ -266,4 +277,4 @@ def _excess(found: Comparison, other: str, kind: str) -> str:
     bounds = ""
     if low is not None and high is not None and not found.exact:
         bounds = f" (95 % interval {interval(low, high)}{'' if factor else ' %'})"
-    return f"; {other} {times} {how}{bounds}"
+    return f"{times} {how}{bounds}"

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from pibed.base.errors import UsageError
+from pibed.model.board import Board
 from pibed.model.builder import Made, Source, Standing
 from pibed.model.experiment import Experiment
 from pibed.model.loading import Record
@@ -61,6 +62,14 @@ class Qemu(Record):
     version: str
     command: list[str]
     """Without the serial lines, the plan behind the initramfs, and the round's seed."""
+
+
+class TimingRecord(Record):
+    """What counted the guests' events and drove the clock `board`."""
+
+    plugin: str
+    """SHA-256 of the plugin, which each host's compiler makes anew."""
+    board: Board
 
 
 class Load(Record):
@@ -113,7 +122,14 @@ class Manifest(Record):
     images: dict[str, str]
     """SHA-256 of each."""
     qemu: Qemu
+    timing: TimingRecord | None = None
+    """None where neither was asked for."""
     host: Host
+
+    @property
+    def board(self) -> Board | None:
+        """The board whose time or events were measured."""
+        return None if self.timing is None else self.timing.board
 
     @model_validator(mode="after")
     def _finished_has_samples(self) -> Manifest:

@@ -14,7 +14,7 @@ from pibed.measure import record
 from pibed.model.builder import Made, Source, Standing
 from pibed.model.defaults import load_defaults
 from pibed.model.experiment import Experiment
-from pibed.model.machine import Clock, load_machine
+from pibed.model.machine import Clock, Machine, load_machine
 from pibed.model.plan import Cell
 from pibed.model.samples import Number, Sample, Status
 from pibed.runs.folder import RunFolder
@@ -123,12 +123,23 @@ def begun(study: Experiment, image: Path = ROOT / "inv") -> Manifest:
     return record.begun(load_machine("pi2"), study, 2, images_of(image), "QEMU 7.2")
 
 
+def with_time_of(machine: Machine, timing: str) -> Machine:
+    """The machine with the clock of this board."""
+    board = machine.clocks["virtual"].model_copy(
+        update={"qemu_args": ["-icount", "shift=0,sleep=off", "-global", "bcm2836.enabled-cpus=1"]}
+    )
+    return machine.model_copy(
+        update={"timing": timing, "clocks": machine.clocks | {"board": board}}
+    )
+
+
 def archived(
     folder: Path,
     study: Experiment,
     samples: Sequence[Sample],
     *,
     clock: Clock = "virtual",
+    timing: str | None = None,
     finished: bool = True,
     differs: tuple[str, ...] = (),
     problems: Sequence[str] = (),
@@ -136,13 +147,17 @@ def archived(
 ) -> Path:
     """A run's folder with what `./inv sweep` writes at its end; no image in it was booted.
 
-    `made` has other values of the manifest's keys.
+    `timing` is the board whose time the machine has, and `made` has other values of the manifest's
+    keys.
     """
     folder.mkdir(parents=True)
     image = folder.parent / "image"
     image.write_text("none")
     images = images_of(image, differs)
-    machine = load_machine(load_defaults().machine).model_copy(update={"clock": clock})
+    machine = load_machine(load_defaults().machine)
+    if timing is not None:
+        machine = with_time_of(machine, timing)
+    machine = machine.model_copy(update={"clock": clock})
     run = RunFolder(folder, study)
     before = record.begun(machine, study, 2, images, "QEMU 7.2")
     run.write_samples(Analysis(study, list(samples)))

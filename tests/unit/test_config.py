@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from pibed.base import places
 from pibed.base.errors import HostError, UsageError
 from pibed.build.sources.lock import Lock
 from pibed.commands import arguments
+from pibed.model.board import Board
 from pibed.model.builder import Settings
 from pibed.model.defaults import Defaults, load_defaults
 from pibed.model.experiment import AnalysisPlan, Experiment, load_experiment
@@ -276,6 +278,18 @@ def test_clock_must_be_described() -> None:
             "  compare: size\n",
             "analysis.compare: size has more than two",
         ),
+        *(
+            ("  cost:", f"  effects: {{metric: {metric}, factors: [{factors}]}}\n  cost:", words)
+            for metric, factors, words in (
+                ("size", "demand_paging, size", "analysis.effects: 'size' is not a metric"),
+                ("mmap_us", "demand_paging, n", "analysis.effects: 'n' is not a parameter"),
+                ("mmap_us", "demand_paging, faults", "effects: 'faults' is not a parameter"),
+                ("mmap_us", "demand_paging", "analysis.effects.factors: "),
+                ("mmap_us", "demand_paging, size, size", "analysis.effects.factors: "),
+                ("mmap_us", "demand_paging, demand_paging", "effects: factors: expected the comp"),
+                ("mmap_us", "size, size", "analysis.effects: factors: expected the compared"),
+            )
+        ),
         ("analysis:\n", "analysis:\n  mode: 2\n", "analysis.mode: unknown key"),
         ("  faults:\n", "  total:\n", "'total' is the name of the sum"),
         ("  size:\n", "  mad:\n", "'mad' is the name of a fixed column of summary.csv"),
@@ -420,6 +434,7 @@ def test_parse_numbers_refuses(text: str, words: str) -> None:
     ("kind", "file"),
     [
         (Machine, "machine"),
+        (Board, "board"),
         (Experiment, "experiment"),
         (Suite, "suite"),
         (Lock, "lock"),
@@ -507,3 +522,32 @@ def test_options_that_cannot_be(edit: Edit, old: str, new: str, words: str) -> N
     message = refusal()
     assert message.startswith(str(path))
     assert words in message
+
+
+BOARD_CLOCK = {"qemu_args": ["-icount", "shift=0,sleep=off"], "jobs": "cores"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"timing": None}, "clocks.board: needs timing"),
+        (
+            {"clocks.board.qemu_args": ["-icount", "shift=1"]},
+            "qemu_args: expected -icount",
+        ),
+        ({"clocks.board.kernel_args": []}, "one CPU can be started, and no more"),
+        ({"clocks.board.qemu_args": BOARD_CLOCK["qemu_args"]}, "one CPU can be started"),
+        ({"qemu.args": ["-s"]}, "clocks.board: -s: no debugger"),
+    ],
+)
+def test_a_board_clock_that_cannot_be_driven_is_refused(
+    overrides: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_machine("pi2", overrides)
+    assert words in caught.value.message
+
+
+def test_a_board_of_one_cpu_needs_nothing_that_leaves_others_out() -> None:
+    mode = BOARD_CLOCK | {"kernel_args": []}
+    assert load_machine("pi2", {"cpus": 1, "clocks.board": mode}).cpus == 1

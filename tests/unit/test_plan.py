@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from pibed.model import plan
 from pibed.model.plan import Cell, Visit
@@ -181,3 +182,52 @@ def test_last_command_unloads() -> None:
 )
 def test_seconds_are_what_sleep_takes(seconds: float, text: str) -> None:
     assert str(Command("x", seconds, "true")) == f"x {text} true"
+
+
+def work(**keys: object) -> dict[str, dict[str, object]]:
+    command = {"source": "module/user/work.c", "command": "work {size}", "timeout_s": 30}
+    return {"workload": command | keys}
+
+
+def test_what_an_experiment_does_not_ask_for_leaves_its_plan_as_it_was() -> None:
+    plain = work(idle_us_max=100)
+    asked = work(idle_us_max=100, idle_us_min=0, warm_up_runs=0, background=None)
+    # Pinned: another digest makes finished runs not repeatable.
+    assert plan.digest(experiment(**plain)) == plan.digest(experiment(**asked))
+    assert plan.digest(experiment()) == plan.digest(experiment(**plain))
+    assert plan.digest(experiment()).startswith("6274186683f22ac9")
+
+
+def test_idle_times_are_within_their_bounds() -> None:
+    drawn = [
+        visit.idle_us
+        for each in plan.rounds(experiment(**work(idle_us_min=990, idle_us_max=1000), rounds=40))
+        for visit in each.visits
+    ]
+    assert {*drawn} == {*range(990, 1001)}
+    fixed = plan.rounds(experiment(**work(idle_us_min=1000, idle_us_max=1000)))
+    assert {visit.idle_us for each in fixed for visit in each.visits} == {1000}
+
+
+def test_idle_times_that_are_no_range_are_refused() -> None:
+    with pytest.raises(ValidationError, match="idle_us_min: expected at most the 5 of idle_us_max"):
+        experiment(**work(idle_us_min=6, idle_us_max=5))
+
+
+def test_company_runs_beside_each_run_and_warm_ups_before_it() -> None:
+    study = experiment(**work(background="cat '/log' > {size}; true", warm_up_runs=2))
+    (steps,) = plan.steps(study, [Visit(3, cell(0, 64), 7)])
+    beside = "sh -c 'cat '\"'\"'/log'\"'\"' > 64; true' >/dev/null 2>&1 & "
+    assert [command.id for command in steps.before] == ["3.load", "3.warm-up-1", "3.warm-up-2"]
+    assert {command.line for command in steps.before[1:]} == {f"{beside}work 64"}
+    assert steps.run.line == f"{beside}usleep 7; work 64"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("a\nb", "workload.background: expected one line"), ("{no}", "workload.background: {no} is")],
+)
+def test_company_has_the_rules_of_a_command(line: str, words: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        experiment(**work(background=line))
+    assert words in str(caught.value)

@@ -278,7 +278,7 @@ def test_a_page_needs_nothing_else(tmp_path: Path) -> None:
 def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     folders = [run(tmp_path / each, SLOW, FAST, SLOW, FAST).folder for each in ("a", "b")]
     for folder in folders:
-        report_page.publish(folder, [PI.reported])
+        report_page.publish(folder, [PI])
     first, second = (
         {
             path.relative_to(folder): path.read_bytes()
@@ -299,7 +299,7 @@ def test_a_plot_that_there_is_no_more_is_removed(tmp_path: Path) -> None:
     (folder / "plots").mkdir()
     (folder / "plots" / "balance.svg").touch()
     (folder / "plots" / "notes.txt").touch()
-    made = report_page.publish(folder, [PI.reported])
+    made = report_page.publish(folder, [PI])
     names = [figure.name for figure in made.figures]
     assert names
     expected = {f"{name}.{form}" for name in names for form in ("svg", "png")} | {"notes.txt"}

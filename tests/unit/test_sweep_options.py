@@ -22,7 +22,7 @@ from tests.programs import run_inv
         (("--runs", "0"), ["--runs 0", "from 1 to 10000"]),
         (("--jobs", "0"), ["--jobs 0", "from 1 to"]),
         (("--experiment", "pagign"), ["no experiment 'pagign'", "paging"]),
-        (("--clock", "wall"), ["--clock wall", "virtual, host"]),
+        (("--clock", "wall"), ["--clock wall", "virtual, board, host"]),
         (("--name", "a/b"), ["--name 'a/b'"]),
     ],
 )

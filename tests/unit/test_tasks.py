@@ -151,7 +151,7 @@ SWEEP = SweepOptions()
         ({"runs": "1,2"}, "--runs 1,2: expected one whole number"),
         ({"seed": "-1"}, "--seed -1: expected a number from 0"),
         ({"jobs": "x"}, "--jobs x: expected one whole number"),
-        ({"clock": "wall"}, "--clock wall: expected one of: virtual, host, both"),
+        ({"clock": "wall"}, "--clock wall: expected one of: virtual, board, host, both"),
         ({"experiment": "none"}, "there is no experiment 'none'"),
         ({"machine": "none"}, "there is no machine 'none'"),
         ({"mirror": "/no/such"}, "--mirror /no/such: there is no such folder"),
@@ -237,7 +237,7 @@ def test_boot_tells_its_own_mistakes_from_the_commands_status() -> None:
         (("--param", "log"), "--param log: '=' is missing"),
         (("--timeout", ""), "--timeout : expected one whole number"),
         (("--seed", ""), "--seed : expected one whole number"),
-        (("--clock", ""), "--clock : expected one of: virtual, host"),
+        (("--clock", ""), "--clock : expected one of: virtual, board, host"),
         (("--param", "x=1"), "--param x=1: the module kmod_paging has no parameter x"),
         (
             ("--demand-paging", "0", "--param", "demand_paging=0"),

@@ -9,6 +9,7 @@ from pibed.base.errors import HostError, UsageError
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock
 from pibed.model.words import sentence
+from pibed.plots.canvas import Plot
 from pibed.report.page import Part
 from pibed.report.wording import CLOCKS
 from pibed.runs.reading import Run
@@ -21,6 +22,10 @@ _MEANING: dict[Clock, str] = {
     "virtual": (
         "What is not reproduced with this clock is not refuted: a finding that rests on what "
         "exceptions, TLBs and caches cost cannot show where they cost nothing."
+    ),
+    "board": (
+        "What is or is not reproduced with this clock speaks of the model of the board: it counts "
+        "what caches, TLBs, memory and exceptions cost, and no devices and other cores."
     ),
     "host": (
         "What is or is not reproduced with this clock speaks of QEMU on this host, where a first "
@@ -38,6 +43,10 @@ class Pi:
         Without the Pi's numbers, as where somebody has removed all of `results/`, it is that.
         """
         return Part("Beside a real Pi", tuple(_said(run)))
+
+    def drawn(self, run: Run) -> tuple[Plot, ...]:
+        """Nothing yet."""
+        return ()
 
     def compared(self, run: Run) -> Shown:
         """The numbers side by side, and what becomes of each finding.

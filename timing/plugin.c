@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The timing model as a plugin of QEMU.
+ *
+ *   -plugin timing.so,board=FILE,counts=FILE,drive=on|off
+ *
+ * FILE of board has the board's numbers (see board.h). At each mark that the guest executes a line with its code and all events so
+ * far goes to the file of counts. With drive=on the guest's clock is the model's. One CPU of the guest runs.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "block.h"
+#include "clock.h"
+#include "data.h"
+#include "decode.h"
+#include "fetch.h"
+#include "qemu_plugin.h"
+
+QEMU_PLUGIN_EXPORT int qemu_plugin_version = TIMING_API;
+QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t *info, int argc, char **argv);
+
+/* Where an exception for a data access that failed goes, with the vectors that Linux uses. */
+#define VECTOR_DATA_ABORT 0xffff0010u
+
+/* From here on there is the kernel: its modules, its memory, its vectors. It is A32 code. */
+#define KERNEL_FIRST 0xbf000000u
+
+/* TCG_MAX_INSNS, include/tcg/tcg.h. */
+#define MOST_INSNS 512
+
+/* What is known of a translated block when it is executed. */
+struct block {
+	struct block *older;
+	uint32_t cycles;
+	uint32_t n_lines;
+	uint32_t lines[];
+};
+
+/* The interface gives callbacks no more than a word of their own, so what they work on is found here. */
+static struct {
+	struct board board;
+	struct core core;
+	struct l2 l2;
+	struct data data;
+	struct fetch fetch;
+	struct clock clock;
+	bool drive;
+	FILE *counts;
+	struct block *blocks;	/* all of them, to be freed */
+	uintptr_t ram;		/* where the host has the guest's memory */
+	void (*cpu_exit)(void *cpu);
+	void *cpu;
+#if TIMING_API != 1
+	struct qemu_plugin_scoreboard *scores;
+#endif
+} self;
+
+static _Noreturn void give_up(const char *why)
+{
+	fprintf(stderr, "timing: %s\n", why);
+	_exit(1);
+}
+
+#if TIMING_API == 1
+static void count_inline(struct qemu_plugin_insn *insn, uint64_t n)
+{
+	qemu_plugin_register_vcpu_insn_exec_inline(insn, QEMU_PLUGIN_INLINE_ADD_U64, &self.core.instructions, n);
+}
+
+static void copy_data(const struct qemu_plugin_insn *insn, void *data, size_t length)
+{
+	memcpy(data, qemu_plugin_insn_data(insn), length);
+}
+
+static void sync_count(void)
+{
+}
+#else
+static void count_inline(struct qemu_plugin_insn *insn, uint64_t n)
+{
+	qemu_plugin_u64 entry = { self.scores, 0 };
+
+	qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, QEMU_PLUGIN_INLINE_ADD_U64, entry, n);
+}
+
+static void copy_data(const struct qemu_plugin_insn *insn, void *data, size_t length)
+{
+	qemu_plugin_insn_data(insn, data, length);
+}
+
+static void sync_count(void)
+{
+	memcpy(&self.core.instructions, qemu_plugin_scoreboard_find(self.scores, 0), sizeof(self.core.instructions));
+}
+#endif
+
+static void advance(void)
+{
+	sync_count();
+	clock_advance(&self.clock);
+}
+
+static void on_block(unsigned int vcpu, void *data)
+{
+	const struct block *block = data;
+	uint32_t i;
+
+	(void)vcpu;
+	self.core.busy_cycles += block->cycles;
+	for (i = 0; i < block->n_lines; i++)
+		fetch_line(&self.fetch, block->lines[i]);
+	if (clock_is_due(&self.clock)) {
+		advance();
+		/* Timers are looked at again, for the clock has moved. */
+		if (self.drive)
+			self.cpu_exit(self.cpu);
+	}
+}
+
+struct place {
+	qemu_plugin_meminfo_t info;
+};
+
+static bool frame_of(void *context, uint32_t address, uint32_t *frame)
+{
+	const struct place *place = context;
+	struct qemu_plugin_hwaddr *at = qemu_plugin_get_hwaddr(place->info, address);
+
+	if (!at || qemu_plugin_hwaddr_is_io(at))
+		return false;
+	*frame = qemu_plugin_hwaddr_phys_addr(at) >> PAGE_SHIFT;
+	return true;
+}
+
+static void on_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t address, void *data)
+{
+	struct place place = { info };
+
+	(void)vcpu;
+	data_access(&self.data, address, (uintptr_t)data, frame_of, &place);
+}
+
+static void on_counter(unsigned int vcpu, void *data)
+{
+	(void)vcpu;
+	(void)data;
+	advance();
+}
+
+static void on_tlb_all(unsigned int vcpu, void *data)
+{
+	(void)vcpu;
+	(void)data;
+	data_drop_all(&self.data);
+}
+
+/* Version 1 of the interface shows no registers, so the page or address space that goes is not known: all of users' go. */
+static void on_tlb_user(unsigned int vcpu, void *data)
+{
+	(void)vcpu;
+	(void)data;
+	data_drop_user(&self.data);
+}
+
+static void on_mark(unsigned int vcpu, void *data)
+{
+	(void)vcpu;
+	advance();
+	fprintf(self.counts, "%02x", (unsigned int)(uintptr_t)data);
+#define PRINT(name) fprintf(self.counts, " %" PRIu64, self.core.name);
+	CORE_EVENTS(PRINT)
+#undef PRINT
+	fputc('\n', self.counts);
+	if (fflush(self.counts))
+		give_up("the counts could not be written");
+}
+
+static void watch(struct qemu_plugin_insn *in, const struct insn *insn)
+{
+	qemu_plugin_vcpu_udata_cb_t call = NULL;
+
+	switch (insn->special) {
+	case SPECIAL_COUNTER:
+		call = self.drive ? on_counter : NULL;
+		break;
+	case SPECIAL_TLB_ALL:
+		call = on_tlb_all;
+		break;
+	case SPECIAL_TLB_ADDRESS:
+	case SPECIAL_TLB_ASID:
+	case SPECIAL_TTBR0:
+		call = on_tlb_user;
+		break;
+	}
+	if (call)
+		qemu_plugin_register_vcpu_insn_exec_cb(in, call, QEMU_PLUGIN_CB_NO_REGS, NULL);
+	if (self.counts && insn_is_mark(insn))
+		qemu_plugin_register_vcpu_insn_exec_cb(in, on_mark, QEMU_PLUGIN_CB_NO_REGS, (void *)(uintptr_t)insn->hint);
+}
+
+/*
+ * Whether a block is of T32 instructions, which QEMU's interface does not say. Short ones, and those that are not aligned, can be no
+ * other. In a user's block of long and aligned ones the first halfword of each tells: those of T32 begin with 11101, 11110 or 11111.
+ */
+static bool is_thumb(struct qemu_plugin_tb *tb, size_t n)
+{
+	bool long_thumb = true;
+	uint16_t first;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		struct qemu_plugin_insn *in = qemu_plugin_tb_get_insn(tb, i);
+
+		if (qemu_plugin_insn_size(in) == 2 || qemu_plugin_insn_vaddr(in) & 2)
+			return true;
+		copy_data(in, &first, sizeof(first));
+		long_thumb &= first >> 11 >= 0x1d;
+	}
+	return long_thumb && qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0)) < KERNEL_FIRST;
+}
+
+static void decode(struct qemu_plugin_insn *in, bool thumb, struct insn *insn)
+{
+	size_t length = qemu_plugin_insn_size(in);
+	uint16_t half[2] = { 0, 0 };
+	uint32_t word;
+
+	copy_data(in, half, length < sizeof(half) ? length : sizeof(half));
+	if (!thumb)
+		word = half[0] | (uint32_t)half[1] << 16;
+	else
+		word = length == 2 ? half[0] : (uint32_t)half[0] << 16 | half[1];
+	if (thumb)
+		decode_t32(word, length, insn);
+	else
+		decode_a32(word, insn);
+}
+
+/* The line of the guest's memory that an instruction is in. */
+static uint32_t line_of(struct qemu_plugin_insn *in)
+{
+	uintptr_t at = (uintptr_t)qemu_plugin_insn_haddr(in);
+
+	return (at - self.ram) >> LINE_SHIFT;
+}
+
+static struct block *make_block(struct qemu_plugin_tb *tb, const struct insn *insns, size_t n)
+{
+	struct block *block = malloc(sizeof(*block) + n * sizeof(block->lines[0]));
+	uint32_t line;
+	size_t i;
+
+	if (!block)
+		give_up("no memory");
+	block->older = self.blocks;
+	block->cycles = pipeline_cycles(&self.board.pipeline, insns, n);
+	block->n_lines = 0;
+	for (i = 0; i < n; i++) {
+		line = line_of(qemu_plugin_tb_get_insn(tb, i));
+		if (!block->n_lines || block->lines[block->n_lines - 1] != line)
+			block->lines[block->n_lines++] = line;
+	}
+	self.blocks = block;
+	return block;
+}
+
+static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
+{
+	size_t n = qemu_plugin_tb_n_insns(tb), i, counted = 0;
+	struct insn insns[MOST_INSNS];
+	bool thumb = is_thumb(tb, n);
+
+	(void)id;
+	if (n > MOST_INSNS)
+		give_up("a block has more instructions than are known to be possible");
+	/* The first block runs before address translation is on: its address is that of the memory, which begins at 0. */
+	if (!self.ram)
+		self.ram = (uintptr_t)qemu_plugin_insn_haddr(qemu_plugin_tb_get_insn(tb, 0)) -
+			   qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0));
+	for (i = 0; i < n; i++)
+		decode(qemu_plugin_tb_get_insn(tb, i), thumb, &insns[i]);
+	qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_NO_REGS, make_block(tb, insns, n));
+	for (i = 0; i < n; i++) {
+		struct qemu_plugin_insn *in = qemu_plugin_tb_get_insn(tb, i);
+
+		/* An access that fails is counted below, but not by QEMU: it will be executed again. */
+		if (qemu_plugin_insn_vaddr(in) == VECTOR_DATA_ABORT)
+			count_inline(in, -1);
+		if (block_counts_at(insns, n, i)) {
+			count_inline(in, i + 1 - counted);
+			counted = i + 1;
+		}
+		watch(in, &insns[i]);
+		/* For both directions, since QEMU 7.2 takes one for the other; which one it is the instruction says. */
+		if (insns[i].class == INSN_LOAD || insns[i].class == INSN_STORE)
+			qemu_plugin_register_vcpu_mem_cb(in, on_access, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW,
+							 (void *)(uintptr_t)block_access(insns, n, i));
+	}
+}
+
+static void on_flush(qemu_plugin_id_t id)
+{
+	struct block *older;
+
+	(void)id;
+	for (; self.blocks; self.blocks = older) {
+		older = self.blocks->older;
+		free(self.blocks);
+	}
+}
+
+static void on_cpu(qemu_plugin_id_t id, unsigned int vcpu)
+{
+	void *(*get_cpu)(int) = NULL;
+	const char *wrong;
+
+	(void)id;
+	if (vcpu != 0)
+		return;
+	*(void **)&get_cpu = dlsym(RTLD_DEFAULT, "qemu_get_cpu");
+	*(void **)&self.cpu_exit = dlsym(RTLD_DEFAULT, "cpu_exit");
+	if (!get_cpu || !self.cpu_exit)
+		give_up("this QEMU does not export qemu_get_cpu and cpu_exit");
+	self.cpu = get_cpu(0);
+	wrong = clock_take(&self.clock);
+	if (wrong)
+		give_up(wrong);
+}
+
+static bool open_counts(const char *path)
+{
+	self.counts = fopen(path, "w");
+	if (!self.counts) {
+		fprintf(stderr, "timing: counts: %s: %s\n", path, strerror(errno));
+		return false;
+	}
+	fputs("events", self.counts);
+#define PRINT(name) fputs(" " #name, self.counts);
+	CORE_EVENTS(PRINT)
+#undef PRINT
+	fputc('\n', self.counts);
+	return !fflush(self.counts);
+}
+
+static bool read_options(int argc, char **argv)
+{
+	const char *board = NULL;
+	char message[512];
+	int i;
+
+	for (i = 0; i < argc; i++) {
+		if (!strncmp(argv[i], "board=", 6)) {
+			board = argv[i] + 6;
+		} else if (!strcmp(argv[i], "drive=on") || !strcmp(argv[i], "drive=off")) {
+			self.drive = !strcmp(argv[i], "drive=on");
+		} else if (!strncmp(argv[i], "counts=", 7)) {
+			if (!open_counts(argv[i] + 7))
+				return false;
+		} else {
+			fprintf(stderr, "timing: %s: expected board=, counts= or drive=on|off\n", argv[i]);
+			return false;
+		}
+	}
+	if (!board || !board_read(&self.board, board, message, sizeof(message))) {
+		fprintf(stderr, "timing: %s\n", board ? message : "board=FILE is missing");
+		return false;
+	}
+	return true;
+}
+
+int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t *info, int argc, char **argv)
+{
+	(void)info;
+	if (!read_options(argc, argv))
+		return -1;
+	if (!l2_init(&self.l2, &self.board, &self.core) || !data_init(&self.data, &self.board, &self.core, &self.l2) ||
+	    !fetch_init(&self.fetch, &self.board, &self.core, &self.l2)) {
+		fprintf(stderr, "timing: no memory\n");
+		return -1;
+	}
+	clock_init(&self.clock, &self.board, &self.core);
+#if TIMING_API != 1
+	self.scores = qemu_plugin_scoreboard_new(sizeof(uint64_t));
+#endif
+	if (self.drive)
+		qemu_plugin_register_vcpu_init_cb(id, on_cpu);
+	qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
+	qemu_plugin_register_flush_cb(id, on_flush);
+	return 0;
+}

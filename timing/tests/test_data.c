@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "../data.h"
+#include "check.h"
+#include "small_board.h"
+
+/* Pages are their own frames, but for the device page 0x3f000. */
+static bool same_frame(void *context, uint32_t address, uint32_t *frame)
+{
+	(void)context;
+	*frame = address >> PAGE_SHIFT;
+	return *frame != 0x3f000;
+}
+
+/* The kernel's linear mapping begins at 0xc0000000 with frame 0. */
+static bool kernel_frame(void *context, uint32_t address, uint32_t *frame)
+{
+	(void)context;
+	*frame = (address - 0xc0000000) >> PAGE_SHIFT;
+	return true;
+}
+
+struct fixture {
+	struct board board;
+	struct core core;
+	struct l2 l2;
+	struct data data;
+};
+
+static void set_up(struct fixture *fixture)
+{
+	fixture->board = small_board;
+	fixture->core = (struct core){ 0 };
+	EXPECT(l2_init(&fixture->l2, &fixture->board, &fixture->core), true);
+	EXPECT(data_init(&fixture->data, &fixture->board, &fixture->core, &fixture->l2), true);
+}
+
+static void tear_down(struct fixture *fixture)
+{
+	data_free(&fixture->data);
+	l2_free(&fixture->l2);
+}
+
+static void touch(struct fixture *fixture, uint32_t address, enum access access)
+{
+	data_access(&fixture->data, address, access, same_frame, NULL);
+}
+
+/* Cycles and picoseconds of one access. */
+static uint64_t cycles_of(struct fixture *fixture, uint32_t address, enum access access)
+{
+	uint64_t before = fixture->core.busy_cycles;
+
+	touch(fixture, address, access);
+	return fixture->core.busy_cycles - before;
+}
+
+static uint64_t ps_of(struct fixture *fixture, uint32_t address, enum access access)
+{
+	uint64_t before = fixture->core.memory_ps;
+
+	touch(fixture, address, access);
+	return fixture->core.memory_ps - before;
+}
+
+static void a_first_load_pays_for_all_and_a_second_for_nothing(void)
+{
+	struct fixture f;
+
+	set_up(&f);
+	touch(&f, 0x10000, ACCESS_AFTER);
+	EXPECT(f.core.busy_cycles, 110001);	/* walk, micro-TLB, L1 */
+	EXPECT(f.core.memory_ps, 11);		/* walk, memory */
+	EXPECT(f.core.tlb_walks, 1);
+	EXPECT(f.core.utlb_misses, 1);
+	EXPECT(f.core.l1d_misses, 1);
+	EXPECT(f.core.l2_misses, 1);
+	EXPECT(cycles_of(&f, 0x1003c, ACCESS_AFTER), 0);
+	EXPECT(f.core.memory_ps, 11);
+	tear_down(&f);
+}
+
+static void l2_is_cheaper_than_memory(void)
+{
+	struct fixture f;
+
+	set_up(&f);
+	/* Two lines apart, so that none continues a stream; 5 lines do not fit into the 4 of L1. */
+	for (int i = 0; i < 5; i++)
+		touch(&f, 0x10000 + i * 128, ACCESS_AFTER);
+	EXPECT(f.core.l2_misses, 5);
+	for (int round = 0; round < 3; round++)
+		for (int i = 0; i < 5; i++)
+			EXPECT(ps_of(&f, 0x10000 + i * 128, ACCESS_AFTER), 0);
+	EXPECT(f.core.l2_misses, 5);
+	EXPECT(f.core.l1d_misses > 5, true);
+	/* Walk and micro-TLB once, and a hit in L2 for each miss of L1. */
+	EXPECT(f.core.busy_cycles, 110000 + f.core.l1d_misses);
+	tear_down(&f);
+}
+
+static void a_load_beside_a_missing_one_is_cheaper(void)
+{
+	struct fixture f;
+
+	set_up(&f);
+	touch(&f, 0x10000, ACCESS_AFTER);
+	EXPECT(cycles_of(&f, 0x10080, ACCESS_BESIDE), 10);
+	EXPECT(ps_of(&f, 0x10100, ACCESS_BESIDE), 100);
+	/* One that hits stands between: it is waited for no longer. */
+	touch(&f, 0x10000, ACCESS_AFTER);
+	EXPECT(ps_of(&f, 0x10180, ACCESS_BESIDE), 10);
+	tear_down(&f);
+}
+
+static void an_address_from_a_missing_load_costs_more(void)
+{
+	struct fixture f;
+
+	set_up(&f);
+	touch(&f, 0x10000, ACCESS_AFTER);
+	EXPECT(cycles_of(&f, 0x10080, ACCESS_FROM), 101);
+	tear_down(&f);
+}
+
+static void streams_of_lines_are_prefetched(void)
+{
+	struct fixture f;
+
+	set_up(&f);
+	touch(&f, 0x10000, ACCESS_AFTER);
+	EXPECT(ps_of(&f, 0x10040, ACCESS_AFTER), 1000);
+	EXPECT(ps_of(&f, 0x10200, ACCESS_STORE), 100000);
+	EXPECT(ps_of(&f, 0x10240, ACCESS_STORE), 10000);
+	EXPECT(ps_of(&f, 0x10080, ACCESS_AFTER), 1000);	/* two streams at a time */
+	tear_down(&f);
+}
+
+static void stores_make_lines_dirty_and_those_go_to_l2(void)
+{
+	struct fixture f;
+	uint32_t at;
+
+	set_up(&f);
+	touch(&f, 0x10000, ACCESS_AFTER);
+	EXPECT(data_hits(&f.data, 0x10000, false), true);
+	EXPECT(data_hits(&f.data, 0x10000, true), false);	/* a first store has to say that it is one */
+	touch(&f, 0x10000, ACCESS_STORE);
+	EXPECT(data_hits(&f.data, 0x10000, true), true);
+	EXPECT(f.core.l1d_misses, 1);
+	for (int i = 1; i < 40 && data_hits(&f.data, 0x10000, false); i++)
+		touch(&f, 0x10000 + i * 128 % 1024, ACCESS_AFTER);
+	EXPECT(data_hits(&f.data, 0x10000, false), false);
+	at = cache_find(&f.l2.cache, 0x10000 >> LINE_SHIFT);
+	EXPECT(at != CACHE_NONE, true);
+	EXPECT(f.l2.cache.dirty[at], 1);
+	tear_down(&f);
+}
+
+static void the_micro_tlb_has_two_entries_here_and_the_tlb_four(void)
+{
+	struct fixture f;
+
+	set_up(&f);
+	for (int page = 0; page < 3; page++)
+		touch(&f, page * 4096, ACCESS_AFTER);
+	EXPECT(f.core.tlb_walks, 3);
+	touch(&f, 0, ACCESS_AFTER);	/* the oldest of the micro-TLB went, the TLB still knows it */
+	EXPECT(f.core.utlb_misses, 4);
+	EXPECT(f.core.tlb_walks, 3);
+	data_drop_user(&f.data);
+	touch(&f, 0, ACCESS_AFTER);
+	EXPECT(f.core.tlb_walks, 4);
+	tear_down(&f);
+}
+
+static void a_section_of_the_kernel_is_one_entry(void)
+{
+	struct fixture f;
+
+	set_up(&f);
+	for (int page = 0; page < 3; page++)
+		data_access(&f.data, 0xc0100000 + page * 4096, ACCESS_AFTER, kernel_frame, NULL);
+	EXPECT(f.core.tlb_walks, 1);
+	EXPECT(f.core.utlb_misses, 3);
+	data_drop_user(&f.data);
+	data_access(&f.data, 0xc0104000, ACCESS_AFTER, kernel_frame, NULL);
+	EXPECT(f.core.tlb_walks, 1);	/* users' entries went, not this one */
+	data_drop_all(&f.data);
+	data_access(&f.data, 0xc0105000, ACCESS_AFTER, kernel_frame, NULL);
+	EXPECT(f.core.tlb_walks, 2);
+	tear_down(&f);
+}
+
+static void two_addresses_of_a_frame_share_its_lines(void)
+{
+	struct fixture f;
+
+	set_up(&f);
+	data_access(&f.data, 0xc0005000, ACCESS_STORE, kernel_frame, NULL);
+	EXPECT(f.core.l1d_misses, 1);
+	touch(&f, 0x5000, ACCESS_AFTER);
+	EXPECT(f.core.l1d_misses, 1);
+	tear_down(&f);
+}
+
+static void a_device_costs_nothing_here(void)
+{
+	struct fixture f;
+
+	set_up(&f);
+	touch(&f, 0x3f000000, ACCESS_AFTER);
+	EXPECT(f.core.busy_cycles + f.core.memory_ps + f.core.l1d_misses, 0);
+	tear_down(&f);
+}
+
+int main(void)
+{
+	a_first_load_pays_for_all_and_a_second_for_nothing();
+	l2_is_cheaper_than_memory();
+	a_load_beside_a_missing_one_is_cheaper();
+	an_address_from_a_missing_load_costs_more();
+	streams_of_lines_are_prefetched();
+	stores_make_lines_dirty_and_those_go_to_l2();
+	the_micro_tlb_has_two_entries_here_and_the_tlb_four();
+	a_section_of_the_kernel_is_one_entry();
+	two_addresses_of_a_frame_share_its_lines();
+	a_device_costs_nothing_here();
+	return 0;
+}
