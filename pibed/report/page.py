@@ -194,7 +194,13 @@ def _measured(run: Run) -> Iterable[tuple[str, str]]:
         f"round a boot of its own, seed {experiment.seed}",
     )
     yield "clock", CLOCKS[machine.clock]
-    yield "machine", f"{machine.board}, {machine.memory_mib} MiB; Linux {machine.kernel.version}"
+    timed = ""
+    if machine.clock == "board" and recorded.board is not None:
+        timed = f", with the time of a {recorded.board.title}"
+    yield (
+        "machine",
+        f"{machine.board}, {machine.memory_mib} MiB{timed}; Linux {machine.kernel.version}",
+    )
     flags = " ".join(experiment.workload.cflags)
     yield "workload", experiment.workload.command + (f" ({flags})" if flags else "")
     parameters = experiment.module.parameters.items()
