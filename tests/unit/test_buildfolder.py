@@ -168,11 +168,17 @@ def test_other_recipe_is_another_folder(checkout: Path, made: Make, file: str) -
     [
         (
             "kernel/fragments/pi2.config",
-            {"linux", "kmod-paging", "dense-mm", "touch-pages", "paging-tests", "pibed-agent"},
+            {
+                *("linux", "kmod-paging", "dense-mm", "memory-bench", "touch-pages"),
+                *("paging-tests", "pibed-agent"),
+            },
         ),
         ("kernel/fragments/debug.config", set()),
         ("kernel/dts/pibed-pi2.dtso", set()),
-        ("module/paging.c", {"kmod-paging", "dense-mm", "touch-pages", "paging-tests"}),
+        (
+            "module/paging.c",
+            {"kmod-paging", "dense-mm", "memory-bench", "touch-pages", "paging-tests"},
+        ),
         ("buildroot/board/pibed/pi2/busybox.config", {"busybox"}),
         ("buildroot/board/pibed/pi2/overlay/init", set()),
     ],
