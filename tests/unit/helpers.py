@@ -6,10 +6,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pibed.build.images import Images
+from pibed.build.timing import Timing, wanted
 from pibed.measure import record
 from pibed.model.builder import Made, Source, Standing
 from pibed.model.defaults import load_defaults
@@ -143,15 +145,17 @@ def archived(
     folder.mkdir(parents=True)
     image = folder.parent / "image"
     image.write_text("none")
-    images = images_of(image, differs)
     machine = load_machine(load_defaults().machine)
-    machine = machine.model_copy(update={"clock": clock if clock != "board" else "virtual"})
+    machine = machine.model_copy(update={"clock": clock})
+    images = images_of(image, differs)
+    if (board := wanted(machine, study)) is not None:
+        images = replace(images, timing=Timing(image, image, board))
     run = RunFolder(folder, study)
     before = record.begun(machine, study, 2, images, "QEMU 7.2")
     run.write_samples(Analysis(study, list(samples)))
     manifest = record.ended(before, folder / "samples.csv", samples, problems, (), finished)
     content = manifest.model_dump(mode="json")
-    content["machine"] |= {"clock": clock} | ({} if timing is None else {"timing": timing})
+    content["machine"] |= {} if timing is None else {"timing": timing}
     content["git"] = {"commit": "c" * 40, "modified": False}
     content["host"] |= {"system": "Linux", "processor": "P"}
     content["host"]["load_average"] = {"begin": 1.0, "end": None}

@@ -12,7 +12,7 @@ from matplotlib.collections import LineCollection
 
 from pibed.model.experiment import Experiment, load_experiment
 from pibed.model.machine import Clock
-from pibed.model.plan import Cell, cells
+from pibed.model.plan import cells
 from pibed.model.samples import Number, Sample, Status
 from pibed.report import page
 from pibed.runs.reading import Run, read
@@ -56,38 +56,17 @@ def like_the_pi(factor: float = 1.0) -> Times:
 
 def as_on_the_board(log: str | int = "faults", **parameters: Any) -> Experiment:
     """The study with the conditions of the board."""
-    paging = load_experiment("paging")
-    module = paging.module.model_copy(
-        update={
-            "parameters": {"demand_paging": "{demand_paging}", "log": log, "zero": 0} | parameters
-        }
-    )
-    return paging.model_copy(update={"name": "study", "module": module, "rounds": 8})
+    study = load_experiment("study", {"rounds": 8})
+    given = study.module.parameters | {"log": log} | parameters
+    module = study.module.model_copy(update={"parameters": given})
+    return study.model_copy(update={"module": module})
 
 
-def crossed(*sizes: int) -> Experiment:
+def crossed(*sizes: int, **overrides: Any) -> Experiment:
     """Mode and placement at these sizes."""
-    paging = load_experiment("paging")
-    data = paging.model_dump(exclude_unset=True)
-    labels = {0: "even", 1: "alternate", 2: "scattered"}
-    data["name"] = "placement"
-    data["rounds"] = 8
-    data["parameters"] = {
-        "placement": {
-            "title": "placement",
-            "values": [0, 1, 2],
-            "minimum": 0,
-            "maximum": 2,
-            "labels": labels,
-        }
-    } | data["parameters"]
-    data["parameters"]["size"]["values"] = list(sizes or (256, 512))
-    data["analysis"] = {
-        "compare": "demand_paging",
-        "total": ["mmap_us", "multiply_us"],
-        "effects": {"metric": "multiply_us", "factors": ["placement", "demand_paging"]},
-    }
-    return Experiment.model_validate(data)
+    return load_experiment(
+        "placement", {"rounds": 8, "parameters.size.values": list(sizes)} | overrides
+    )
 
 
 def shown(found: Run) -> list[str]:
@@ -190,9 +169,9 @@ def test_placement_in_place_of_the_log_line(tmp_path: Path) -> None:
         "At size 256 demand paging took 48 ± 15 % longer on the Pi. Here it takes 0.1 to 0.1 % "
     )
     assert lines[0].endswith(
-        " longer with the same placement (95 % intervals), 50.1 % longer (95 % interval 50.1 to 50.1 %) "
-        "with placement alternate where pre-paging has placement even; exchanged, pre-paging takes "
-        "49.8 % longer (95 % interval 49.8 to 49.8 %)."
+        " longer with the same placement (95 % intervals), 50.1 % longer (95 % interval 50.1 to "
+        "50.1 %) with placement alternate where pre-paging has placement even; exchanged, "
+        "pre-paging takes 49.8 % longer (95 % interval 49.8 to 49.8 %)."
     )
     assert lines[1] == (
         "So what a fault costs was at most 0.21 % of what demand paging took longer at size 256 on "
@@ -242,9 +221,7 @@ def test_other_sizes_say_nothing(tmp_path: Path) -> None:
 
 def test_modes_in_the_other_order(tmp_path: Path) -> None:
     study = crossed(256)
-    data = study.model_dump(exclude_unset=True)
-    data["parameters"]["demand_paging"]["values"] = [0, 1]
-    turned = Experiment.model_validate(data)
+    turned = crossed(256, **{"parameters.demand_paging.values": [0, 1]})
     expected = placement.explained(run(tmp_path, study, follows_placement).analysis, PUBLISHED)
     found = run(tmp_path / "turned", turned, follows_placement)
     assert placement.explained(found.analysis, PUBLISHED)[:2] == expected[:2]
@@ -301,4 +278,3 @@ def test_the_picture_is_in_the_report(tmp_path: Path) -> None:
 def test_nothing_to_draw(tmp_path: Path) -> None:
     found = run(tmp_path, crossed(256), follows_placement)
     assert STUDIES["pi"].drawn(found) == ()
-    assert Cell.of({"placement": 0, "demand_paging": 0, "size": 256}) in cells(found.experiment)
