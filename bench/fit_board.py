@@ -84,7 +84,7 @@ class Bench:
         machines = [load_machine(name, {"clock": "board"}) for name in names]
         self._machine = next(each for each in machines if each.timing == board)
         self._experiment = load_experiment("memory")
-        self._images = build.make_images(self._machine, self._experiment)
+        self._images = build.make_images(self._machine, self._experiment, board=load_board(board))
 
     def measure(self, board: Board) -> dict[Key, float]:
         """The medians of one boot; those of one sample are the sample's."""
