@@ -287,6 +287,14 @@ def test_the_worst_of_three_levels_may_be_any() -> None:
     assert found.levels == (2, 1)
 
 
+def test_one_slow_round_chooses_no_level() -> None:
+    def value(mode: int, place: int, row: int) -> float:
+        return 1000 + 500 * place + (9000 if (mode, place, row) == (0, 0, 0) else row)
+
+    (found,) = seen(study(), value).effects
+    assert found.levels == (0, 1)
+
+
 # In words
 
 
