@@ -275,6 +275,33 @@ static void log_writable(void)
 	ASSERT_OK(write_text(path, before));
 }
 
+static void map_unzeroed(void *argument)
+{
+	const size_t pages = 16;
+	char *mapping;
+
+	(void)argument;
+	reload_with("zero=0");
+	mapping = map_pages(pages, PROT_READ | PROT_WRITE);
+	fill_pages(mapping, 1, pages);
+	ASSERT(pages_hold(mapping, 1, pages));
+	ASSERT_OK(munmap(mapping, pages * PAGE));
+	/* They are what the allocator gives next, with what was in them, or a debug kernel's mark. */
+	mapping = map_pages(pages, PROT_READ | PROT_WRITE);
+	ASSERT(!pages_are_zero(mapping, pages));
+	ASSERT_OK(munmap(mapping, pages * PAGE));
+	reload_with("zero=1");
+	mapping = map_pages(pages, PROT_READ | PROT_WRITE);
+	ASSERT(pages_are_zero(mapping, pages));
+	ASSERT_OK(munmap(mapping, pages * PAGE));
+}
+
+/* With zero=0 pages come as others have left them. */
+static void not_zeroed(void)
+{
+	with_module_restored(map_unzeroed);
+}
+
 static void expect_fresh(void)
 {
 	struct stat status;
@@ -430,6 +457,7 @@ static const struct ktap_case cases[] = {
 	{ .name = "parameters", .run = parameters },
 	{ .name = "read_only_parameters", .run = read_only_parameters },
 	{ .name = "log_writable", .run = log_writable },
+	{ .name = "not_zeroed", .run = not_zeroed },
 	{ .name = "unload_and_load", .run = unload_and_load },
 	{ .name = "load_twice", .run = load_twice },
 	{ .name = "log_lines", .run = log_lines },

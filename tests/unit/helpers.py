@@ -17,7 +17,7 @@ from pibed.model.builder import Made, Source, Standing
 from pibed.model.defaults import load_defaults
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock, load_machine
-from pibed.model.plan import Cell
+from pibed.model.plan import Cell, counts_events
 from pibed.model.samples import Number, Sample, Status
 from pibed.runs.folder import RunFolder
 from pibed.runs.manifest import Manifest
@@ -149,7 +149,7 @@ def archived(
     image.write_text("none")
     machine = load_machine(load_defaults().machine)
     machine = machine.model_copy(update={"clock": clock, "timing": timing or machine.timing})
-    if clock == "board" and board is None:
+    if (clock == "board" or counts_events(study)) and board is None:
         assert machine.timing is not None
         known = (ROOT / "configs" / "boards" / f"{machine.timing}.yaml").is_file()
         # A run may be of a board that is not described here.
