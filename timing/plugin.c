@@ -38,6 +38,7 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qem
 /* What is known of a translated block when it is executed. */
 struct block {
 	struct block *older;
+	struct loads loads;
 	uint32_t cycles;
 	uint32_t n_lines;
 	uint32_t lines[];
@@ -114,6 +115,7 @@ static void on_block(unsigned int vcpu, void *data)
 
 	(void)vcpu;
 	self.core.busy_cycles += block->cycles;
+	data_enter(&self.data, &block->loads);
 	for (i = 0; i < block->n_lines; i++)
 		fetch_line(&self.fetch, block->lines[i]);
 	if (clock_is_due(&self.clock)) {
@@ -267,6 +269,7 @@ static struct block *make_block(struct qemu_plugin_tb *tb, const struct insn *in
 		give_up("no memory");
 	block->older = self.blocks;
 	block->cycles = pipeline_cycles(&self.board.pipeline, insns, n);
+	block->loads = block_loads(insns, n);
 	block->n_lines = 0;
 	for (i = 0; i < n; i++) {
 		line = line_of(qemu_plugin_tb_get_insn(tb, i));
