@@ -721,6 +721,8 @@ static void sweep_placement(void *argument)
 	bool hit = true;
 
 	(void)argument;
+	/* Here, since what fails is set for a thread by its own file. */
+	set_up(false, true);
 	reload_with("placement=alternate colours=16");
 	for (nth = 1; hit; nth = next_nth(nth)) {
 		int raised = 0;
@@ -748,7 +750,6 @@ static void sweep_placement(void *argument)
 /* Any allocation fails while a page of the right colour is looked for: no spare is lost. */
 static void placement(void)
 {
-	set_up(false, true);
 	with_module_restored(sweep_placement);
 }
 
