@@ -124,6 +124,7 @@ FREE_TRACKER = "\tkvfree(tracker);\n"
 FREE_LOOP = (
     "\tfor (i = 0; i < tracker->nr_pages; i++) {\n\t\tcond_resched();\n\t\tif (tracker->pages[i])"
 )
+DROP_SPARES = "\tif (atomic_long_dec_and_test(&mappings))\n\t\tplacement_drop_spares();\n"
 
 WRONG = [
     Wrong("no reference count", ((REFCOUNT, ""),), "fork.outlives_child", "refcount"),
@@ -227,6 +228,18 @@ WRONG = [
         (("\t.owner = THIS_MODULE,\n", ""),),
         "load.mapping_holds",
         "expected EWOULDBLOCK|the kernel died",
+    ),
+    Wrong(
+        "spares kept when the last mapping goes",
+        ((DROP_SPARES, "\tatomic_long_dec(&mappings);\n"),),
+        "placement.spares_go",
+        "pages_spare",
+    ),
+    Wrong(
+        "pages charged for ever",
+        (("\t\tatomic_long_sub(tracker->nr_pages, &tracker->user->locked_vm);\n", ""),),
+        "limit.enforced",
+        "Resource temporarily unavailable",
     ),
     Wrong(
         "log lines of faults limited in rate",

@@ -96,7 +96,9 @@ def test_requests_are_the_machines_and_the_payloads(paging: Payload) -> None:
     assert asked["BR2_TOOLCHAIN_EXTERNAL_BOOTLIN"] == "n"
 
 
-@pytest.mark.parametrize("name", ["paging", "logging", "balance", "memory", "suite"])
+@pytest.mark.parametrize(
+    "name", ["paging", "logging", "balance", "memory", "placement", "study", "suite"]
+)
 def test_defaults_of_the_packages_are_what_is_asked_for(name: str) -> None:
     """So that one build folder serves all experiments and suites."""
     each = (

@@ -61,8 +61,7 @@ const char *parameter(const char *name)
 	return value;
 }
 
-/* All parameters as the module has them now, as load() takes them. */
-static void parameters_now(char *text, size_t size)
+void parameters_now(char *text, size_t size)
 {
 	size_t used = 0, i;
 

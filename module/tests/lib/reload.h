@@ -22,6 +22,9 @@ int unload(void);
 /* The value of a parameter of the loaded module, such as "Y"; valid until the next call. */
 const char *parameter(const char *name);
 
+/* All parameters as the module has them now, as load() takes them. */
+void parameters_now(char *text, size_t size);
+
 /* Unloads the module and loads it as it was found, and with these parameters on top of that. */
 void reload_with(const char *parameters);
 
