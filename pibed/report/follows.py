@@ -138,8 +138,7 @@ def _exchanged(experiment: Experiment, effect: Effect) -> list[str]:
     verdicts = [each.verdict for each in effect.exchanged]
     if verdicts == [Verdict.FIRST] * 2:
         much = enumeration(
-            f"{each.alternatives[1].label} {wording.excess(each, kind)}"
-            for each in effect.exchanged
+            f"{each.alternatives[1].label} {_more(each, kind)}" for each in effect.exchanged
         )
         less = wording.adjective(kind)
         return [f"whichever {one} is at {best} is {less} than the other at {worst}: {much}"]
@@ -154,9 +153,20 @@ def _decided(experiment: Experiment, found: Comparison, kind: str) -> str:
         relevant = f"{experiment.analysed.relevant_percent:g} %"
         return f"{first} and {second} differ by no more than {relevant}"
     slower = second if found.faster is found.alternatives[0] else first
-    much = wording.excess(found, kind)
-    is_faster = f"{found.faster.label} is {wording.adjective(kind)}"
-    return f"{is_faster}, {slower} {much}" if much else is_faster
+    return f"{found.faster.label} is {wording.adjective(kind)}, {slower} {_more(found, kind)}"
+
+
+def _more(found: Comparison, kind: str) -> str:
+    """By how much the larger of two is above the smaller, in three digits."""
+    ratios = [found.ratio, found.ratio_low, found.ratio_high]
+    if found.verdict is Verdict.FIRST:
+        ratios = [1 / each if each else None for each in (ratios[0], ratios[2], ratios[1])]
+    middle, low, high = (None if each is None else f"{100 * (each - 1):.3g}" for each in ratios)
+    verb, more = ("takes", "longer") if kind in wording.TIMES else ("has", "more")
+    if middle is None:
+        return f"{verb} {more}"
+    bounds = "" if low is None or high is None else f" ({low} to {high})"
+    return f"{verb} {middle} % {more}{bounds}"
 
 
 def _apart(low: float | None, high: float | None) -> float | None:

@@ -58,10 +58,10 @@ class Effect:
     within: tuple[Comparison, ...]
     """The alternatives beside each other at each level, as all comparisons have them."""
     levels: tuple[int, int] | None
-    """The levels with the smallest and with the largest mean of both alternatives; None where a
-    cell is missing or they are one."""
+    """The levels with the smallest and with the largest medians, those of both alternatives added
+    up; None where a cell is missing or they are one."""
     exchanged: tuple[Comparison, ...]
-    """Each alternative at the level with the smallest mean (first) beside the other one at that
+    """Each alternative at the level with the smallest medians (first) beside the other one at that
     with the largest."""
 
 
@@ -118,9 +118,9 @@ def _effect(
         reason = f"{other} has one value: there is nothing that the variance could follow"
     else:
         shares, reason = _shares(observations, present)
-        means = [sum(float(row[j].values.mean()) for row in present) for j in range(len(values))]
-        if min(means) < max(means):
-            levels = values[means.index(min(means))], values[means.index(max(means))]
+        middles = [sum(row[column].median for row in present) for column in range(len(values))]
+        if min(middles) < max(middles):
+            levels = values[middles.index(min(middles))], values[middles.index(max(middles))]
     within = tuple(
         each
         for value in values

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from pibed.build.images import Images
+from pibed.build.timing import Timing
 from pibed.measure import record
+from pibed.model.board import Board, load_board
 from pibed.model.builder import Made, Source, Standing
 from pibed.model.defaults import load_defaults
 from pibed.model.experiment import Experiment
-from pibed.model.machine import Clock, Machine, load_machine
-from pibed.model.plan import Cell
+from pibed.model.machine import Clock, load_machine
+from pibed.model.plan import Cell, counts_events
 from pibed.model.samples import Number, Sample, Status
 from pibed.runs.folder import RunFolder
 from pibed.runs.manifest import Manifest
@@ -97,8 +99,8 @@ def measured(
     ]
 
 
-def images_of(image: Path, differs: tuple[str, ...] = ()) -> Images:
-    """A file that stands for all images; nothing is booted from it."""
+def images_of(image: Path, differs: tuple[str, ...] = (), board: Board | None = None) -> Images:
+    """A file that stands for all images and a board's plugin; nothing is booted from it."""
     return Images(
         kernel=image,
         device_tree=image,
@@ -115,22 +117,13 @@ def images_of(image: Path, differs: tuple[str, ...] = ()) -> Images:
         steps=(),
         builder=Made(name="debian"),
         components=(),
+        timing=None if board is None else Timing(image, image, board),
     )
 
 
 def begun(study: Experiment, image: Path = ROOT / "inv") -> Manifest:
     """A run's manifest before its first boot; a file stands for all images."""
     return record.begun(load_machine("pi2"), study, 2, images_of(image), "QEMU 7.2")
-
-
-def with_time_of(machine: Machine, timing: str) -> Machine:
-    """The machine with the clock of this board."""
-    board = machine.clocks["virtual"].model_copy(
-        update={"qemu_args": ["-icount", "shift=0,sleep=off", "-global", "bcm2836.enabled-cpus=1"]}
-    )
-    return machine.model_copy(
-        update={"timing": timing, "clocks": machine.clocks | {"board": board}}
-    )
 
 
 def archived(
@@ -140,6 +133,7 @@ def archived(
     *,
     clock: Clock = "virtual",
     timing: str | None = None,
+    board: Board | None = None,
     finished: bool = True,
     differs: tuple[str, ...] = (),
     problems: Sequence[str] = (),
@@ -147,17 +141,21 @@ def archived(
 ) -> Path:
     """A run's folder with what `./inv sweep` writes at its end; no image in it was booted.
 
-    `timing` is the board whose time the machine has, and `made` has other values of the manifest's
-    keys.
+    `timing` is the board whose time the machine has, unless `board` is given; `made` has other
+    values of the manifest's keys.
     """
     folder.mkdir(parents=True)
     image = folder.parent / "image"
     image.write_text("none")
-    images = images_of(image, differs)
     machine = load_machine(load_defaults().machine)
-    if timing is not None:
-        machine = with_time_of(machine, timing)
-    machine = machine.model_copy(update={"clock": clock})
+    machine = machine.model_copy(update={"clock": clock, "timing": timing or machine.timing})
+    if (clock == "board" or counts_events(study)) and board is None:
+        assert machine.timing is not None
+        known = (ROOT / "configs" / "boards" / f"{machine.timing}.yaml").is_file()
+        # A run may be of a board that is not described here.
+        board = load_board(machine.timing if known else "bcm2836")
+        board = board.model_copy(update={"name": machine.timing})
+    images = images_of(image, differs, board)
     run = RunFolder(folder, study)
     before = record.begun(machine, study, 2, images, "QEMU 7.2")
     run.write_samples(Analysis(study, list(samples)))

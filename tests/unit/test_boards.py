@@ -15,7 +15,7 @@ from pibed.base import places
 from pibed.base.errors import HostError, UsageError
 from pibed.commands import compare
 from pibed.commands.options import CompareOptions
-from pibed.model.experiment import Experiment
+from pibed.model.experiment import Experiment, load_experiment
 from pibed.model.machine import Clock
 from pibed.model.plan import Cell, cells
 from pibed.model.samples import Number, Sample, Status
@@ -55,6 +55,15 @@ def memory(sizes: list[int] | None = None, **changes: Any) -> Experiment:
         "workload": {"source": "a.c", "command": "memory_bench {buffer_kib}", "timeout_s": 9},
     } | changes
     return experiment(**changes)
+
+
+def test_the_shipped_experiment_measures_all_of_it() -> None:
+    shipped = load_experiment("memory")
+    assert {*LATENCIES.values(), *BANDWIDTHS.values()} <= shipped.metrics.keys()
+    sizes = {each.buffer_kib for each in PUBLISHED} - {None}
+    assert sizes <= set(shipped.parameters["buffer_kib"].values)
+    units = {name: shipped.metrics[name].unit for name in (*LATENCIES.values(), "memset_mb_s")}
+    assert set(units.values()) == {"ns", "MB/s"}
 
 
 def published(soc: str, measure: str, size: int | None) -> list[float]:

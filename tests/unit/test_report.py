@@ -140,6 +140,21 @@ def test_the_answer_comes_first_then_plots_numbers_and_how(tmp_path: Path) -> No
     assert "| 64 | work \\[µs\\] | eager | 22 | 12.5 |" in text
 
 
+@pytest.mark.parametrize(
+    ("timing", "words"),
+    [
+        ("bcm2837", "raspi2b, 1024 MiB, with the time of a BCM2837 of the Raspberry Pi 3 Model B"),
+        ("bcm2836", "raspi2b, 1024 MiB, with the time of a BCM2836 of the Raspberry Pi 2 Model B"),
+    ],
+)
+def test_whose_time_it_is_is_told(tmp_path: Path, timing: str, words: str) -> None:
+    page, text = texts(run(tmp_path / timing, SLOW, FAST, clock="board", timing=timing))
+    for said in (words, "board: the guest's time is that of a model of the board"):
+        assert said in page.text
+        assert said in text
+    assert "with the time of" not in texts(run(tmp_path / "virtual", SLOW, FAST))[1]
+
+
 def test_builder_is_named(tmp_path: Path) -> None:
     for name, made, words in (
         ("one", {}, "builder debian sources"),

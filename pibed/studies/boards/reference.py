@@ -39,8 +39,8 @@ RESOLVED_NS = 1.0
 # KiB. The benchmarks' buffers for bandwidth are far larger than any cache; so are these.
 _LARGE = 8192
 
-# KiB. At the other sizes two boards of one kind agree; at that of their second cache two Pi 2 differ
-# by more than half, as their pages happen to lie.
+# KiB. At other sizes two boards of one kind agree; at that of their second cache two Pi 2 differ by
+# more than half, as their pages happen to lie.
 _COMPARABLE = (64, 8192)
 _SECOND_CACHE = 512
 
