@@ -23,6 +23,9 @@ def _not_taken(name: str) -> str:
     return name
 
 
+Better = Literal["lower", "higher"]
+"""Which values of a metric are the better ones."""
+
 OptionName = Annotated[str, Field(pattern=optionname.PATTERN), AfterValidator(_not_taken)]
 
 TOTAL = "total"
@@ -92,6 +95,8 @@ class Metric(Record):
     """Unit of the number, such as µs or pages."""
     title: Words
     """Name for people."""
+    better: Better = "lower"
+    """Which of its values are the better ones: of a throughput the higher, of a time the lower."""
     table: bool = False
     """Whether the table at the end of a sweep shows it."""
 
@@ -216,7 +221,8 @@ class Experiment(Record):
         """`analysis`, or what stands for it in an experiment that has none.
 
         Then the first parameter of two values that all have labels is compared, and the total is
-        that of the metrics in the printed table that have the unit of the first of them.
+        that of the metrics in the printed table that have the unit of the first of them, and as
+        whose better values are the lower or the higher ones.
         """
         if self.analysis is not None:
             return self.analysis
@@ -226,8 +232,13 @@ class Experiment(Record):
             if len(parameter.values) == 2 and set(parameter.values) <= parameter.labels.keys()
         )
         shown = [name for name, metric in self.metrics.items() if metric.table]
-        total = [name for name in shown if self.metrics[name].unit == self.metrics[shown[0]].unit]
+        kinds = {name: (self.metrics[name].unit, self.metrics[name].better) for name in shown}
+        total = [name for name in shown if kinds[name] == kinds[shown[0]]]
         return AnalysisPlan(compare=next(compared, None), total=total)
+
+    def better(self, metric: str) -> Better:
+        """Which values of a metric, or of the total, are the better ones."""
+        return self.metrics[self.analysed.total[0] if metric == TOTAL else metric].better
 
     def is_main(self, metric: str) -> bool:
         """Whether a metric, or the total, is shown before the others."""
@@ -303,6 +314,12 @@ class Experiment(Record):
             raise ValueError(f"analysis.compare: {analysis.compare} has more than two values")
         if len(units := {self.metrics[name].unit for name in analysis.total}) > 1:
             raise ValueError(f"analysis.total: no sum of {' and '.join(sorted(units))}")
+        ways = {self.metrics[name].better: name for name in analysis.total}
+        if len(ways) > 1:
+            raise ValueError(
+                f"analysis.total: no sum of {ways['lower']}, of which lower is better, and "
+                f"{ways['higher']}, of which higher is"
+            )
         if len(set(analysis.total)) < len(analysis.total):
             raise ValueError("analysis.total: a metric is there twice")
         if (cost or analysis.balance) and not analysis.compare:

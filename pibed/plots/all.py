@@ -113,7 +113,7 @@ def _growth(
 ) -> Iterator[Plot]:
     """The medians of the cells and the lines through them, with formula and interval."""
     experiment = observations.experiment
-    title, unit = quantity(observations, metric)
+    title, _ = quantity(observations, metric)
     if against in experiment.parameters:
         by = charts.title_of(experiment, against, unit=False)
         x_title = charts.title_of(experiment, against)
@@ -124,7 +124,7 @@ def _growth(
     styles = dict(charts.looks(observations))
     blocks = list(dict.fromkeys(each.others for each in found if each.slope is not None))
     for part, some in parts(blocks, 4):
-        y_title = in_unit(title, unit)
+        y_title = charts.measured(observations, metric)
         figure, places = canvas.panels(heading, len(some), 1, _WIDE, x_title, y_title)
         told = []
         for axes, block in zip(places, some, strict=True):
@@ -216,14 +216,15 @@ def _balance(analysis: Analysis) -> Iterator[Plot]:
     if not found:
         return
     metric, parameter = found[0].metric, found[0].parameter
-    title, unit = quantity(observations, metric)
+    title, _ = quantity(observations, metric)
     by = charts.title_of(experiment, parameter, unit=False)
     both = plain(plural(compared(experiment)))
     heading = f"{title} by {by}, and the balance of the {both}"
     by_block = {each.others: each for each in found}
     x_title = charts.title_of(experiment, parameter)
     for part, blocks in parts(charts.aligned(list(by_block)), 12):
-        figure, places = charts.beside(observations, blocks, heading, x_title, in_unit(title, unit))
+        y_title = charts.measured(observations, metric)
+        figure, places = charts.beside(observations, blocks, heading, x_title, y_title)
         axis = replace(charts.along(observations, parameter, 2), log=False)
         shown: dict[Alternative | None, Any] = {}
         extra: dict[str, Any] = {}

@@ -37,7 +37,7 @@ Course = list[tuple[int, Series]]
 
 def medians(observations: Observations, metric: str, parameter: str) -> Iterator[Plot]:
     """A metric's medians by a parameter with their intervals, and the samples behind them."""
-    title, unit = quantity(observations, metric)
+    title, _ = quantity(observations, metric)
     ways = looks(observations)
     heading = f"{title} by {title_of(observations.experiment, parameter, unit=False)}"
     for part, blocks in parts(aligned(_blocks(observations, metric, parameter)), 12):
@@ -46,7 +46,7 @@ def medians(observations: Observations, metric: str, parameter: str) -> Iterator
             blocks,
             heading,
             title_of(observations.experiment, parameter),
-            in_unit(title, unit),
+            measured(observations, metric),
         )
         axis = along(observations, parameter, len(ways))
         shown: dict[Alternative | None, Any] = {}
@@ -77,7 +77,7 @@ def medians(observations: Observations, metric: str, parameter: str) -> Iterator
 
 def means(observations: Observations, metric: str, parameter: str) -> Iterator[Plot]:
     """A metric's means as bars, the alternatives side by side, with standard deviations."""
-    title, unit = quantity(observations, metric)
+    title, _ = quantity(observations, metric)
     ways = looks(observations)
     values = along(observations, parameter).values
     width = 0.8 / len(ways)
@@ -89,7 +89,7 @@ def means(observations: Observations, metric: str, parameter: str) -> Iterator[P
             blocks,
             heading,
             title_of(observations.experiment, parameter),
-            in_unit(f"mean {title}", unit),
+            measured(observations, metric, "mean "),
         )
         shown: dict[Alternative | None, Any] = {}
         extra: dict[str, Any] = {}
@@ -142,7 +142,8 @@ def _by_cell(observations: Observations, metric: str, blocks: Sequence[Cell]) ->
     heading = f"{title} of every sample by round"
     extent = _LOW if len(ways) > 1 else (_ALONE[0], _LOW[1])
     count = len(blocks) * len(ways)
-    figure, places = canvas.panels(heading, count, len(ways), extent, "round", in_unit(title, unit))
+    y_title = measured(observations, metric)
+    figure, places = canvas.panels(heading, count, len(ways), extent, "round", y_title)
     # The points of many rounds are small, or they hide each other.
     scale = 1 if len(observations.rounds) <= _FEW else 0.5
     shown: dict[Alternative | None, Any] = {}
@@ -260,6 +261,13 @@ def quantity(observations: Observations, metric: str) -> tuple[str, str]:
     if metric == TOTAL:
         return TOTAL, plain(metrics[observations.plan.total[0]].unit)
     return shorten(metrics[metric].title, 40), plain(metrics[metric].unit)
+
+
+def measured(observations: Observations, metric: str, which: str = "") -> str:
+    """A metric at its axis, such as `mean work [µs]`, and that higher is better where it is."""
+    title, unit = quantity(observations, metric)
+    better = ", higher is better" if observations.experiment.better(metric) == "higher" else ""
+    return in_unit(f"{which}{title}", unit) + better
 
 
 def named(experiment: Experiment, cell: Cell) -> str:

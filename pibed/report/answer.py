@@ -20,7 +20,7 @@ from pibed.model.words import (
     unit,
     with_unit,
 )
-from pibed.report.wording import adjective, sides, switch
+from pibed.report.wording import adjective, level, sides, switch
 from pibed.stats.analysis import Analysis
 from pibed.stats.balance import Balance
 from pibed.stats.comparison import Comparison, Verdict
@@ -57,18 +57,18 @@ def verdicts(analysis: Analysis, metric: str) -> list[str]:
         if each.metric == metric:
             groups.setdefault(each.verdict, []).append(each)
     what, one = title(experiment, metric), compared(experiment)
-    less = adjective(unit(experiment, metric))
+    how = adjective(unit(experiment, metric), experiment.better(metric))
     relevant = f"{experiment.analysed.relevant_percent:g} %"
     lines = []
     for verdict, members in groups.items():
         where = _where(experiment, [each.others for each in members], all_of)
         faster = members[0].faster
         if faster is not None:
-            lines.append(f"{faster.label} is {less} in {what}{where}")
+            lines.append(f"{faster.label} is {how} in {what}{where}")
         elif verdict is Verdict.NO_DIFFERENCE:
             lines.append(f"the {plural(one)} differ by no more than {relevant} in {what}{where}")
         else:
-            lines.append(f"these samples do not decide which {one} is {less} in {what}{where}")
+            lines.append(f"these samples do not decide which {one} is {how} in {what}{where}")
     return [sentence(line) for line in lines]
 
 
@@ -82,8 +82,7 @@ def _balanced(experiment: Experiment, found: Sequence[Balance]) -> list[str]:
         spreads = [half_width(each.low, each.high) for each in known]
         reached = _range(list(zip(at, spreads, strict=True)))
         values = with_unit(experiment, known[0].parameter, reached)
-        both = f"both {plural(compared(experiment))} take the same"
-        text = f"{both} {title(experiment, known[0].metric)} at {values}{where}"
+        text = f"{level(experiment, known[0])} at {values}{where}"
         bounds = [
             (each, spread)
             for one, spread in zip(known, spreads, strict=True)

@@ -10,6 +10,7 @@ from pibed.model.machine import Clock
 from pibed.model.plan import cells
 from pibed.model.words import (
     compared,
+    enumeration,
     half_width,
     heading,
     interval,
@@ -19,6 +20,7 @@ from pibed.model.words import (
     rounded,
     supported,
 )
+from pibed.model.words import title as title_of
 from pibed.report import wording
 from pibed.report.table import Column, Table
 from pibed.stats.analysis import Analysis
@@ -118,11 +120,25 @@ def _verdicts(
         *(Column(each, True) for each in ("ratio", "95 % interval", "Cliff's delta", "p")),
     )
     note = (
-        f"The {compared(experiment)} with the smaller values has the verdict if the ratio's whole "
+        f"The {compared(experiment)} with the {_better(experiment, comparisons)} has the verdict "
+        "if the ratio's whole "
         f"interval lies more than {experiment.analysed.relevant_percent:g} % from 1 and p, "
         "corrected for the number of all comparisons (Holm), is below 0.05."
     )
     return Table(title, columns, rows, note, folded or len(rows) > _LONG)
+
+
+def _better(experiment: Experiment, comparisons: Sequence[Comparison]) -> str:
+    """Which values are the better ones, and of what where that is not the same of all metrics."""
+    ways = {each.metric: each.better for each in comparisons}
+    higher = [title_of(experiment, name) for name, better in ways.items() if better == "higher"]
+    if not higher:
+        return "smaller values"
+    return (
+        "larger values"
+        if len(higher) == len(ways)
+        else f"smaller values, of {enumeration(higher)} with the larger ones,"
+    )
 
 
 def _summary(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pibed.model import words as naming
-from pibed.model.experiment import Experiment
+from pibed.model.experiment import Better, Experiment
 from pibed.model.machine import Clock
 from pibed.model.plan import Cell
 from pibed.model.words import (
@@ -51,8 +51,10 @@ CLOCKS: Mapping[Clock, str] = {
 """What the numbers of each clock mean."""
 
 
-def adjective(unit: str) -> str:
-    """What less of a metric is."""
+def adjective(unit: str, better: Better = "lower") -> str:
+    """What the better one is in a metric of this unit."""
+    if better == "higher":
+        return "faster" if unit.endswith("/s") else "higher"
     return "faster" if unit in TIMES else "lower"
 
 
@@ -74,7 +76,8 @@ def compared(experiment: Experiment, found: Comparison) -> str:
     relevant = f"{experiment.analysed.relevant_percent:g} %"
     if found.faster is not None:
         other = second if found.verdict is Verdict.FIRST else first
-        words = f"{metric}: {found.faster.label} is {adjective(kind)}{_excess(found, other, kind)}"
+        how = adjective(kind, found.better)
+        words = f"{metric}: {found.faster.label} is {how}{_excess(found, other, kind)}"
     elif found.verdict is Verdict.UNDECIDED:
         words = f"{metric}: undecided; {found.reason}"
     elif found.medians[0] == found.medians[1] and found.exact:
@@ -197,9 +200,15 @@ def balanced(experiment: Experiment, balance: Balance) -> str:
     at = supported(balance.at, half_width(balance.low, balance.high))
     value = with_unit(experiment, balance.parameter, at)
     return sentence(
-        f"{where}both {_both(experiment)} take the same {title(experiment, balance.metric)} at "
+        f"{where}{level(experiment, balance)} at "
         f"{value}{between(balance, balance.at)}{bounds}; {sides(balance, balance.at)}"
     )
+
+
+def level(experiment: Experiment, balance: Balance) -> str:
+    """That the alternatives are equal: `both modes take the same total`."""
+    verb = "take" if balance.better == "lower" else "have"
+    return f"both {_both(experiment)} {verb} the same {title(experiment, balance.metric)}"
 
 
 def between(balance: Balance, at: float) -> str:
@@ -212,15 +221,16 @@ def between(balance: Balance, at: float) -> str:
 
 
 def sides(balance: Balance, at: float) -> str:
-    """Which has the smaller median below the balance, and which above it, where measured."""
+    """Which has the better median below the balance, and which above it, where measured."""
     words: list[str] = []
+    better = "smaller" if balance.better == "lower" else "larger"
     for side, gaps in (
         ("below", [gap for value, gap in balance.points if value < at and gap]),
         ("above", [gap for value, gap in balance.points if value > at and gap]),
     ):
         if gaps:
-            less = balance.alternatives[0 if gaps[0] < 0 else 1].label
-            words.append(f"{side} that {less}{'' if words else ' has the smaller median'}")
+            ahead = balance.ahead(gaps[0]).label
+            words.append(f"{side} that {ahead}{'' if words else f' has the {better} median'}")
     return ", ".join(words)
 
 
@@ -247,16 +257,18 @@ def _at(experiment: Experiment, cell: Cell) -> str:
 
 
 def _excess(found: Comparison, other: str, kind: str) -> str:
-    """By how much the slower one is slower, with its interval, as far as that is a number."""
+    """By how much the larger one is larger, with its interval, as far as that is a number."""
     ratio, low, high = found.ratio, found.ratio_low, found.ratio_high
-    if found.verdict is Verdict.FIRST:
+    less_is_better = found.better == "lower"
+    if (found.verdict is Verdict.FIRST) == less_is_better:
         ratio = 1 / ratio if ratio else None
         low, high = (1 / high if high else None, 1 / low if low else None)
     if ratio is None:
         return ""
-    times = "takes" if kind in TIMES else "has"
-    more = "longer" if kind in TIMES else "more"
-    much = "as long" if kind in TIMES else "as much"
+    time = less_is_better and kind in TIMES
+    times = "takes" if time else "has"
+    more = "longer" if time else "more"
+    much = "as long" if time else "as much"
     factor = ratio >= 2
     # As factors, or as percents on top.
     shown = [
@@ -269,7 +281,11 @@ def _excess(found: Comparison, other: str, kind: str) -> str:
         supported(middle or 0.0, spread) if spread else rounded(middle or 0.0, 4 if factor else 3)
     )
     how = f"{value} times {much}" if factor else f"{value} % {more}"
+    # It is the better one that has more, of which the sentence speaks already.
+    subject = other if less_is_better else "it"
+    if not less_is_better:
+        how += f" {'as' if factor else 'than'} {other}"
     bounds = ""
     if low is not None and high is not None and not found.exact:
         bounds = f" (95 % interval {interval(low, high)}{'' if factor else ' %'})"
-    return f"; {other} {times} {how}{bounds}"
+    return f"; {subject} {times} {how}{bounds}"

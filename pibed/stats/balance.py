@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pibed.model.experiment import Better
 from pibed.model.plan import Cell
 from pibed.model.words import compared, plural
 from pibed.stats.observations import (
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_FASTER: Mapping[Better, str] = {"lower": "faster", "higher": "better"}
+
 
 @dataclass(frozen=True)
 class Balance:
@@ -33,6 +37,8 @@ class Balance:
     """The values of the parameters beside the compared one and `parameter`."""
     parameter: str
     metric: str
+    better: Better
+    """Which values of the metric are the better ones."""
     alternatives: tuple[Alternative, Alternative]
     points: tuple[tuple[int, float], ...]
     """Measured values of the parameter, rising, and there the first's median minus the
@@ -43,6 +49,10 @@ class Balance:
     high: float | None
     """Bounds of its 95 % interval; one that lies beyond what was measured is None."""
     reason: str
+
+    def ahead(self, difference: float) -> Alternative:
+        """The better one where the first's median minus the second's is this, which is not 0."""
+        return _ahead(self.alternatives, difference, self.better)
 
 
 def balances(observations: Observations) -> list[Balance]:
@@ -72,7 +82,8 @@ def _balance(observations: Observations, parameter: str, block: Cell) -> Balance
     values = np.array([value for value, _, _ in measured], dtype=np.float64)
     differences = np.array([a.median - b.median for _, a, b in measured], dtype=np.float64)
     names = plural(compared(observations.experiment))
-    at, reason = _equal(parameter, values, differences, (first, second), names)
+    better = observations.experiment.better(metric)
+    at, reason = _equal(parameter, values, differences, (first, second), better, names)
     low = high = None
     if at is not None:
         named = [
@@ -95,6 +106,7 @@ def _balance(observations: Observations, parameter: str, block: Cell) -> Balance
         block,
         parameter,
         metric,
+        better,
         (first, second),
         tuple((value, a.median - b.median) for value, a, b in measured),
         at,
@@ -133,6 +145,7 @@ def _equal(
     values: NDArray[np.float64],
     differences: NDArray[np.float64],
     alternatives: tuple[Alternative, Alternative],
+    better: Better,
     names: str,
 ) -> tuple[float | None, str]:
     """The one place where the differences are 0, or why there is none."""
@@ -153,13 +166,19 @@ def _equal(
         return None, f"the medians are equal at several values of {parameter}: {where}"
     if zeros and differences[0] * differences[-1] <= 0:
         return zeros[0], ""
-    faster = alternatives[0 if differences[0] < 0 else 1].label
+    label, how = _ahead(alternatives, differences[0], better).label, _FASTER[better]
     if zeros:
         return (
             None,
-            f"the medians are equal at {zeros[0]:.4g}, but {faster} is faster on both sides",
+            f"the medians are equal at {zeros[0]:.4g}, but {label} is {how} on both sides",
         )
-    return None, f"none in range: {faster} is faster from {values[0]:.4g} to {values[-1]:.4g}"
+    return None, f"none in range: {label} is {how} from {values[0]:.4g} to {values[-1]:.4g}"
+
+
+def _ahead(
+    alternatives: tuple[Alternative, Alternative], difference: float, better: Better
+) -> Alternative:
+    return alternatives[0 if (difference < 0) == (better == "lower") else 1]
 
 
 def _inside(
