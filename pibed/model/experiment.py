@@ -97,8 +97,8 @@ class Metric(Record):
     """Name for people."""
     better: Better = "lower"
     """Which of its values are the better ones: of a throughput the higher, of a time the lower."""
-    table: bool = False
-    """Whether the table at the end of a sweep shows it."""
+    table: bool = True
+    """Whether the table at the end of a sweep and the plots show it."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Metric:

@@ -30,9 +30,16 @@ def supported(value: float, spread: float | None) -> str:
     """
     if not spread or not value or abs(value) >= 1e15 or abs(value) < 1e-4:
         return number(value)
-    places = max(1 - _exponent(spread), 1 - _exponent(value))
+    places = max(1 - exponent(spread), 1 - exponent(value))
     text = f"{round(value, places):,.{min(max(places, 0), 12)}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def decimals(value: float, least: int) -> str:
+    """A number with so many decimals, or with as many more as its first two digits need."""
+    if abs(value) >= 1e15 or 0 < abs(value) < 1e-4:
+        return f"{value:.4g}"
+    return f"{value:.{max(least, 1 - exponent(value))}f}"
 
 
 def half_width(low: float | None, high: float | None) -> float | None:
@@ -46,7 +53,7 @@ def interval(low: float, high: float) -> str:
     return f"{supported(low, spread)} to {supported(high, spread)}"
 
 
-def _exponent(value: float) -> int:
+def exponent(value: float) -> int:
     """The decimal place of the first of two digits: 1 of 12, -2 of 0.0123, 0 of 0.996."""
     return int(f"{value:.1e}".partition("e")[2])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from pibed.model.experiment import Experiment
@@ -10,7 +11,9 @@ from pibed.model.machine import Clock
 from pibed.model.plan import cells
 from pibed.model.words import (
     compared,
+    decimals,
     enumeration,
+    exponent,
     half_width,
     heading,
     interval,
@@ -57,11 +60,7 @@ def of_sweep(
                 heading(experiment, metric),
                 *([clock] if several else []),
                 str(each.n),
-                str(each.min),
-                str(each.max),
-                f"{each.mean:.1f}",
-                f"{each.median:.1f}",
-                "" if each.sd is None else f"{each.sd:.2f}",
+                *_statistics(each),
             )
         )
     columns = (
@@ -71,6 +70,30 @@ def of_sweep(
         *(Column(each, True) for each in ("n", "min", "max", "mean", "median", "SD")),
     )
     return Table(title, columns, tuple(rows), note, grouped=True)
+
+
+def _statistics(each: Summary) -> tuple[str, ...]:
+    """Least and largest, mean, median and SD, the latter to a tenth and a hundredth.
+
+    Where numbers are not whole they have more decimals: up to the second digit of the SD, or four
+    digits of the median if these are more.
+    """
+    places = 1
+    if not (isinstance(each.min, int) and isinstance(each.max, int)):
+        first = exponent(each.median)
+        # No more than are meant where the SD is that of the last bits.
+        below = 1 - exponent(each.sd) if each.sd else 0
+        places = max(1, 3 - first, min(below, 7 - first))
+    numbers = (each.min, each.max, each.mean, each.median)
+    return (
+        *(str(x) if isinstance(x, int) else _shortest(decimals(x, places)) for x in numbers),
+        "" if each.sd is None else decimals(each.sd, max(2, places)),
+    )
+
+
+def _shortest(text: str) -> str:
+    """Without the zeros at the end, but with one decimal."""
+    return re.sub(r"(\.\d+?)0+$", r"\1", text)
 
 
 def of_report(analysis: Analysis) -> Iterable[Table]:
