@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pibed.model import optionname
+from pibed.model import optionname, placeholders
 from pibed.model.counts import PHASES, Event
 from pibed.model.loading import Identifier, Name, Record, RelativePath, Words, load
 
@@ -30,6 +29,16 @@ OptionName = Annotated[str, Field(pattern=optionname.PATTERN), AfterValidator(_n
 
 TOTAL = "total"
 """The name that the sum of `analysis.total` has among the metrics, where these are several."""
+
+
+SAMPLE_COLUMNS = ("experiment", "round", "order", "status")
+"""The columns of samples.csv before those of parameters and metrics, which have other names."""
+
+SUMMARY_COLUMNS = (
+    *("metric", "n", "min", "max", "mean", "median", "sd"),
+    *("ci_low", "ci_high", "ci_coverage", "mad", "outliers"),
+)
+"""The columns of summary.csv behind those of parameters, which have other names."""
 
 
 class ModuleSource(Record):
@@ -245,18 +254,24 @@ class Experiment(Record):
         return metric == TOTAL or self.metrics[metric].table
 
     @model_validator(mode="after")
-    def _placeholders_are_parameters(self) -> Experiment:
-        reserved = {"experiment", "round", "order", "status"}
-        if clash := reserved & (self.parameters.keys() | self.metrics.keys()):
-            raise ValueError(f"{min(clash)!r} is the name of a fixed column of samples.csv")
-        columns = {"metric", "n", "min", "max", "mean", "median", "sd", "ci_low", "ci_high"}
-        columns |= {"ci_coverage", "mad", "outliers"}
-        if clash := columns & self.parameters.keys():
-            raise ValueError(f"{min(clash)!r} is the name of a fixed column of summary.csv")
+    def _names_are_free(self) -> Experiment:
         if clash := self.parameters.keys() & self.metrics.keys():
             raise ValueError(f"{min(clash)!r} is both a parameter and a metric")
-        if TOTAL in self.metrics:
-            raise ValueError(f"metrics: {TOTAL!r} is the name of the sum of several metrics")
+        for names, what, reserved in (
+            ({*self.parameters, *self.metrics}, "a fixed column of samples.csv", SAMPLE_COLUMNS),
+            (self.parameters.keys(), "a fixed column of summary.csv", SUMMARY_COLUMNS),
+            (self.metrics.keys(), "the sum of several metrics", (TOTAL,)),
+        ):
+            if clash := names & set(reserved):
+                more = SUMMARY_COLUMNS if min(clash) in self.parameters else (TOTAL,)
+                raise ValueError(
+                    f"{min(clash)!r} is the name of {what}; these are taken: "
+                    f"{', '.join((*SAMPLE_COLUMNS, *more))}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _placeholders_are_parameters(self) -> Experiment:
         texts = {"workload.command": self.workload.command}
         if self.workload.background is not None:
             texts["workload.background"] = self.workload.background
@@ -266,29 +281,21 @@ class Experiment(Record):
         for key, text in texts.items():
             if "\n" in text:
                 raise ValueError(f"{key}: expected one line, not {text!r}")
-            try:
-                fields = list(string.Formatter().parse(text))
-            except ValueError as error:
-                raise ValueError(
-                    f"{key}: {error} (a brace that is meant is written twice)"
-                ) from None
-            for _, name, form, conversion in fields:
-                if form or conversion:
-                    raise ValueError(f"{key}: expected {{{name}}} and no more between the braces")
-                if name is not None and name not in self.parameters:
-                    raise ValueError(f"{key}: {{{name}}} is not a parameter of the experiment")
+            if (words := placeholders.mistake(text, self.parameters)) is not None:
+                raise ValueError(f"{key}: {words}")
         return self
 
     @model_validator(mode="after")
     def _options_can_be_told_apart(self) -> Experiment:
         loaded = " ".join(str(value) for value in self.module.parameters.values())
+        in_module = placeholders.names(loaded)
         named: dict[tuple[Verb, str], str] = {}
         for name, parameter in self.parameters.items():
             for verb, option in parameter.options.items():
                 key = f"parameters.{name}.options.{verb}"
                 if (other := named.setdefault((verb, option), name)) != name:
                     raise ValueError(f"{key}: --{option} is the option of {other} already")
-                if verb == "boot" and f"{{{name}}}" not in loaded:
+                if verb == "boot" and name not in in_module:
                     raise ValueError(f"{key}: no parameter of the module is {{{name}}}")
         return self
 

@@ -9,11 +9,11 @@ import hashlib
 import itertools
 import random
 import shlex
-import string
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pibed.model.experiment import Experiment, Workload
+from pibed.model.placeholders import fill
 from pibed.model.protocol import Command
 
 # Guest seconds for reading the counters.
@@ -136,7 +136,7 @@ def steps(experiment: Experiment, visits: Sequence[Visit]) -> list[Steps]:
             before.append(Command(f"{visit.order}.load", experiment.module.timeout_s, wanted))
             loaded = wanted
         workload = experiment.workload
-        command = _fill(workload.command, values)
+        command = fill(workload.command, values)
         # The agent ends the group of a command with it, and what is in the background is in there.
         beside = f"{_background(workload.background, values)} & " if workload.background else ""
         before += [
@@ -178,7 +178,7 @@ def insmod(experiment: Experiment, values: Mapping[str, int]) -> str:
     """The command that loads the module for these values, in place of one that is loaded."""
     name = experiment.module.name
     settings = [
-        f"{parameter}={shlex.quote(_fill(str(value), values))}"
+        f"{parameter}={shlex.quote(fill(str(value), values))}"
         for parameter, value in experiment.module.parameters.items()
     ]
     unload = f"{{ ! grep -q '^{name} ' /proc/modules || rmmod {name}; }}"
@@ -203,8 +203,4 @@ def _idle_us(workload: Workload, drawn: float) -> int:
 
 def _background(line: str, values: Mapping[str, int]) -> str:
     """A shell of its own, so that nothing in the line reaches beyond it."""
-    return f"sh -c {shlex.quote(_fill(line, values))} >/dev/null 2>&1"
-
-
-def _fill(text: str, values: Mapping[str, int]) -> str:
-    return string.Formatter().vformat(text, (), values)
+    return f"sh -c {shlex.quote(fill(line, values))} >/dev/null 2>&1"
