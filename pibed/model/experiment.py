@@ -197,7 +197,12 @@ class AnalysisPlan(Record):
     """What the statistics ask of the samples; see docs/statistics.md."""
 
     compare: Identifier | None = None
-    """The parameter whose two values, the alternatives, are compared."""
+    """The parameter whose values, the alternatives, are compared."""
+    baseline: int | None = None
+    """Its value that each of the others is compared with: the first unless another is named.
+
+    Of two values the first is compared with the second.
+    """
     total: list[Identifier] = []
     """The metrics, in one unit, whose sum decides which alternative is faster."""
     relevant_percent: Annotated[float, Field(ge=0, le=100)] = 1.0
@@ -317,8 +322,15 @@ class Experiment(Record):
             for name in names:
                 if name is not None and name not in known:
                     raise ValueError(f"analysis.{key}: {name!r} is not a {what} of the experiment")
-        if analysis.compare and len(self.parameters[analysis.compare].values) > 2:
-            raise ValueError(f"analysis.compare: {analysis.compare} has more than two values")
+        if analysis.baseline is not None:
+            values = self.parameters[analysis.compare].values if analysis.compare else []
+            if analysis.baseline not in values:
+                whose = f"{analysis.compare}: {', '.join(map(str, values))}"
+                raise ValueError(
+                    f"analysis.baseline: {analysis.baseline} is not a value of {whose}"
+                    if analysis.compare
+                    else "analysis.baseline: expected analysis.compare beside it"
+                )
         if len(units := {self.metrics[name].unit for name in analysis.total}) > 1:
             raise ValueError(f"analysis.total: no sum of {' and '.join(sorted(units))}")
         ways = {self.metrics[name].better: name for name in analysis.total}
@@ -330,7 +342,7 @@ class Experiment(Record):
         if len(set(analysis.total)) < len(analysis.total):
             raise ValueError("analysis.total: a metric is there twice")
         if (cost or analysis.balance) and not analysis.compare:
-            raise ValueError("analysis.compare: cost and balance compare a parameter's two values")
+            raise ValueError("analysis.compare: cost and balance compare a parameter's values")
         if cost and cost.by is not None and cost.by == analysis.compare:
             raise ValueError("analysis.cost: by: expected a parameter beside the compared one")
         if analysis.balance and (analysis.balance == analysis.compare or not analysis.total):

@@ -117,6 +117,19 @@ def compared(experiment: Experiment) -> str:
     return "alternative" if name is None else title(experiment, name)
 
 
+def are_two(experiment: Experiment) -> bool:
+    """Whether no more than two alternatives are compared, which then need not be named."""
+    name = experiment.analysed.compare
+    return name is None or len(experiment.parameters[name].values) <= 2
+
+
+def both(experiment: Experiment, first: str, second: str) -> str:
+    """Two alternatives of these labels: `both modes`, or `even and odd` where there are others."""
+    if are_two(experiment):
+        return f"both {plural(compared(experiment))}"
+    return f"{first} and {second}"
+
+
 def plural(noun: str) -> str:
     """More than one of what an English noun names."""
     if noun.endswith(("s", "x", "z", "ch", "sh")):

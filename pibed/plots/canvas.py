@@ -13,7 +13,7 @@ import textwrap
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -76,12 +76,30 @@ class Look:
     hatch: str
 
 
-# Blue and vermilion of the palette of Okabe and Ito, which all kinds of colour vision tell apart.
+# Of the palette of Okabe and Ito, which all kinds of colour vision tell apart.
 LOOKS = (
     Look("#0072B2", "o", 4.5, "-", face="#0072B2", bar="#0072B2", hatch=""),
     # Points that coincide are a disc in a square.
     Look("#D55E00", "s", 6.5, "--", face="white", bar="#FFE9DB", hatch="////"),
+    Look("#009E73", "^", 5.5, "-.", face="#009E73", bar="#8FD5BF", hatch=""),
+    Look("#CC79A7", "D", 5.5, ":", face="white", bar="white", hatch="xxxx"),
+    Look("#56B4E9", "v", 5.5, "-", face="white", bar="#DDF0FB", hatch="...."),
+    Look("#000000", "X", 5.5, "--", face="#000000", bar="#000000", hatch=""),
+    Look("#E69F00", "P", 6.0, "-.", face="white", bar="white", hatch="----"),
 )
+
+# Markers of those that come after, in the colours of the first.
+_MARKERS = "<>phd*"
+
+
+def looks(count: int) -> list[Look]:
+    """So many looks."""
+    found = list(LOOKS)
+    for index in range(len(LOOKS), count):
+        marker = _MARKERS[(index // len(LOOKS) - 1) % len(_MARKERS)]
+        found.append(replace(LOOKS[index % len(LOOKS)], marker=marker))
+    return found[:count]
+
 
 NEUTRAL, BAND = "#444444", "#dcdcdc"
 
@@ -204,7 +222,12 @@ class ParameterAxis:
         """Where the points of an alternative are: beside the value, to hide no other's."""
         span = self._to(self.values[-1]) - self._to(self.values[0])
         gaps = [self._to(b) - self._to(a) for a, b in itertools.pairwise(self.values)]
-        apart = min(0.3 * min(gaps), 0.02 * span) if gaps else 0.1
+        if not gaps:
+            apart = min(0.1, 0.8 / self.abreast)
+        else:
+            # Many stay away from the next value, and within the axis.
+            room = min(0.3 * min(gaps), 0.1 * span) / max(1, self.abreast - 1)
+            apart = min(room, 0.02 * span)
         return self._from(self._to(value) + (index - (self.abreast - 1) / 2) * apart)
 
     def prepare(self, axes: Axes) -> None:

@@ -11,7 +11,7 @@ from pibed.model.experiment import TOTAL, Experiment
 from pibed.model.plan import Cell, cells
 from pibed.model.words import compared, in_unit, rounded
 from pibed.plots import canvas
-from pibed.plots.canvas import BAND, LOOKS, NEUTRAL, Look, ParameterAxis, Plot, plain, shorten
+from pibed.plots.canvas import BAND, NEUTRAL, Look, ParameterAxis, Plot, plain, shorten
 from pibed.stats.observations import Alternative, Observations, Series
 from pibed.stats.summary import median_interval, outlying
 
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 # Width and height in inches of a panel alone, beside others, and of one in many rows.
 _ALONE, _BESIDE, _LOW = (6.4, 3.9), (3.6, 2.9), (3.6, 1.5)
 
-# Cells of an alternative up to which each has a panel of its own for its samples.
-_MOST = 8
+# Cells of each of two alternatives up to which each has a panel of its own for its samples, and how
+# many of these are beside each other.
+_MOST, _COLUMNS = 8, 4
 
 # Rounds whose points have room beside each other in such a panel.
 _FEW = 30
@@ -132,7 +133,9 @@ def samples(observations: Observations, metric: str) -> Iterator[Plot]:
     alternative are in one panel, each sample as its distance from the median of its cell.
     """
     if blocks := _blocks(observations, metric):
-        draw = _by_cell if len(blocks) <= _MOST else _around_medians
+        # As many panels as those of two alternatives.
+        most = 2 * _MOST // max(2, len(observations.alternatives))
+        draw = _by_cell if len(blocks) <= most else _around_medians
         yield draw(observations, metric, blocks)
 
 
@@ -143,7 +146,8 @@ def _by_cell(observations: Observations, metric: str, blocks: Sequence[Cell]) ->
     extent = _LOW if len(ways) > 1 else (_ALONE[0], _LOW[1])
     count = len(blocks) * len(ways)
     y_title = measured(observations, metric)
-    figure, places = canvas.panels(heading, count, len(ways), extent, "round", y_title)
+    columns = min(len(ways), _COLUMNS)
+    figure, places = canvas.panels(heading, count, columns, extent, "round", y_title)
     # The points of many rounds are small, or they hide each other.
     scale = 1 if len(observations.rounds) <= _FEW else 0.5
     shown: dict[Alternative | None, Any] = {}
@@ -242,7 +246,8 @@ def draw_medians(
 
 def looks(observations: Observations) -> list[tuple[Alternative | None, Look]]:
     """The alternatives, each with how it is drawn; None where nothing is compared."""
-    return list(zip(observations.alternatives or (None,), LOOKS, strict=False))
+    alternatives = observations.alternatives or (None,)
+    return list(zip(alternatives, canvas.looks(len(alternatives)), strict=True))
 
 
 def label(alternative: Alternative | None) -> str:

@@ -118,7 +118,18 @@ def table(entries: Iterable[Entry]) -> Table:
 
 
 def in_a_word(found: Sequence[Comparison]) -> str:
-    """The verdict over all cells: the label of what is faster if they agree."""
+    """The verdict over all cells: the label of what is faster if they agree.
+
+    Of several alternatives each is told beside its verdict against the baseline.
+    """
+    pairs = list(dict.fromkeys(each.alternatives for each in found))
+    if len(pairs) < 2:
+        return _of_two(found)
+    words = {pair: _of_two([each for each in found if each.alternatives == pair]) for pair in pairs}
+    return "; ".join(f"{first.label}: {words[first, base]}" for first, base in pairs)
+
+
+def _of_two(found: Sequence[Comparison]) -> str:
     verdicts = {each.verdict: each for each in found}
     if not verdicts:
         return NONE

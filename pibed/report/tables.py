@@ -10,6 +10,7 @@ from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock
 from pibed.model.plan import cells
 from pibed.model.words import (
+    are_two,
     compared,
     decimals,
     enumeration,
@@ -122,10 +123,12 @@ def _verdicts(
     title: str, experiment: Experiment, comparisons: Sequence[Comparison], folded: bool
 ) -> Table:
     others = [name for name, _ in comparisons[0].others.values]
+    several = not are_two(experiment)
     rows = tuple(
         (
             *labels(experiment, each.others),
             heading(experiment, each.metric),
+            *([each.alternatives[0].label] if several else []),
             wording.verdict(each),
             *map(supported, each.medians, each.spreads),
             _known(each.ratio, half_width(each.ratio_low, each.ratio_high)),
@@ -135,11 +138,16 @@ def _verdicts(
         )
         for each in comparisons
     )
+    first, second = (each.label for each in comparisons[0].alternatives)
+    medians = (
+        ("median", f"median, {second}") if several else (f"median, {first}", f"median, {second}")
+    )
     columns = (
         *(Column(experiment.parameters[name].title) for name in others),
         Column("metric"),
+        *([Column(compared(experiment))] if several else []),
         Column("verdict"),
-        *(Column(f"median, {each.label}", True) for each in comparisons[0].alternatives),
+        *(Column(each, True) for each in medians),
         *(Column(each, True) for each in ("ratio", "95 % interval", "Cliff's delta", "p")),
     )
     note = (
@@ -148,6 +156,8 @@ def _verdicts(
         f"interval lies more than {experiment.analysed.relevant_percent:g} % from 1 and p, "
         "corrected for the number of all comparisons (Holm), is below 0.05."
     )
+    if several:
+        note += f" Each is compared with {second}; the ratio is its median by that of {second}."
     return Table(title, columns, rows, note, folded or len(rows) > _LONG)
 
 

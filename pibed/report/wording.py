@@ -24,6 +24,7 @@ from pibed.model.words import (
 from pibed.stats.balance import Balance
 from pibed.stats.comparison import Comparison, Verdict
 from pibed.stats.growth import CostChange, EventCost, Fit
+from pibed.stats.observations import Pair
 
 TIMES = {"ns", "us", "µs", "\N{GREEK SMALL LETTER MU}s", "ms", "s", "min", "h"}
 
@@ -83,8 +84,8 @@ def compared(experiment: Experiment, found: Comparison) -> str:
     elif found.medians[0] == found.medians[1] and found.exact:
         words = f"{metric}: no difference"
     else:
-        both = _both(experiment)
-        words = f"{metric}: no relevant difference; the {both} are no more than {relevant} apart"
+        both = the_two(experiment, found.alternatives)
+        words = f"{metric}: no relevant difference; {both} are no more than {relevant} apart"
         if not found.exact and found.ratio_low is not None and found.ratio_high is not None:
             words += f" (95 % interval of the ratio: {interval(found.ratio_low, found.ratio_high)})"
     return sentence(_at(experiment, found.others) + words + f". {always}: {centres}")
@@ -140,8 +141,11 @@ def costed(experiment: Experiment, cost: EventCost) -> str:
     spread = half_width(cost.low, cost.high)
     # The interval of the cost is that of the difference, by the events.
     wide = None if spread is None else spread * abs(cost.event_difference)
+    medians = f"the {plural(naming.compared(experiment))}' medians"
+    if not naming.are_two(experiment):
+        medians = f"the medians of {the_two(experiment, cost.alternatives)}"
     apart = (
-        f"the {_both(experiment)}' medians differ by {supported(cost.difference, wide)} {kind} "
+        f"{medians} differ by {supported(cost.difference, wide)} {kind} "
         f"and {amount(cost.event_difference, unit(experiment, cost.events))}"
     )
     bounds = _bounds(cost.cost, cost.low, cost.high, cost.reason)
@@ -160,7 +164,8 @@ def changed(experiment: Experiment, found: CostChange) -> str:
     metric, events = title(experiment, found.metric), title(experiment, found.events)
     kind = unit(experiment, found.metric)
     change = switch(experiment, found.parameter, found.values)
-    question = f"what {change} changes in the cost of one of the {events}"
+    pair = between_two(experiment, found.alternatives)
+    question = f"what {change} changes in the cost of one of the {events}{pair}"
     if found.change is None:
         return sentence(f"{where}{question} is not known; {found.reason}")
     spread = half_width(found.low, found.high)
@@ -170,7 +175,8 @@ def changed(experiment: Experiment, found: CostChange) -> str:
         return sentence(f"{where}{question} cannot be told from 0: {shown}")
     verb, to = ("adds", "to") if found.change >= 0 else ("takes", "from")
     much = f"{supported(abs(found.change), spread)} {kind}"
-    return sentence(f"{where}{change} {verb} {much} {to} {metric} for each of the {events}{bounds}")
+    each = f"each of the {events}{pair}"
+    return sentence(f"{where}{change} {verb} {much} {to} {metric} for {each}{bounds}")
 
 
 def switch(experiment: Experiment, parameter: str, values: tuple[int, int]) -> str:
@@ -184,7 +190,8 @@ def balanced(experiment: Experiment, balance: Balance) -> str:
     where = _at(experiment, balance.others)
     name = title(experiment, balance.parameter)
     if balance.at is None:
-        return sentence(f"{where}no balance in {name}; {balance.reason}")
+        pair = between_two(experiment, balance.alternatives)
+        return sentence(f"{where}no balance in {name}{pair}; {balance.reason}")
     bounds = ""
     if balance.low is not None and balance.high is not None:
         bounds = f" (95 % interval {interval(balance.low, balance.high)})"
@@ -208,7 +215,9 @@ def balanced(experiment: Experiment, balance: Balance) -> str:
 def level(experiment: Experiment, balance: Balance) -> str:
     """That the alternatives are equal: `both modes take the same total`."""
     verb = "take" if balance.better == "lower" else "have"
-    return f"both {_both(experiment)} {verb} the same {title(experiment, balance.metric)}"
+    labels = (each.label for each in balance.alternatives)
+    both = naming.both(experiment, *labels)
+    return f"{both} {verb} the same {title(experiment, balance.metric)}"
 
 
 def between(balance: Balance, at: float) -> str:
@@ -234,9 +243,16 @@ def sides(balance: Balance, at: float) -> str:
     return ", ".join(words)
 
 
-def _both(experiment: Experiment) -> str:
-    """What people call the two that are compared."""
-    return plural(naming.compared(experiment))
+def the_two(experiment: Experiment, pair: Pair) -> str:
+    """Two alternatives: `the modes`, or `even and odd` where there are others."""
+    if naming.are_two(experiment):
+        return f"the {plural(naming.compared(experiment))}"
+    return f"{pair[0].label} and {pair[1].label}"
+
+
+def between_two(experiment: Experiment, pair: Pair) -> str:
+    """Of which alternatives something is said: empty unless there are others."""
+    return "" if naming.are_two(experiment) else f" between {the_two(experiment, pair)}"
 
 
 def _bounds(value: float, low: float | None, high: float | None, reason: str) -> str:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from pibed.model.experiment import Better
 from pibed.model.plan import Cell
-from pibed.model.words import compared, plural
+from pibed.model.words import both
 from pibed.stats.observations import (
     Alternative,
     Observations,
+    Pair,
     Series,
     interval,
     medians,
@@ -39,7 +40,7 @@ class Balance:
     metric: str
     better: Better
     """Which values of the metric are the better ones."""
-    alternatives: tuple[Alternative, Alternative]
+    alternatives: Pair
     points: tuple[tuple[int, float], ...]
     """Measured values of the parameter, rising, and there the first's median minus the
     second's, in the metric's unit."""
@@ -56,20 +57,26 @@ class Balance:
 
 
 def balances(observations: Observations) -> list[Balance]:
-    """The balance for each combination of the other parameters.
+    """The balance for each combination of the other parameters and each pair of alternatives.
 
     Empty if the experiment asks for no balance or there are no two alternatives.
     """
     parameter = observations.plan.balance
-    if parameter is None or observations.deciding is None or observations.reason:
+    if parameter is None or observations.deciding is None:
         return []
-    return [_balance(observations, parameter, block) for block in observations.blocks(parameter)]
+    return [
+        _balance(observations, parameter, block, pair)
+        for block in observations.blocks(parameter)
+        for pair in observations.pairs
+    ]
 
 
-def _balance(observations: Observations, parameter: str, block: Cell) -> Balance:
+def _balance(
+    observations: Observations, parameter: str, block: Cell, alternatives: Pair
+) -> Balance:
     import numpy as np
 
-    first, second = observations.alternatives
+    first, second = alternatives
     metric = observations.deciding or ""
     measured: list[tuple[int, Series, Series]] = []
     for value in sorted(observations.experiment.parameters[parameter].values):
@@ -81,9 +88,9 @@ def _balance(observations: Observations, parameter: str, block: Cell) -> Balance
             measured.append((value, pair[0], pair[1]))
     values = np.array([value for value, _, _ in measured], dtype=np.float64)
     differences = np.array([a.median - b.median for _, a, b in measured], dtype=np.float64)
-    names = plural(compared(observations.experiment))
+    names = both(observations.experiment, first.label, second.label)
     better = observations.experiment.better(metric)
-    at, reason = _equal(parameter, values, differences, (first, second), better, names)
+    at, reason = _equal(parameter, values, differences, alternatives, better, names)
     low = high = None
     if at is not None:
         named = [
@@ -107,7 +114,7 @@ def _balance(observations: Observations, parameter: str, block: Cell) -> Balance
         parameter,
         metric,
         better,
-        (first, second),
+        alternatives,
         tuple((value, a.median - b.median) for value, a, b in measured),
         at,
         low,
@@ -144,7 +151,7 @@ def _equal(
     parameter: str,
     values: NDArray[np.float64],
     differences: NDArray[np.float64],
-    alternatives: tuple[Alternative, Alternative],
+    alternatives: Pair,
     better: Better,
     names: str,
 ) -> tuple[float | None, str]:
@@ -153,7 +160,7 @@ def _equal(
         what = f"a single value of {parameter}" if len(values) else "no cell has samples"
         return None, f"{what}: there is nothing to interpolate"
     if not differences.any():
-        return None, f"the medians of both {names} are equal everywhere"
+        return None, f"the medians of {names} are equal everywhere"
     zeros = [float(value) for value, each in zip(values, differences, strict=True) if each == 0]
     pairs = zip(values[:-1], values[1:], differences[:-1], differences[1:], strict=True)
     zeros += [
@@ -175,9 +182,7 @@ def _equal(
     return None, f"none in range: {label} is {how} from {values[0]:.4g} to {values[-1]:.4g}"
 
 
-def _ahead(
-    alternatives: tuple[Alternative, Alternative], difference: float, better: Better
-) -> Alternative:
+def _ahead(alternatives: Pair, difference: float, better: Better) -> Alternative:
     return alternatives[0 if (difference < 0) == (better == "lower") else 1]
 
 

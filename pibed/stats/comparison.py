@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from pibed.model.plan import Cell
 from pibed.stats.observations import (
     Alternative,
     Observations,
+    Pair,
     Series,
     interval,
     medians,
@@ -57,7 +59,8 @@ class Comparison:
     """A metric of the experiment or `total`."""
     better: Better
     """Which values of it are the better ones."""
-    alternatives: tuple[Alternative, Alternative]
+    alternatives: Pair
+    """The second is the baseline."""
     n: tuple[int, int]
     """Samples of each that are `ok`."""
     medians: tuple[float, float]
@@ -98,27 +101,17 @@ def compare(observations: Observations) -> list[Comparison]:
 
     `observations.reason` and `observations.left_out` say what is not compared and why.
     """
-    if observations.reason:
-        return []
-    first, second = observations.alternatives
     found = []
-    for block in observations.blocks():
-        for metric in observations.metrics:
-            pair = [
-                observations.series(observations.cell(block, alternative), metric)
-                for alternative in (first, second)
-            ]
-            if pair[0] is not None and pair[1] is not None:
-                found.append(
-                    measure(
-                        block,
-                        metric,
-                        (first, second),
-                        (pair[0], pair[1]),
-                        observations.counts,
-                        observations.experiment.better(metric),
-                    )
-                )
+    for block, metric, pair in itertools.product(
+        observations.blocks(), observations.metrics, observations.pairs
+    ):
+        first, second = (
+            observations.series(observations.cell(block, alternative), metric)
+            for alternative in pair
+        )
+        if first is not None and second is not None:
+            better = observations.experiment.better(metric)
+            found.append(measure(block, metric, pair, (first, second), observations.counts, better))
     return judge_all(found, observations.plan.relevant_percent / 100)
 
 
@@ -134,7 +127,7 @@ def judge_all(found: Sequence[Comparison], relevant: float) -> list[Comparison]:
 def measure(
     block: Cell,
     metric: str,
-    alternatives: tuple[Alternative, Alternative],
+    alternatives: Pair,
     pair: tuple[Series, Series],
     counts: NDArray[np.int16],
     better: Better = "lower",

@@ -98,7 +98,9 @@ def require_study(run: Run) -> Analysis:
         )
     if not any(each.status is Status.OK for each in run.samples):
         raise UsageError(f"{run.name}: there is no sample that is ok")
-    asked: dict[str, str] = {"compare": MODE}
+    asked: dict[str, str | None] = {"compare": MODE}
+    if experiment.analysed.compare != MODE:
+        asked["baseline"] = None
     if TOUCHED in experiment.parameters and experiment.analysed.total:
         asked["balance"] = TOUCHED
     plan = experiment.analysed.model_copy(update=asked)
