@@ -6,26 +6,15 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from pibed.model import optionname, placeholders
+from pibed.model import placeholders
 from pibed.model.counts import PHASES, Event
 from pibed.model.loading import Identifier, Name, Record, RelativePath, Words, load
-
-Verb = Literal["sweep", "boot"]
-"""What the command line does with an experiment."""
-
-
-def _not_taken(name: str) -> str:
-    if (words := optionname.mistake(name)) is not None:
-        raise ValueError(words)
-    return name
-
+from pibed.model.parameter import Parameter, ParameterValue, Verb
 
 Better = Literal["lower", "higher"]
 """Which values of a metric are the better ones."""
-
-OptionName = Annotated[str, Field(pattern=optionname.PATTERN), AfterValidator(_not_taken)]
 
 TOTAL = "total"
 """The name that the sum of `analysis.total` has among the metrics, where these are several."""
@@ -125,54 +114,6 @@ class Metric(Record):
         return self
 
 
-class Parameter(Record):
-    """One dimension of the experiment."""
-
-    values: Annotated[list[int], Field(min_length=1)]
-    """The values that are measured."""
-    minimum: int
-    maximum: int
-    title: Words
-    """Name for people."""
-    labels: dict[int, Words] = {}
-    """Names for single values."""
-    options: dict[Verb, OptionName] = {}
-    """Options of the command line that set it, without `--`: `sweep` takes several values, `boot`
-    takes one and loads the module with it."""
-
-    @property
-    def noun(self) -> str:
-        """The title without its unit: `touched` of `touched [%]`."""
-        return self.title.partition(" [")[0]
-
-    @property
-    def unit(self) -> str:
-        """The unit in the title; empty where it has none."""
-        return self.title.partition(" [")[2].removesuffix("]")
-
-    def label(self, value: int) -> str:
-        """What people call a value."""
-        return self.labels.get(value, str(value))
-
-    @model_validator(mode="after")
-    def _values_are_meant(self) -> Parameter:
-        for value in self.values:
-            if not self.minimum <= value <= self.maximum:
-                raise ValueError(f"values: {value} is not from {self.minimum} to {self.maximum}")
-        for value in self.values:
-            if self.values.count(value) > 1:
-                raise ValueError(f"values: {value} is there more than once")
-        return self
-
-    @model_validator(mode="after")
-    def _no_label_is_another_value(self) -> Parameter:
-        # The command line takes labels where numbers stand as well.
-        for value, label in self.labels.items():
-            if re.fullmatch(r"-?\d+", label) and label != str(value):
-                raise ValueError(f"labels: {label!r} is a number, but the label of {value}")
-        return self
-
-
 class Growth(Record):
     """A metric that grows with something, and the law that is fitted to its medians."""
 
@@ -198,7 +139,7 @@ class AnalysisPlan(Record):
 
     compare: Identifier | None = None
     """The parameter whose values, the alternatives, are compared."""
-    baseline: int | None = None
+    baseline: ParameterValue | None = None
     """Its value that each of the others is compared with: the first unless another is named.
 
     Of two values the first is compared with the second.
@@ -322,15 +263,6 @@ class Experiment(Record):
             for name in names:
                 if name is not None and name not in known:
                     raise ValueError(f"analysis.{key}: {name!r} is not a {what} of the experiment")
-        if analysis.baseline is not None:
-            values = self.parameters[analysis.compare].values if analysis.compare else []
-            if analysis.baseline not in values:
-                whose = f"{analysis.compare}: {', '.join(map(str, values))}"
-                raise ValueError(
-                    f"analysis.baseline: {analysis.baseline} is not a value of {whose}"
-                    if analysis.compare
-                    else "analysis.baseline: expected analysis.compare beside it"
-                )
         if len(units := {self.metrics[name].unit for name in analysis.total}) > 1:
             raise ValueError(f"analysis.total: no sum of {' and '.join(sorted(units))}")
         ways = {self.metrics[name].better: name for name in analysis.total}
@@ -349,6 +281,26 @@ class Experiment(Record):
             raise ValueError(
                 "analysis.balance: expected a parameter beside the compared one, and a total"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _compared_values_are_there(self) -> Experiment:
+        if (analysis := self.analysis) is None:
+            return self
+        if analysis.baseline is not None:
+            values = self.parameters[analysis.compare].values if analysis.compare else []
+            if analysis.baseline not in values:
+                whose = f"{analysis.compare}: {', '.join(map(str, values))}"
+                raise ValueError(
+                    f"analysis.baseline: {analysis.baseline} is not a value of {whose}"
+                    if analysis.compare
+                    else "analysis.baseline: expected analysis.compare beside it"
+                )
+        numbers = [("balance", analysis.balance)]
+        numbers += [("growth", each.against) for each in analysis.growth]
+        for key, name in numbers:
+            if name in self.parameters and self.parameters[name or ""].is_text:
+                raise ValueError(f"analysis.{key}: the values of {name} are text, not numbers")
         return self
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from pibed.base.errors import printable
 from pibed.model.counts import Event
 from pibed.model.experiment import SAMPLE_COLUMNS, Experiment
+from pibed.model.parameter import Value
 from pibed.model.plan import Cell
 from pibed.model.protocol import Result
 
@@ -73,7 +74,10 @@ class Sample:
         except (AttributeError, KeyError) as error:
             raise ValueError(f"a sample has a status and parameters: {error}") from None
         sample = cls(status=status, cell=cell, **data)
-        for number in (*cell.as_dict().values(), *sample.metrics.values()):
+        for value in cell.as_dict().values():
+            if not isinstance(value, Value):
+                raise TypeError(f"{value!r} is no value of a parameter")
+        for number in sample.metrics.values():
             if not isinstance(number, int | float):
                 raise TypeError(f"{number!r} is no number")
         return sample
@@ -202,7 +206,10 @@ def from_csv(experiment: Experiment, text: str) -> list[Sample]:
     for line, row in enumerate(rows[1:], start=2):
         try:
             name, round_, order, status = row[:4]
-            numbers = row[4 : 4 + len(parameters)]
+            place = [
+                (parameter, text if experiment.parameters[parameter].is_text else int(text))
+                for parameter, text in zip(parameters, row[4:], strict=False)
+            ]
             values = row[4 + len(parameters) :]
             if status not in set(Status) or len(values) != len(metrics):
                 raise ValueError(f"{','.join(row)!r} is no sample")
@@ -212,7 +219,7 @@ def from_csv(experiment: Experiment, text: str) -> list[Sample]:
                     int(round_),
                     int(order),
                     Status(status),
-                    Cell(tuple(zip(parameters, map(int, numbers), strict=True))),
+                    Cell(tuple(place)),
                     {
                         metric: _number(value)
                         for metric, value in zip(metrics, values, strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pibed.model.experiment import TOTAL, Experiment
+from pibed.model.parameter import Value
 from pibed.model.plan import Cell
 
 
@@ -94,7 +95,7 @@ def with_unit(experiment: Experiment, parameter: str, values: str) -> str:
     return f"{values} {found.unit} {found.noun}" if found.unit else f"{found.noun} {values}"
 
 
-def label(experiment: Experiment, parameter: str, value: int) -> str:
+def label(experiment: Experiment, parameter: str, value: Value) -> str:
     """What people call a parameter's value."""
     return experiment.parameters[parameter].label(value)
 

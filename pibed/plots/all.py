@@ -105,12 +105,12 @@ def path(folder: Path, plot: Plot, form: Format) -> Path:
 def _along_x(observations: Observations) -> str | None:
     """The parameter along the x axis: what a metric grows with, or the last that has no labels.
 
-    None if there is none.
+    Numbers are before text. None if there is none.
     """
     parameters = observations.experiment.parameters
     growing = [each.against for each in observations.plan.growth]
     unnamed = [name for name, each in reversed(parameters.items()) if not each.labels]
-    for name in (*growing, *unnamed):
+    for name in (*growing, *sorted(unnamed, key=lambda name: parameters[name].is_text)):
         if name in parameters and name != observations.plan.compare:
             return name
     return None
@@ -149,8 +149,7 @@ def _growth(
             x, y = zip(*points, strict=True)
             log = law == "power" and min(*x, *y) > 0
             if against in experiment.parameters:
-                values = tuple(sorted(experiment.parameters[against].values))
-                ParameterAxis(values, log).prepare(axes)
+                ParameterAxis(experiment.parameters[against].along, log).prepare(axes)
             else:
                 canvas.measure(axes, "x", x, log)
             canvas.measure(axes, "y", y, log)

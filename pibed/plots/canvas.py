@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from pibed.model.parameter import Value
+
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
@@ -211,14 +213,18 @@ def span() -> ErrorbarContainer:
 
 @dataclass(frozen=True)
 class ParameterAxis:
-    """An axis along a parameter, whose values rise: where each is."""
+    """An axis along a parameter, whose values rise, or are text side by side: where each is."""
 
-    values: tuple[int, ...]
+    values: tuple[Value, ...]
     log: bool
     abreast: int = 1
     """How many alternatives are side by side at each value."""
 
-    def place(self, value: int, index: int = 0) -> float:
+    def at(self, value: Value) -> float:
+        """Where a value is."""
+        return float(value if isinstance(value, int) else self.values.index(value))
+
+    def place(self, value: Value, index: int = 0) -> float:
         """Where the points of an alternative are: beside the value, to hide no other's."""
         span = self._to(self.values[-1]) - self._to(self.values[0])
         gaps = [self._to(b) - self._to(a) for a, b in itertools.pairwise(self.values)]
@@ -237,22 +243,27 @@ class ParameterAxis:
         if self.log:
             axes.set_xscale("log")
         axes.set_xlim(self._from(low - margin), self._from(high + margin))
-        label_values(axes, [float(value) for value in self.values], self.values)
+        label_values(axes, [self.at(value) for value in self.values], self.values)
 
-    def _to(self, value: float) -> float:
-        return math.log(value) if self.log else float(value)
+    def _to(self, value: Value) -> float:
+        return math.log(self.at(value)) if self.log else self.at(value)
 
     def _from(self, place: float) -> float:
         return math.exp(place) if self.log else place
 
 
-def label_values(axes: Axes, places: Sequence[float], values: Sequence[int]) -> None:
+def label_values(axes: Axes, places: Sequence[float], values: Sequence[Value]) -> None:
     """A tick for each value of a parameter, of which `finish` labels as many as there is room."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
     axes.xaxis.set_major_locator(FixedLocator(list(places)))
-    axes.xaxis.set_major_formatter(FixedFormatter([f"{value:,}" for value in values]))
+    axes.xaxis.set_major_formatter(FixedFormatter([named(value) for value in values]))
     axes.xaxis.set_minor_locator(NullLocator())
+
+
+def named(value: Value) -> str:
+    """A parameter's value that has no label."""
+    return f"{value:,}" if isinstance(value, int) else shorten(value, 24)
 
 
 def measure(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pibed.model.experiment import TOTAL, Experiment
+from pibed.model.parameter import Value
 from pibed.model.plan import Cell, cells
 from pibed.model.words import compared, in_unit, rounded
 from pibed.plots import canvas
@@ -33,7 +34,7 @@ _FEW = 30
 INTERVAL = "95 % interval of the median"
 
 # A metric along a parameter: its values that have samples, rising, and the samples.
-Course = list[tuple[int, Series]]
+Course = list[tuple[Value, Series]]
 
 
 def medians(observations: Observations, metric: str, parameter: str) -> Iterator[Plot]:
@@ -235,12 +236,13 @@ def draw_medians(
     Returns the line's sign and, if there are intervals, theirs by its text in the legend.
     """
     # The line is where it belongs; what is around it lies beside that of the other.
-    x = [float(value) for value, _ in found]
+    x = [axis.at(value) for value, _ in found]
     beside = [axis.place(value, index) for value, _ in found]
     y = [series.median for _, series in found]
     around = [median_interval(series.values.tolist()) for _, series in found]
     bars = canvas.spans(axes, look.colour, zip(beside, y, around, strict=True))
-    line = canvas.line(axes, look, x, y, join=True)
+    # Between two words there is nothing.
+    line = canvas.line(axes, look, x, y, join=isinstance(axis.values[0], int))
     return line, {INTERVAL: canvas.span()} if bars is not None else {}
 
 
@@ -280,7 +282,7 @@ def named(experiment: Experiment, cell: Cell) -> str:
     parts = []
     for name, value in cell.values:
         title, _, unit = title_of(experiment, name).partition(" [")
-        text = plain(experiment.parameters[name].labels.get(value, f"{value:,}"))
+        text = plain(experiment.parameters[name].labels.get(value, canvas.named(value)))
         parts.append(f"{title} {text} {unit.removesuffix(']')}".rstrip())
     return ", ".join(parts)
 
@@ -293,9 +295,9 @@ def title_of(experiment: Experiment, name: str, unit: bool = True) -> str:
 
 
 def along(observations: Observations, parameter: str, abreast: int = 1) -> ParameterAxis:
-    """The axis of a parameter: logarithmic if all its values are above 0."""
-    values = tuple(sorted(observations.experiment.parameters[parameter].values))
-    return ParameterAxis(values, values[0] > 0, abreast)
+    """The axis of a parameter: logarithmic if all its values are numbers above 0."""
+    found = observations.experiment.parameters[parameter]
+    return ParameterAxis(found.along, not found.is_text and found.numbers[0] > 0, abreast)
 
 
 def course(
@@ -307,7 +309,7 @@ def course(
 ) -> Course:
     """The samples of a metric along a parameter, where the others are fixed."""
     found = []
-    for value in sorted(observations.experiment.parameters[parameter].values):
+    for value in observations.experiment.parameters[parameter].along:
         cell = observations.cell(block, alternative, **{parameter: value})
         if (series := observations.series(cell, metric)) is not None:
             found.append((value, series))
@@ -363,7 +365,7 @@ def aligned(blocks: Sequence[Cell]) -> list[Cell]:
 
 def _across(blocks: Sequence[Cell]) -> str | None:
     """The last parameter that has a column for each of its values, which are two or three."""
-    values: dict[str, set[int]] = {}
+    values: dict[str, set[Value]] = {}
     for block in blocks:
         for name, value in block.values:
             values.setdefault(name, set()).add(value)
@@ -411,9 +413,11 @@ def _told(
                 (value, float(series.values.mean()) if mean else series.median)
                 for value, series in course(observations, metric, parameter, block, alternative)
             ]
-            ends = [f"{rounded(middle)} {unit} at {value:,}" for value, middle in found]
+            ends = [f"{rounded(middle)} {unit} at {canvas.named(value)}" for value, middle in found]
             if ends:
                 way = ends[0] if len(ends) == 1 else f"from {ends[0]} to {ends[-1]}"
+                if observations.experiment.parameters[parameter].is_text:
+                    way = ", ".join(ends)
                 courses.append(f"{label(alternative)} {way}")
         where = f"{named(observations.experiment, block)}: " if block.values else ""
         told.append(where + ", ".join(courses))

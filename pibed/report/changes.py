@@ -273,7 +273,10 @@ def table(experiment: Experiment, shown: Sequence[Change], title: str) -> Table:
             )
         )
     columns = (
-        *(Column(each.title, not each.labels) for each in experiment.parameters.values()),
+        *(
+            Column(each.title, not (each.labels or each.is_text))
+            for each in experiment.parameters.values()
+        ),
         Column("metric"),
         *(Column(e, True) for e in ("n", "before", "after", "ratio", "95 % interval", "p")),
         Column("verdict"),

@@ -65,7 +65,10 @@ def of_sweep(
             )
         )
     columns = (
-        *(Column(each.title, not each.labels) for each in experiment.parameters.values()),
+        *(
+            Column(each.title, not (each.labels or each.is_text))
+            for each in experiment.parameters.values()
+        ),
         Column("metric"),
         *([Column("clock")] if several else []),
         *(Column(each, True) for each in ("n", "min", "max", "mean", "median", "SD")),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pibed.model import words as naming
 from pibed.model.experiment import Better, Experiment
 from pibed.model.machine import Clock
+from pibed.model.parameter import Value
 from pibed.model.plan import Cell
 from pibed.model.words import (
     amount,
@@ -179,7 +180,7 @@ def changed(experiment: Experiment, found: CostChange) -> str:
     return sentence(f"{where}{change} {verb} {much} {to} {metric} for {each}{bounds}")
 
 
-def switch(experiment: Experiment, parameter: str, values: tuple[int, int]) -> str:
+def switch(experiment: Experiment, parameter: str, values: tuple[Value, Value]) -> str:
     """The change of a parameter: `log line on instead of off` for the values (0, 1)."""
     before, after = (naming.label(experiment, parameter, value) for value in values)
     return with_unit(experiment, parameter, f"{after} instead of {before}")

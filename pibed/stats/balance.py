@@ -79,7 +79,7 @@ def _balance(
     first, second = alternatives
     metric = observations.deciding or ""
     measured: list[tuple[int, Series, Series]] = []
-    for value in sorted(observations.experiment.parameters[parameter].values):
+    for value in observations.experiment.parameters[parameter].numbers:
         pair = [
             observations.series(observations.cell(block, each, **{parameter: value}), metric)
             for each in (first, second)

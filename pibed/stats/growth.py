@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pibed.model.experiment import Cost, Growth
+from pibed.model.parameter import Value
 from pibed.model.plan import Cell, cells
 from pibed.model.words import both
 from pibed.stats.observations import (
@@ -95,7 +96,7 @@ class CostChange:
     metric: str
     events: str
     parameter: str
-    values: tuple[int, int]
+    values: tuple[Value, Value]
     """The parameter's first value, and the other whose cost is compared with that."""
     change: float | None
     """The cost with the other value minus that with the first, in the metric's unit."""
@@ -247,7 +248,7 @@ def _change(
     names: Cost,
     block: Cell,
     pair: Pair,
-    values: tuple[int, int],
+    values: tuple[Value, Value],
     measured: tuple[list[Series], list[Series]],
 ) -> CostChange:
     import numpy as np

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pibed.model.experiment import TOTAL, AnalysisPlan, Experiment
+from pibed.model.parameter import Value
 from pibed.model.plan import Cell, cells
 from pibed.model.samples import Sample, Status, measurable
 
@@ -28,7 +29,7 @@ LEAST = 6
 class Alternative:
     """One of the values that are compared, and its name for people."""
 
-    value: int
+    value: Value
     label: str
 
 
@@ -104,7 +105,7 @@ class Observations:
         ]
         return list(dict.fromkeys(found))
 
-    def cell(self, block: Cell, alternative: Alternative | None, **others: int) -> Cell:
+    def cell(self, block: Cell, alternative: Alternative | None, **others: Value) -> Cell:
         """A block's cell of an alternative, with a value for each parameter that it lacks."""
         values = block.as_dict() | others
         if alternative is not None and self.plan.compare is not None:
@@ -233,9 +234,13 @@ def _alternatives(experiment: Experiment, plan: AnalysisPlan) -> tuple[Alternati
     if plan.compare is None:
         return ()
     parameter = experiment.parameters[plan.compare]
-    return tuple(
-        Alternative(value, parameter.labels.get(value, f"{plan.compare}={value}"))
+    # A number alone says nothing.
+    names = {
+        value: value if isinstance(value, str) else f"{plan.compare}={value}"
         for value in parameter.values
+    }
+    return tuple(
+        Alternative(value, parameter.labels.get(value, name)) for value, name in names.items()
     )
 
 

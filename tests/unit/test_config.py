@@ -278,11 +278,6 @@ def test_clock_must_be_described() -> None:
             "  compare: size\n  baseline: 1\n",
             "analysis.baseline: 1 is not a value of size: 64, 128, 256, 512",
         ),
-        (
-            "  compare: demand_paging\n",
-            "  baseline: 1\n",
-            "analysis.baseline: expected analysis.compare beside it",
-        ),
         ("analysis:\n", "analysis:\n  mode: 2\n", "analysis.mode: unknown key"),
         ("  faults:\n", "  total:\n", "'total' is the name of the sum"),
         ("  size:\n", "  mad:\n", "'mad' is the name of a fixed column of summary.csv"),
