@@ -128,7 +128,9 @@ def _words(setting: Setting, parameter: Parameter, labels: Mapping[str, Value]) 
     for part in (each.strip() for each in setting.text.split(",")):
         if part not in known and part not in labels:
             raise UsageError(
-                f"{setting}: {part!r} is no value" if part else f"{setting}: a value is missing",
+                f"{setting}: {part!r} is no value of {setting.name}"
+                if part
+                else f"{setting}: a value is missing",
                 fix=f"expected, with commas between them: {', '.join([*known, *labels])}",
             )
         found.append(known.get(part) or labels[part])

@@ -153,6 +153,8 @@ def test_table_has_a_row_for_each(tmp_path: Path) -> None:
         "Each is compared with slab; the ratio is its median by that of slab."
     )
     assert listing.entry(folder).verdict == "pool: it depends; arena: arena (in 1 of 2)"
+    same = Analysis(spec, analysed(spec, dict.fromkeys(COSTS, COSTS[0])).samples)
+    assert listing.in_a_word(same.deciding) == "pool and arena: no relevant difference"
 
 
 def test_balance_of_each_with_the_baseline() -> None:
