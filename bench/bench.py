@@ -1,4 +1,4 @@
-"""Measures pibed beside the bare thing: `bench/bench.py list|build|boot|sweep|memory|report`.
+"""Measures pibed beside the bare thing: `bench/bench.py list|build|boot|sweep|clock|memory|report`.
 
 Run it on a machine that does nothing else, from the checkout's environment, after `./inv build`.
 Ratios are what counts: absolute times are this machine's.
@@ -18,12 +18,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pibed import plots
 from pibed.base import places
+from pibed.build import timing
 from pibed.commands import build
 from pibed.guest import guest, qemu
 from pibed.guest.guest import Guest, Launch
@@ -31,7 +33,7 @@ from pibed.guest.qemu import Logs
 from pibed.measure import record
 from pibed.model import plan
 from pibed.model.experiment import load_experiment
-from pibed.model.machine import Use, load_machine
+from pibed.model.machine import Clock, Use, load_machine
 from pibed.model.plan import Round
 from pibed.model.samples import Number, Sample, Status
 from pibed.plots.all import FORMATS
@@ -95,7 +97,7 @@ def bench_build() -> None:
         print(f"./inv build {wall:7.1f} s wall {cpu:7.1f} s CPU, CPU ratio {cpu / bare_cpu:.3f}")
         nothing = [measured(lambda: inv("build", cache=ours))[0] for _ in range(7)]
         print(f"nothing to do: median {statistics.median(nothing):.2f} s")
-        source = ROOT / "module" / "kmod_paging.c"
+        source = ROOT / "module" / "paging.c"
         original = source.read_bytes()
         edits = []
         try:
@@ -176,6 +178,30 @@ def bench_sweep() -> None:
     print(f"wall / (bare CPU / cores) = {wall / (bare_cpu / CORES):.3f}")
 
 
+def bench_clock() -> None:
+    """CPU seconds with the board's clock beside the virtual one, in turn: boot, default sweep."""
+    machine, study = load_machine("pi3"), load_experiment("paging")
+    images = build.make_images(machine, study, board=timing.board_of(machine))
+
+    def boot(clock: Clock) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            bare_boot(Launch(machine, images, clock, seed=1), "", Path(name))[0].communicate()
+
+    def sweep(clock: Clock) -> None:
+        with tempfile.TemporaryDirectory(prefix="pibed-bench-") as name:
+            inv("sweep", "--no-report", "--machine", "pi3", "--clock", clock, "--results", name)
+
+    for what, run, times in (("boot", boot, 11), ("sweep", sweep, 1)):
+        clocks: tuple[Clock, ...] = ("virtual", "board")
+        taken: dict[Clock, list[float]] = {clock: [] for clock in clocks}
+        for clock in clocks * times:
+            taken[clock].append(measured(partial(run, clock))[1])
+        virtual, board = (statistics.median(taken[clock]) for clock in clocks)
+        print(
+            f"{what}: CPU {virtual:.2f} s virtual, {board:.2f} s board, {board / virtual:.2f} times"
+        )
+
+
 def bench_memory() -> None:
     """Peak memory of the Python process: a sweep, and a console and a command that print a lot."""
     console = load_machine("pi2").serial_device("console")
@@ -228,6 +254,7 @@ if __name__ == "__main__":
         "build": bench_build,
         "boot": bench_boot,
         "sweep": bench_sweep,
+        "clock": bench_clock,
         "memory": bench_memory,
         "report": bench_report,
     }

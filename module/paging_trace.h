@@ -32,6 +32,19 @@ TRACE_EVENT(mmap,
 		      __entry->demand_paging, __entry->error)
 );
 
+/* A page has been allocated for a mapping: its number there and its frame. */
+TRACE_EVENT(allocate,
+	    TP_PROTO(unsigned long index, unsigned long pfn),
+	    TP_ARGS(index, pfn),
+	    TP_STRUCT__entry(__field(unsigned long, index)
+			     __field(unsigned long, pfn)
+	    ),
+	    TP_fast_assign(__entry->index = index;
+			   __entry->pfn = pfn;
+	    ),
+	    TP_printk("index=%lu pfn=0x%lx", __entry->index, __entry->pfn)
+);
+
 /* A fault has been handled; index is the page's number in its mapping. */
 TRACE_EVENT(fault,
 	    TP_PROTO(unsigned long address, unsigned long index, vm_fault_t result),

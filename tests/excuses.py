@@ -7,12 +7,14 @@ a run in which half of the tests were skipped must not look like one in which th
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 NO_BUILDROOT = "PIBED_BUILDROOT names no clone of Buildroot, see docs/builders.md"
 NO_MAGIC = "Buildroot's check-package needs python3-magic"
 NO_MOUNT = "a small file system can only be mounted by root"
+NO_CROSS = "no cross compiler for 32-bit ARM is installed, see docs/builders.md"
 NO_CGROUP = "this host lets us make no memory cgroup"
 UNREADABLE = "the checkout cannot be read by others"
 
@@ -36,6 +38,7 @@ _HOLDS: dict[str, Callable[[], bool]] = {
     NO_BUILDROOT: lambda: not os.environ.get("PIBED_BUILDROOT"),
     NO_MAGIC: lambda: True,  # `./inv setup` does not install it
     NO_MOUNT: lambda: not may_mount(),
+    NO_CROSS: lambda: shutil.which("arm-linux-gnueabihf-gcc") is None,
     NO_CGROUP: lambda: not _has_memory_cgroup(),
     UNREADABLE: lambda: True,  # by who owns the folders above it
 }

@@ -20,27 +20,43 @@ static bool comes_from_load(const struct insn *insns, size_t n, size_t at)
 	return false;
 }
 
-/* Whether the load before it is not waited for by anything up to it. */
-static bool is_beside(const struct insn *insns, size_t at)
+static bool is_load(const struct insn *insn)
 {
-	uint64_t read = insns[at].reads;
-	size_t i;
-
-	for (i = at; i-- > 0;) {
-		if (insns[i].class == INSN_LOAD && insns[i].transfers)
-			return !(brought(&insns[i]) & read);
-		read |= insns[i].reads;
-	}
-	return false;
+	return insn->class == INSN_LOAD && insn->transfers;
 }
 
 enum access block_access(const struct insn *insns, size_t n, size_t at)
 {
+	enum access alone = comes_from_load(insns, n, at) ? ACCESS_FROM : ACCESS_AFTER;
+	uint64_t read = insns[at].reads;
+	size_t i;
+
 	if (insns[at].class == INSN_STORE)
 		return ACCESS_STORE;
-	if (is_beside(insns, at))
-		return ACCESS_BESIDE;
-	return comes_from_load(insns, n, at) ? ACCESS_FROM : ACCESS_AFTER;
+	for (i = at; i-- > 0;) {
+		if (is_load(&insns[i]))
+			return brought(&insns[i]) & read ? alone : ACCESS_BESIDE;
+		read |= insns[i].reads;
+	}
+	return alone | ACCESS_FIRST;
+}
+
+struct loads block_loads(const struct insn *insns, size_t n)
+{
+	struct loads loads = { 0 };
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (!loads.any)
+			loads.before |= insns[i].reads;
+		if (loads.open & insns[i].reads)
+			loads.open = 0;
+		if (is_load(&insns[i])) {
+			loads.any = true;
+			loads.open = brought(&insns[i]);
+		}
+	}
+	return loads;
 }
 
 bool block_counts_at(const struct insn *insns, size_t n, size_t at)

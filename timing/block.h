@@ -17,6 +17,9 @@ static inline bool insn_is_mark(const struct insn *insn)
 /* How the load or store at an index of a block stands to the other loads there. */
 enum access block_access(const struct insn *insns, size_t n, size_t at);
 
+/* What the block's loads are to those of the block behind it. */
+struct loads block_loads(const struct insn *insns, size_t n);
+
 /*
  * Whether the instructions up to and with this one are to be counted when it is executed: what follows it may not be, since it may
  * fault, or somebody looks at the count.

@@ -188,6 +188,8 @@ void data_miss(struct data *data, uint32_t address, enum access access, frame_fn
 
 	if (!entry)
 		return;
+	if (access & ACCESS_FIRST)
+		access = data->beside ? ACCESS_BESIDE : access & ~ACCESS_FIRST;
 	line = entry->frame * LINES_PER_PAGE + (address >> LINE_SHIFT & (LINES_PER_PAGE - 1));
 	at = cache_find(&data->l1, line);
 	if (at == CACHE_NONE)

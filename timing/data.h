@@ -15,6 +15,18 @@ enum access {
 	ACCESS_BESIDE,	/* a load that is issued while the one before it may still be under way */
 	ACCESS_FROM,	/* a load whose address is what another load has just brought, as in a chase of pointers */
 	ACCESS_STORE,
+	/*
+	 * Added to a load that is the first of its block: whether it is beside another depends on the block before, which
+	 * data_enter() knows.
+	 */
+	ACCESS_FIRST = 4,
+};
+
+/* What one block's loads are to those of the next. */
+struct loads {
+	bool any;
+	uint64_t before;	/* registers read up to and by the first load, or by all instructions if there is none */
+	uint64_t open;		/* registers that the last load brings and that nothing behind it reads */
 };
 
 /* The frame of the page in which an address lies; false if there is no memory, but a device. */
@@ -43,6 +55,8 @@ struct data {
 	uint32_t streams[DATA_STREAMS];	/* the line that would continue each */
 	uint32_t next_stream;
 	bool l1_missed, l2_missed;	/* by the last load */
+	uint64_t open;			/* registers that it brings, as long as nothing has waited for them */
+	bool beside;			/* whether the first load of the block would not wait for it */
 };
 
 bool data_init(struct data *data, const struct board *board, struct core *core, struct l2 *l2);
@@ -69,6 +83,16 @@ static inline void data_access(struct data *data, uint32_t address, enum access 
 		return;
 	}
 	data_miss(data, address, access, frame_of, context);
+}
+
+/* A block begins. */
+static inline void data_enter(struct data *data, const struct loads *loads)
+{
+	bool waits = data->open & loads->before;
+
+	data->beside = data->open && !waits;
+	if (loads->any || waits)
+		data->open = loads->open;
 }
 
 /* TLB invalidation. The kernel's linear mapping of memory is made of sections that never change, so users' entries are those that go. */

@@ -183,15 +183,11 @@ bool decode_coprocessor(uint32_t word, struct insn *insn)
 
 	if (number == 10 || number == 11)
 		return decode_vfp(word, insn);
-	if (number < 14)
-		return false;
 	if (bit(word, 25))
-		return bit(word, 4) && move_one(word, insn);
-	if (field(word, 21, 4) == 2)
-		return move_two(word, insn);
-	/* LDC, STC: of the debug registers */
-	if (number != 14 || field(word, 12, 4) != 5)
-		return false;
+		return number >= 14 && bit(word, 4) && move_one(word, insn);
+	if (!bit(word, 24) && !bit(word, 23) && !bit(word, 21))
+		return number >= 14 && bit(word, 22) && move_two(word, insn);
+	/* LDC, STC: setjmp of the C library has them for a coprocessor that no such core has, and jumps over them */
 	if (bit(word, 21))
 		set_update(insn, reg_at(word, 16));
 	return bit(word, 20) ? set_load(insn, reg_at(word, 16), 0, 1) : set_store(insn, reg_at(word, 16), 0, 1);

@@ -38,6 +38,7 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qem
 /* What is known of a translated block when it is executed. */
 struct block {
 	struct block *older;
+	struct loads loads;
 	uint32_t cycles;
 	uint32_t n_lines;
 	uint32_t lines[];
@@ -114,6 +115,7 @@ static void on_block(unsigned int vcpu, void *data)
 
 	(void)vcpu;
 	self.core.busy_cycles += block->cycles;
+	data_enter(&self.data, &block->loads);
 	for (i = 0; i < block->n_lines; i++)
 		fetch_line(&self.fetch, block->lines[i]);
 	if (clock_is_due(&self.clock)) {
@@ -205,6 +207,12 @@ static void watch(struct qemu_plugin_insn *in, const struct insn *insn)
 		qemu_plugin_register_vcpu_insn_exec_cb(in, on_mark, QEMU_PLUGIN_CB_NO_REGS, (void *)(uintptr_t)insn->hint);
 }
 
+/* Whether a word is a mark of A32, whose lower half looks like the first one of a long T32 instruction. */
+static bool is_a32_mark(uint32_t word)
+{
+	return word >= (0xe320f000 | MARK_FIRST) && word <= (0xe320f000 | MARK_LAST);
+}
+
 /*
  * Whether a block is of T32 instructions, which QEMU's interface does not say. Short ones, and those that are not aligned, can be no
  * other. In a user's block of long and aligned ones the first halfword of each tells: those of T32 begin with 11101, 11110 or 11111.
@@ -212,7 +220,7 @@ static void watch(struct qemu_plugin_insn *in, const struct insn *insn)
 static bool is_thumb(struct qemu_plugin_tb *tb, size_t n)
 {
 	bool long_thumb = true;
-	uint16_t first;
+	uint32_t word;
 	size_t i;
 
 	for (i = 0; i < n; i++) {
@@ -220,8 +228,8 @@ static bool is_thumb(struct qemu_plugin_tb *tb, size_t n)
 
 		if (qemu_plugin_insn_size(in) == 2 || qemu_plugin_insn_vaddr(in) & 2)
 			return true;
-		copy_data(in, &first, sizeof(first));
-		long_thumb &= first >> 11 >= 0x1d;
+		copy_data(in, &word, sizeof(word));
+		long_thumb &= (uint16_t)word >> 11 >= 0x1d && !is_a32_mark(word);
 	}
 	return long_thumb && qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0)) < KERNEL_FIRST;
 }
@@ -261,6 +269,7 @@ static struct block *make_block(struct qemu_plugin_tb *tb, const struct insn *in
 		give_up("no memory");
 	block->older = self.blocks;
 	block->cycles = pipeline_cycles(&self.board.pipeline, insns, n);
+	block->loads = block_loads(insns, n);
 	block->n_lines = 0;
 	for (i = 0; i < n; i++) {
 		line = line_of(qemu_plugin_tb_get_insn(tb, i));

@@ -331,9 +331,9 @@ static void trace_off(void)
 	EXPECT_TRACE(&wanted);
 }
 
-static void set_log_faults(const char *value)
+static void set_log(const char *value)
 {
-	ASSERT_OK(write_text("/sys/module/" MODULE_NAME "/parameters/log_faults", value));
+	ASSERT_OK(write_text("/sys/module/" MODULE_NAME "/parameters/log", value));
 }
 
 /* The next line of the module in the kernel log; "" if there is none. */
@@ -366,15 +366,26 @@ static void expect_line(int line, int log, const char *format, ...)
 #define LINE_CLOSE "paging_vma_close() invoked"
 #define LINE_FAULT "paging_vma_fault() invoked: took a page fault at VA 0x%lx"
 
-/* The kernel log has a line for each mmap(), refused ones as well, and for each part that goes. */
-static void log_mmap_close(void)
+/* Touches pages from the last to the first. */
+static void touch_all(char *mapping, unsigned int pages)
+{
+	while (pages-- > 0)
+		mapping[pages * PAGE] = 1;
+}
+
+/*
+ * With log=events the kernel log has a line for each mmap(), refused ones as well, and for each
+ * part that goes; none for a fault.
+ */
+static void log_events(void)
 {
 	char *mapping, *start = (char *)0x60000000;
 	int log = log_follow(), fd = device(O_RDWR);
 
-	set_log_faults("0");
+	set_log("events");
 	mapping = map_pages(3, PROT_READ | PROT_WRITE);
 	EXPECT_LINE(log, LINE_MMAP, getpid(), AT(mapping), AT(mapping + 3 * PAGE));
+	touch_all(mapping, 3);
 	ASSERT_OK(munmap(mapping + PAGE, PAGE));
 	EXPECT_LINE(log, LINE_CLOSE);
 	ASSERT_OK(munmap(mapping, 3 * PAGE));
@@ -384,31 +395,25 @@ static void log_mmap_close(void)
 		     EINVAL);
 	EXPECT_LINE(log, LINE_MMAP, getpid(), AT(start), AT(start + PAGE));
 	EXPECT_LINE(log, "%s", "");
+	set_log("none");
 	close(fd);
 	close(log);
 }
 
-/* Touches pages from the last to the first. */
-static void touch_all(char *mapping, unsigned int pages)
-{
-	while (pages-- > 0)
-		mapping[pages * PAGE] = 1;
-}
-
-/* With log_faults=1 the kernel log has a line for every single fault. */
+/* With log=faults the kernel log has those lines and one for every single fault. */
 static void log_every_fault(void)
 {
 	char *mapping;
 	unsigned int i;
 	int log = log_follow();
 
-	set_log_faults("1");
+	set_log("faults");
 	mapping = map_pages(NR_LOGGED, PROT_READ | PROT_WRITE);
 	touch_all(mapping, NR_LOGGED);
 	/* No second line for a second touch. */
 	touch_all(mapping, NR_LOGGED);
 	ASSERT_OK(munmap(mapping, NR_LOGGED * PAGE));
-	set_log_faults("0");
+	set_log("none");
 
 	EXPECT_LINE(log, LINE_MMAP, getpid(), AT(mapping), AT(mapping + NR_LOGGED * PAGE));
 	if (demand_paging()) {
@@ -420,19 +425,19 @@ static void log_every_fault(void)
 	close(log);
 }
 
-/* With log_faults=0 the kernel log has no line for a fault. */
-static void log_no_fault(void)
+/* With log=none the kernel log has no line for whatever is done to a mapping. */
+static void log_none(void)
 {
 	char *mapping;
-	int log = log_follow();
+	int log = log_follow(), fd = device(O_RDWR);
 
-	set_log_faults("0");
+	set_log("none");
 	mapping = map_pages(8, PROT_READ | PROT_WRITE);
 	touch_all(mapping, 8);
 	ASSERT_OK(munmap(mapping, 8 * PAGE));
-	EXPECT_LINE(log, LINE_MMAP, getpid(), AT(mapping), AT(mapping + 8 * PAGE));
-	EXPECT_LINE(log, LINE_CLOSE);
+	ASSERT_ERRNO(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, 0), EINVAL);
 	EXPECT_LINE(log, "%s", "");
+	close(fd);
 	close(log);
 }
 
@@ -446,9 +451,9 @@ static const struct ktap_case cases[] = {
 	{ .name = "trace_fault", .run = trace_fault },
 	{ .name = "trace_close", .run = trace_close },
 	{ .name = "trace_off", .run = trace_off },
-	{ .name = "log_mmap_close", .run = log_mmap_close },
+	{ .name = "log_events", .run = log_events },
 	{ .name = "log_every_fault", .run = log_every_fault },
-	{ .name = "log_no_fault", .run = log_no_fault },
+	{ .name = "log_none", .run = log_none },
 };
 
 int main(int argc, char **argv)

@@ -23,6 +23,7 @@
 
 #include "lib/ktap.h"
 #include "lib/device.h"
+#include "lib/reload.h"
 
 #define DEBUG_FOLDER "/sys/kernel/debug"
 #define FAIL_NTH "/proc/thread-self/fail-nth"
@@ -714,6 +715,44 @@ static void fault_page_table(void)
 	FAIL("no page table was ever lacking");
 }
 
+static void sweep_placement(void *argument)
+{
+	unsigned int nth, failed = 0;
+	bool hit = true;
+
+	(void)argument;
+	/* Here, since what fails is set for a thread by its own file. */
+	set_up(false, true);
+	reload_with("placement=alternate colours=16");
+	for (nth = 1; hit; nth = next_nth(nth)) {
+		int raised = 0;
+		char *mapping;
+
+		ASSERT(nth < MAX_NTH);
+		arm(nth);
+		mapping = map_at(FAR, 2);
+		if (mapping != MAP_FAILED)
+			raised = try_write(mapping + PAGE, 1);
+		hit = disarm();
+		if (mapping != MAP_FAILED) {
+			ASSERT(raised == 0 || raised == SIGBUS);
+			/* A second try has all the memory there is. */
+			ASSERT_EQ(try_write(mapping + PAGE, 1), 0);
+			unmap(mapping, 2);
+		}
+		failed += mapping == MAP_FAILED || raised;
+		nothing_left(nth);
+		ASSERT_EQ(counter("pages_spare"), 0);
+	}
+	ASSERT(failed > 0);
+}
+
+/* Any allocation fails while a page of the right colour is looked for: no spare is lost. */
+static void placement(void)
+{
+	with_module_restored(sweep_placement);
+}
+
 static const struct ktap_case cases[] = {
 	{ .name = "mmap_small", .run = mmap_small, .timeout_s = LONG_TIMEOUT_S },
 	{ .name = "mmap_large", .run = mmap_large, .timeout_s = LONG_TIMEOUT_S },
@@ -728,6 +767,7 @@ static const struct ktap_case cases[] = {
 	{ .name = "populate", .run = populate, .timeout_s = LONG_TIMEOUT_S },
 	{ .name = "fault_page", .run = fault_page },
 	{ .name = "fault_page_table", .run = fault_page_table },
+	{ .name = "placement", .run = placement, .timeout_s = LONG_TIMEOUT_S },
 };
 
 int main(int argc, char **argv)

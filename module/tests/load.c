@@ -10,61 +10,17 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/ktap.h"
 #include "lib/device.h"
+#include "lib/reload.h"
 
-#define MODULE_FOLDER "/sys/module/" MODULE_NAME
 #define DEVICE_FOLDER "/sys/class/misc/" PAGING_DEVICE_NAME
 
 static const char * const counters[] = {
-	"pages_allocated", "pages_freed", "pages_live", "faults", "mappings",
+	"pages_allocated", "pages_freed", "pages_live", "pages_spare", "faults", "mappings",
 };
-
-#define PARAMETERS "demand_paging=%c log_faults=%c"
-
-static char parameters_found[64];
-
-static bool loaded(void)
-{
-	return access(MODULE_FOLDER, F_OK) == 0;
-}
-
-static int load(const char *parameters)
-{
-	int fd = open(MODULE_PATH, O_RDONLY | O_CLOEXEC);
-	int result, error;
-
-	if (fd < 0)
-		FAIL(MODULE_PATH ": %s", strerror(errno));
-	result = syscall(SYS_finit_module, fd, parameters, 0);
-	error = errno;
-	close(fd);
-	errno = error;
-	return result;
-}
-
-static int unload(void)
-{
-	return syscall(SYS_delete_module, MODULE_NAME, O_NONBLOCK);
-}
-
-/* The value of a parameter of the loaded module, 'Y' or 'N'. */
-static char parameter(const char *name)
-{
-	char path[128], value = 0;
-	int fd;
-
-	snprintf(path, sizeof(path), MODULE_FOLDER "/parameters/%s", name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || read(fd, &value, 1) != 1)
-		FAIL("%s: %s", path, strerror(errno));
-	close(fd);
-	return value;
-}
 
 static long references(void)
 {
@@ -73,42 +29,7 @@ static long references(void)
 
 static void reload(void)
 {
-	ASSERT_OK(unload());
-	ASSERT_OK(load(parameters_found));
-}
-
-static bool loaded_as_found(void)
-{
-	char now[sizeof(parameters_found)];
-
-	if (!loaded())
-		return false;
-	snprintf(now, sizeof(now), PARAMETERS, parameter("demand_paging"),
-		 parameter("log_faults"));
-	return !strcmp(now, parameters_found);
-}
-
-/* Runs the body in a child, so that the module is loaded as it was found however that ends. */
-static void with_module_restored(void (*body)(void *argument))
-{
-	int status;
-	pid_t child;
-
-	snprintf(parameters_found, sizeof(parameters_found), PARAMETERS,
-		 parameter("demand_paging"), parameter("log_faults"));
-	child = start_child(body, NULL);
-	if (waitpid(child, &status, 0) != child)
-		FAIL("waitpid: %s", strerror(errno));
-	if (!loaded_as_found()) {
-		unload();
-		load(parameters_found);
-	}
-	if (!WIFEXITED(status))
-		FAIL("a child was killed by signal %d", WTERMSIG(status));
-	if (WEXITSTATUS(status))
-		_exit(WEXITSTATUS(status));
-	if (!loaded_as_found())
-		FAIL("the module cannot be loaded again");
+	reload_with("");
 }
 
 static void while_open(void *argument)
@@ -199,26 +120,48 @@ static void child_holds(void)
 	with_module_restored(while_inherited);
 }
 
+#define PLACEMENTS "it takes one of even, alternate, scattered, any"
+
 static void refuse_parameters(void *argument)
 {
-	static const char * const bad[] = {
-		"demand_paging=2", "demand_paging=x", "demand_paging=", "log_faults=maybe",
+	static const struct {
+		const char *parameters, *line;
+	} bad[] = {
+		{ "demand_paging=2", NULL },
+		{ "demand_paging=x", NULL },
+		{ "demand_paging=", NULL },
+		{ "log=maybe", "log=maybe: it takes one of none, faults, events" },
+		{ "placement=4", "placement=4: " PLACEMENTS },
+		{ "colours=12", "colours=12: it takes a power of two from 1 to 64" },
+		{ "colours=128", "colours=128: it takes a power of two from 1 to 64" },
 	};
 	size_t i;
 
 	(void)argument;
 	ASSERT_OK(unload());
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		char line[256], wanted[256];
+		int log = log_follow();
+		bool told = !bad[i].line;
+
 		errno = 0;
-		if (load(bad[i]) != -1 || errno != EINVAL)
-			FAIL("loading with %s: %s, expected EINVAL", bad[i], strerror(errno));
+		if (load(bad[i].parameters) != -1 || errno != EINVAL)
+			FAIL("loading with %s: %s, expected EINVAL", bad[i].parameters,
+			     strerror(errno));
 		ASSERT(!loaded());
 		ASSERT_ERRNO(access(PAGING_DEVICE_PATH, F_OK), ENOENT);
+		if (bad[i].line)
+			snprintf(wanted, sizeof(wanted), MODULE_NAME ": %s", bad[i].line);
+		while (!told && log_next(log, line, sizeof(line)))
+			told = !strcmp(line, wanted);
+		if (!told)
+			FAIL("the log has no line \"%s\"", wanted);
+		close(log);
 	}
-	ASSERT_OK(load(parameters_found));
+	reload();
 }
 
-/* A parameter with a value that is not a boolean is refused (EINVAL), and nothing is loaded. */
+/* A value that a parameter cannot have is refused (EINVAL) and nothing is loaded. */
 static void bad_parameters(void)
 {
 	with_module_restored(refuse_parameters);
@@ -227,68 +170,116 @@ static void bad_parameters(void)
 static void take_parameters(void *argument)
 {
 	static const struct {
-		const char *parameters;
-		char demand_paging, log_faults;
+		const char *parameters, *all;
 	} good[] = {
-		{ "", 'Y', 'N' },
-		{ "demand_paging=0", 'N', 'N' },
-		{ "demand_paging log_faults=1", 'Y', 'Y' },
+		{ "", "demand_paging=Y log=none zero=Y placement=any colours=8 seed=0" },
+		{ "demand_paging=0 log=2 zero=0 placement=even colours=64",
+		  "demand_paging=N log=events zero=N placement=even colours=64 seed=0" },
+		{ "demand_paging log=faults placement=2 colours=1 seed=4000000000",
+		  "demand_paging=Y log=faults zero=Y placement=scattered colours=1"
+		  " seed=4000000000" },
 	};
 	size_t i;
 
 	(void)argument;
 	for (i = 0; i < ARRAY_SIZE(good); i++) {
-		char *mapping;
+		char *mapping, all[256];
 
 		ASSERT_OK(unload());
 		ASSERT_OK(load(good[i].parameters));
-		ASSERT_EQ(parameter("demand_paging"), good[i].demand_paging);
-		ASSERT_EQ(parameter("log_faults"), good[i].log_faults);
+		parameters_now(all, sizeof(all));
+		if (strcmp(all, good[i].all))
+			FAIL("loaded with \"%s\", the module has \"%s\"", good[i].parameters,
+			     all);
 		mapping = map_pages(3, PROT_READ);
-		ASSERT_EQ(counter("pages_live"), good[i].demand_paging == 'Y' ? 0 : 3);
+		ASSERT_EQ(counter("pages_live"), by_mode(0, 3));
 		ASSERT_OK(munmap(mapping, 3 * PAGE));
 	}
-	ASSERT_OK(unload());
-	ASSERT_OK(load(parameters_found));
+	reload();
 }
 
-/* demand_paging is on unless turned off, log_faults off unless turned on. */
+/*
+ * The defaults are demand paging, no lines in the log, zeroed pages in any place; words can be
+ * given by their numbers.
+ */
 static void parameters(void)
 {
 	with_module_restored(take_parameters);
 }
 
-/* How pages are allocated is settled when the module is loaded: demand_paging is read-only. */
-static void demand_paging_read_only(void)
+/* How pages are allocated is settled when the module is loaded: those parameters are read-only. */
+static void read_only_parameters(void)
 {
-	const char *path = MODULE_FOLDER "/parameters/demand_paging";
-	char before = parameter("demand_paging");
-	struct stat status;
+	static const struct {
+		const char *name, *other;
+	} fixed[] = {
+		{ "demand_paging", "0" }, { "demand_paging", "1" }, { "zero", "0" },
+		{ "placement", "even" }, { "colours", "4" }, { "seed", "1" },
+	};
+	size_t i;
 
-	ASSERT_OK(stat(path, &status));
-	ASSERT_EQ(status.st_mode & 07777, 0444);
-	/* sysfs heeds the mode for root as well. */
-	ASSERT_ERRNO(write_text(path, before == 'Y' ? "0" : "1"), EACCES);
-	ASSERT_EQ(parameter("demand_paging"), before);
+	for (i = 0; i < ARRAY_SIZE(fixed); i++) {
+		char path[128], before[64];
+		struct stat status;
+
+		snprintf(path, sizeof(path), MODULE_FOLDER "/parameters/%s", fixed[i].name);
+		snprintf(before, sizeof(before), "%s", parameter(fixed[i].name));
+		ASSERT_OK(stat(path, &status));
+		ASSERT_EQ(status.st_mode & 07777, 0444);
+		/* sysfs heeds the mode for root as well. */
+		ASSERT_ERRNO(write_text(path, fixed[i].other), EACCES);
+		ASSERT(!strcmp(parameter(fixed[i].name), before));
+	}
 }
 
-/* Whether faults are logged can be changed at run time, and takes effect at once. */
-static void log_faults_writable(void)
+/* Whether lines are logged can be changed at run time, and takes effect at once. */
+static void log_writable(void)
 {
-	const char *path = MODULE_FOLDER "/parameters/log_faults";
-	char before = parameter("log_faults");
+	const char *path = MODULE_FOLDER "/parameters/log";
+	char before[64];
 	struct stat status;
 
+	snprintf(before, sizeof(before), "%s", parameter("log"));
 	ASSERT_OK(stat(path, &status));
 	ASSERT_EQ(status.st_mode & 07777, 0644);
-	ASSERT_OK(write_text(path, "1"));
-	ASSERT_EQ(parameter("log_faults"), 'Y');
+	ASSERT_OK(write_text(path, "faults"));
+	ASSERT(!strcmp(parameter("log"), "faults"));
 	ASSERT_ERRNO(write_text(path, "maybe"), EINVAL);
-	ASSERT_ERRNO(write_text(path, "2"), EINVAL);
-	ASSERT_EQ(parameter("log_faults"), 'Y');
-	ASSERT_OK(write_text(path, "0"));
-	ASSERT_EQ(parameter("log_faults"), 'N');
-	ASSERT_OK(write_text(path, before == 'Y' ? "1" : "0"));
+	ASSERT_ERRNO(write_text(path, "3"), EINVAL);
+	ASSERT_ERRNO(write_text(path, "-1"), EINVAL);
+	ASSERT(!strcmp(parameter("log"), "faults"));
+	ASSERT_OK(write_text(path, "events\n"));
+	ASSERT(!strcmp(parameter("log"), "events"));
+	ASSERT_OK(write_text(path, "0\n"));
+	ASSERT(!strcmp(parameter("log"), "none"));
+	ASSERT_OK(write_text(path, before));
+}
+
+static void map_unzeroed(void *argument)
+{
+	const size_t pages = 16;
+	char *mapping;
+
+	(void)argument;
+	reload_with("zero=0");
+	mapping = map_pages(pages, PROT_READ | PROT_WRITE);
+	fill_pages(mapping, 1, pages);
+	ASSERT(pages_hold(mapping, 1, pages));
+	ASSERT_OK(munmap(mapping, pages * PAGE));
+	/* They are what the allocator gives next, as they were or with a debug kernel's mark. */
+	mapping = map_pages(pages, PROT_READ | PROT_WRITE);
+	ASSERT(!pages_are_zero(mapping, pages));
+	ASSERT_OK(munmap(mapping, pages * PAGE));
+	reload_with("zero=1");
+	mapping = map_pages(pages, PROT_READ | PROT_WRITE);
+	ASSERT(pages_are_zero(mapping, pages));
+	ASSERT_OK(munmap(mapping, pages * PAGE));
+}
+
+/* With zero=0 pages come as others have left them. */
+static void not_zeroed(void)
+{
+	with_module_restored(map_unzeroed);
 }
 
 static void expect_fresh(void)
@@ -320,7 +311,7 @@ static void go_and_come(void *argument)
 	ASSERT_ERRNO(access(MODULE_FOLDER, F_OK), ENOENT);
 	ASSERT_ERRNO(unload(), ENOENT);
 
-	ASSERT_OK(load(parameters_found));
+	reload();
 	expect_fresh();
 }
 
@@ -399,7 +390,7 @@ static void unload_traced(void *argument)
 	ASSERT_OK(munmap(mapping, PAGE));
 	ASSERT_OK(unload());
 	ASSERT_ERRNO(access("/sys/kernel/tracing/events/paging", F_OK), ENOENT);
-	ASSERT_OK(load(parameters_found));
+	reload();
 	trace_read(text, sizeof(text));
 	trace_start();
 	mapping = map_pages(1, PROT_READ | PROT_WRITE);
@@ -444,8 +435,9 @@ static const struct ktap_case cases[] = {
 	{ .name = "child_holds", .run = child_holds },
 	{ .name = "bad_parameters", .run = bad_parameters },
 	{ .name = "parameters", .run = parameters },
-	{ .name = "demand_paging_read_only", .run = demand_paging_read_only },
-	{ .name = "log_faults_writable", .run = log_faults_writable },
+	{ .name = "read_only_parameters", .run = read_only_parameters },
+	{ .name = "log_writable", .run = log_writable },
+	{ .name = "not_zeroed", .run = not_zeroed },
 	{ .name = "unload_and_load", .run = unload_and_load },
 	{ .name = "load_twice", .run = load_twice },
 	{ .name = "log_lines", .run = log_lines },

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * dense_mm N - multiply two N x N matrices that live in mappings of /dev/paging
+ * dense_mm [--unfilled] N - multiply two N x N matrices that live in mappings of /dev/paging
  *
  * Maps three matrices of doubles, fills two of them, multiplies them into the
  * third, and prints in microseconds how long the three mmap() calls took, and
  * how long it took from there to the end of the multiplication. All first
- * touches of the pages, hence all faults, fall into the second figure.
+ * touches of the pages, hence all faults, fall into the second figure. With
+ * --unfilled the matrices are multiplied as they come from the device.
+ *
+ * The mmap() calls are marked as phase 0, the rest that is timed as phase 1.
  *
  * Exit status: 0, or 1 when the device or the memory cannot be had, or 2 when
  * N is not a number from 1 to MAX_SIZE.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +24,7 @@
 #include <unistd.h>
 
 #include "../paging.h"
+#include "phase.h"
 
 /* The largest N whose matrix can be addressed with 32 bits: 8 * N * N < 2^32. */
 #define MAX_SIZE 23170
@@ -63,10 +68,16 @@ int main(int argc, char **argv)
 	long long start, mapped, finished;
 	size_t n, bytes, i, j, k;
 	double *a, *b, *c;
+	bool filled = true;
 	int fd;
 
+	if (argc == 3 && !strcmp(argv[1], "--unfilled")) {
+		filled = false;
+		argc--;
+		argv++;
+	}
 	if (argc != 2) {
-		fprintf(stderr, "usage: dense_mm N\n");
+		fprintf(stderr, "usage: dense_mm [--unfilled] N\n");
 		return 2;
 	}
 	n = parse_size(argv[1]);
@@ -80,17 +91,20 @@ int main(int argc, char **argv)
 	}
 
 	start = now_us();
+	phase_begin(0);
 	a = map_matrix(fd, bytes);
 	b = map_matrix(fd, bytes);
 	c = map_matrix(fd, bytes);
+	phase_end(0);
 	mapped = now_us();
+	phase_begin(1);
 
 	/*
 	 * The pages of c come zeroed. The others get numbers whose products are inexact in a
 	 * double, as measured data is. (An emulator computes those in hardware, and small
 	 * integers in software.)
 	 */
-	for (i = 0; i < n * n; i++) {
+	for (i = 0; filled && i < n * n; i++) {
 		a[i] = rand();
 		b[i] = rand();
 	}
@@ -101,6 +115,7 @@ int main(int argc, char **argv)
 				c[i * n + j] += a[i * n + k] * b[k * n + j];
 		}
 	}
+	phase_end(1);
 	finished = now_us();
 
 	printf("Multiplication done\n");

@@ -15,7 +15,7 @@ _WIDTH = 150
 
 
 def compare(options: CompareOptions) -> None:
-    """Prints how a run differs from another one, or what a study says of it (`pi`).
+    """Prints how a run differs from another one, or what a study says of it (`pi`, `boards`).
 
     Raises UsageError where nothing can be compared, ChecksFailed if something got worse and
     `--fail-on-regression` was given.

@@ -182,7 +182,10 @@ class SweepOptions(ExperimentOptions, BuilderOptions, MeasureOptions):
     runs: str | None = option(
         "samples of each cell (default: the experiment's); each is a boot of its own"
     )
-    clock: str | None = option("virtual (exact, the default), host (real time, four CPUs), or both")
+    clock: str | None = option(
+        "virtual (counted instructions), board (the time of a model of the board; both are exact), "
+        "host (real time, four CPUs), or both (virtual and host); default: the machine's"
+    )
     seed: str | None = option("everything random follows from it (default: the experiment's)")
     resume: str | None = option(
         "go on with a run that was cut off: its folder, its name, or latest"
@@ -227,8 +230,10 @@ class CompareOptions(ResultsOptions):
     Example: ./inv compare latest pi
     """
 
-    first: str = argument("a run: its folder, its name, or latest; or pi for the published numbers")
-    second: str = argument("the run that is compared with the first; or pi")
+    first: str = argument(
+        "a run: its folder, its name, or latest; or pi or boards for published numbers"
+    )
+    second: str = argument("the run that is compared with the first; or pi, boards")
     fail_on_regression: bool = flag("end with status 1 if something got worse")
 
 
@@ -255,7 +260,7 @@ class VerifyOptions(BuilderOptions, ResultsOptions):
 
     run: str | None = option(
         "the run that is measured again: its folder, its name, or latest "
-        "(default: the newest finished one with the virtual clock)"
+        "(default: the newest finished one that can be the same twice)"
     )
     build: bool = flag("build only")
     measure: bool = flag("measure only")
@@ -276,7 +281,9 @@ class BootOptions(ExperimentOptions, BuilderOptions):
         "NAME=VALUE: load the module with this parameter (again for another parameter)"
     )
     cmd: str | None = option("run this command, print its output, and exit with its status")
-    clock: str | None = option("virtual (default with --cmd) or host (default for a shell)")
+    clock: str | None = option(
+        "virtual, board or host (default: host for a shell, with --cmd the machine's)"
+    )
     timeout: str | None = option("guest seconds after which the command is killed (default 600)")
     seed: str | None = option("seed of the guest's random numbers (default 1)")
     declared: Mapping[str, str] = declared()

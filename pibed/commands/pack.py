@@ -49,7 +49,8 @@ was used) and compares all that they say with the logs in run/boots/.
 run/samples.csv    what was measured
 run/manifest.json  what it was measured with; `./inv rerun run/manifest.json` in a checkout of
                    pibed builds it from its sources and measures it again
-images/            kernel, device tree and root file system
+images/            kernel, device tree and root file system; where the clock was the board's or
+                   events were counted, the plugin that this QEMU loads, and the board's numbers
 plans/             the commands of each boot, as an archive that is put behind the root file system,
                    and QEMU's arguments
 qemu/              what is known of the QEMU that was used
@@ -106,6 +107,11 @@ def _stage(recorded: Manifest, folder: Path, images: Images, staging: Path) -> N
     shutil.copyfile(images.kernel, staging / packed.kernel)
     shutil.copyfile(images.device_tree, staging / packed.device_tree)
     shutil.copyfile(images.initramfs, staging / _IMAGES / "initramfs.cpio")
+    if (timing := images.timing) is not None:
+        moved = replace(timing, plugin=_IMAGES / "timing.so", board_file=_IMAGES / "board.txt")
+        shutil.copyfile(timing.plugin, staging / moved.plugin)
+        shutil.copyfile(timing.board_file, staging / moved.board_file)
+        packed = replace(packed, timing=moved)
     for name in ("samples.csv", "summary.csv", "manifest.json"):
         (staging / "run").mkdir(exist_ok=True)
         shutil.copyfile(folder / name, staging / "run" / name)
@@ -138,7 +144,10 @@ def _stage(recorded: Manifest, folder: Path, images: Images, staging: Path) -> N
 
 
 def _stage_boot(machine: Machine, images: Images, boot: Path, seed: int, plans: Path) -> None:
-    """Writes the plan of a boot, and QEMU's arguments, which name `images` as they are packed."""
+    """Writes the plan of a boot, and QEMU's arguments, which name `images` as they are packed.
+
+    What was counted is counted again.
+    """
     archive = plans / f"{boot.name}.cpio"
     write_archive(images.gen_init_cpio, boot, [File("/plan", "plan")], archive)
     argv = qemu.arguments(
@@ -148,6 +157,7 @@ def _stage_boot(machine: Machine, images: Images, boot: Path, seed: int, plans: 
         initramfs=_INITRAMFS,
         kernel_args=["PIBED_FEED=plan", f"PIBED_SEED={seed}"],
         seed=seed,
+        counts=_REPLAYED / boot.name / "counts" if (boot / "counts").is_file() else None,
     )
     argv += qemu.serial_files(machine.serial_lines, _REPLAYED / boot.name)
     text = "".join(f"{argument}\n" for argument in argv[1:])

@@ -14,7 +14,7 @@ def report(options: ReportOptions) -> None:
     Raises UsageError for what is no run, HostError where its folder cannot be written.
     """
     folder = locate.find(locate.root(options.results), options.run)
-    made = publish(folder, [study.reported for study in STUDIES.values()])
+    made = publish(folder, STUDIES.values())
     for line in (*made.headline, *made.notes):
         print(line)
     for name in NAMES:

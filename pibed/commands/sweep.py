@@ -172,7 +172,7 @@ def _report(outcomes: Sequence[Measurement]) -> None:
     console = terminal.stderr()
     console.print("report: the plots are being drawn, which takes some seconds", markup=False)
     for outcome in outcomes:
-        made = report_page.publish(outcome.run.folder, [each.reported for each in STUDIES.values()])
+        made = report_page.publish(outcome.run.folder, STUDIES.values())
         clock = f"{outcome.machine.clock} clock: " if len(outcomes) > 1 else ""
         for line in (*made.headline, *made.notes):
             print(f"{clock}{line}")

@@ -25,8 +25,8 @@ _BOOT_FILES = ("plan", "agent.log", "console.log", "counts", "samples.jsonl")
 def verify(options: VerifyOptions) -> None:
     """Builds again and measures a run again, or does one of the two; see the functions below.
 
-    The run is the one that is named, or the newest finished one with a clock that repeats; if there
-    is none, one is made. Raises UsageError for a run that cannot be the same twice, before
+    The run is the one that is named, or the newest finished one that can be the same twice; if
+    there is none, one is made. Raises UsageError for a run that cannot be the same twice, before
     anything is built.
     """
     # Both if neither is named.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 from pibed.base.errors import GuestError
-from pibed.model.counts import BEGIN, Counts, Event, Mark
+from pibed.model.counts import BEGIN, END, Counts, Event, Mark
 
 
 class CountsError(GuestError):
@@ -17,22 +17,30 @@ class CountsFile:
     """Follows a file of counts: a line with the events' names, then one a mark.
 
     The plugin has written a mark's line before the guest's next instruction, so all marks of a
-    command are there once the agent has told its end.
+    command are there once the agent has told its end. Those of later ones may be there as well,
+    since a guest with a plan does not wait; the agent marks the end of every command once.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
         self._events: list[str] | None = None
+        self._marks: list[Mark] = []
 
     def take(self) -> Counts:
-        """The marks of the command that has just ended: those since the last call, from its begin.
+        """The marks of the next command, which has ended, from its begin to its end.
 
         Raises CountsError for a file that cannot be understood.
         """
-        marks = [mark for line in self._lines() if (mark := self._mark(line)) is not None]
-        begins = [number for number, mark in enumerate(marks) if mark.code == BEGIN]
-        return Counts(tuple(marks[begins[0] :] if begins else ()))
+        for line in self._lines():
+            if (mark := self._mark(line)) is not None:
+                self._marks.append(mark)
+        codes = [mark.code for mark in self._marks]
+        length = codes.index(END) + 1 if END in codes else len(codes)
+        taken, self._marks = self._marks[:length], self._marks[length:]
+        # Before its begin there may be what others have marked that were still there.
+        first = codes.index(BEGIN) if BEGIN in codes[:length] else length
+        return Counts(tuple(taken[first:]))
 
     def _lines(self) -> list[str]:
         try:

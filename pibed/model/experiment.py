@@ -134,6 +134,14 @@ class Cost(Record):
     """The parameter of which it is asked what it changes in the cost, such as a switch."""
 
 
+class Effects(Record):
+    """How much of a metric's variance follows each of two parameters, crossed."""
+
+    metric: Identifier
+    factors: Annotated[list[Identifier], Field(min_length=2, max_length=2)]
+    """The compared parameter, and the one beside it."""
+
+
 class AnalysisPlan(Record):
     """What the statistics ask of the samples; see docs/statistics.md."""
 
@@ -152,6 +160,7 @@ class AnalysisPlan(Record):
     cost: Cost | None = None
     balance: Identifier | None = None
     """The parameter in which the point is sought where the totals of both are equal."""
+    effects: Effects | None = None
 
 
 class Experiment(Record):
@@ -250,7 +259,7 @@ class Experiment(Record):
         if (analysis := self.analysis) is None:
             return self
         parameters, metrics = self.parameters.keys(), self.metrics.keys()
-        growth, cost = analysis.growth, analysis.cost
+        growth, cost, effects = analysis.growth, analysis.cost, analysis.effects
         for key, what, names, known in (
             ("compare", "parameter", [analysis.compare], parameters),
             ("total", "metric", analysis.total, metrics),
@@ -259,6 +268,8 @@ class Experiment(Record):
             ("cost", "metric", [cost.metric, cost.events] if cost else [], metrics),
             ("cost", "parameter", [cost.by] if cost else [], parameters),
             ("balance", "parameter", [analysis.balance], parameters),
+            ("effects", "metric", [effects.metric] if effects else [], metrics),
+            ("effects", "parameter", effects.factors if effects else [], parameters),
         ):
             for name in names:
                 if name is not None and name not in known:
@@ -280,6 +291,15 @@ class Experiment(Record):
         if analysis.balance and (analysis.balance == analysis.compare or not analysis.total):
             raise ValueError(
                 "analysis.balance: expected a parameter beside the compared one, and a total"
+            )
+        if effects and (analysis.compare not in effects.factors or len(set(effects.factors)) < 2):
+            raise ValueError(
+                "analysis.effects: factors: expected the compared parameter and one beside it"
+            )
+        if effects and len(self.parameters[analysis.compare or ""].values) > 2:
+            raise ValueError(
+                f"analysis.effects: {analysis.compare} has more than two values, of which effects "
+                "are not told"
             )
         return self
 

@@ -83,6 +83,10 @@ LOOKS = (
     Look("#0072B2", "o", 4.5, "-", face="#0072B2", bar="#0072B2", hatch=""),
     # Points that coincide are a disc in a square.
     Look("#D55E00", "s", 6.5, "--", face="white", bar="#FFE9DB", hatch="////"),
+)
+
+# Of what is beside these, its other colours but yellow, which is none on white.
+_MORE = (
     Look("#009E73", "^", 5.5, "-.", face="#009E73", bar="#8FD5BF", hatch=""),
     Look("#CC79A7", "D", 5.5, ":", face="white", bar="white", hatch="xxxx"),
     Look("#56B4E9", "v", 5.5, "-", face="white", bar="#DDF0FB", hatch="...."),
@@ -90,16 +94,17 @@ LOOKS = (
     Look("#E69F00", "P", 6.0, "-.", face="white", bar="white", hatch="----"),
 )
 
-# Markers of those that come after, in the colours of the first.
+# Markers of those that come after, in the colours of all these.
 _MARKERS = "<>phd*"
 
 
 def looks(count: int) -> list[Look]:
     """So many looks."""
-    found = list(LOOKS)
-    for index in range(len(LOOKS), count):
-        marker = _MARKERS[(index // len(LOOKS) - 1) % len(_MARKERS)]
-        found.append(replace(LOOKS[index % len(LOOKS)], marker=marker))
+    known = LOOKS + _MORE
+    found = list(known)
+    for index in range(len(known), count):
+        marker = _MARKERS[(index // len(known) - 1) % len(_MARKERS)]
+        found.append(replace(known[index % len(known)], marker=marker))
     return found[:count]
 
 

@@ -21,10 +21,12 @@ from pibed.model.words import (
     unit,
     with_unit,
 )
+from pibed.report import follows
 from pibed.report.wording import adjective, between_two, level, sides, switch
 from pibed.stats.analysis import Analysis
 from pibed.stats.balance import Balance
 from pibed.stats.comparison import Comparison, Verdict
+from pibed.stats.effects import Effect, Share
 from pibed.stats.observations import Pair
 
 # Cells up to which each is named; beyond, they are counted.
@@ -32,7 +34,7 @@ _FEW = 6
 
 
 def headline(analysis: Analysis) -> list[str]:
-    """Where the balance lies and what a switch costs, if that is asked; then which is faster."""
+    """What is asked of a balance, of a switch's cost and of variance; then which is faster."""
     observations = analysis.observations
     if observations.reason:
         return [sentence(f"nothing is compared: {observations.reason}")]
@@ -41,7 +43,7 @@ def headline(analysis: Analysis) -> list[str]:
     for pair in observations.pairs:
         of_pair = [each for each in analysis.balances if each.alternatives == pair]
         lines += _balanced(analysis.experiment, of_pair)
-    lines += _changed(analysis)
+    lines += [*_changed(analysis), *_followed(analysis.experiment, analysis.effects)]
     if observations.deciding is None:
         return [*lines, f"Nothing decides which {one} is faster: the experiment has no total."]
     decided = verdicts(analysis, observations.deciding)
@@ -176,6 +178,40 @@ def _changed(analysis: Analysis) -> list[str]:
             where = _where(experiment, list(rest), len(blocks))
             lines.append(f"what {change} changes in the cost of one {events} cannot be told{where}")
     return [sentence(line) for line in lines]
+
+
+def _followed(experiment: Experiment, found: Sequence[Effect]) -> list[str]:
+    """What the variance follows: in each block where they are few, otherwise in which range."""
+    if len(found) <= _FEW:
+        return [follows.in_short(experiment, each) for each in found]
+    known = [(each, each.shares) for each in found if each.shares is not None]
+    lines = []
+    if known:
+        where = _where(experiment, [each.others for each, _ in known], len(found))
+        first = known[0][0]
+        parts = [
+            f"{_share_range([shares.compared for _, shares in known])} the "
+            f"{title(experiment, first.compared)}",
+            f"{_share_range([shares.other for _, shares in known])} the "
+            f"{title(experiment, first.other)}",
+        ]
+        metric = title(experiment, first.metric)
+        lines.append(f"of the variance of {metric} follow {enumeration(parts)}{where}")
+    if rest := [each.others for each in found if each.shares is None]:
+        what = f"what the variance of {title(experiment, found[0].metric)} follows"
+        lines.append(f"{what} is not known{_where(experiment, rest, len(found))}")
+    return [sentence(line) for line in lines]
+
+
+def _share_range(shares: Sequence[Share]) -> str:
+    percents = [
+        (
+            100 * each.value,
+            None if (half := half_width(each.low, each.high)) is None else 100 * half,
+        )
+        for each in shares
+    ]
+    return f"{_range(percents)} %"
 
 
 def _amounts(values: Sequence[tuple[float, float | None]]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pibed.base.errors import UsageError
+from pibed.model.board import differences
 from pibed.model.experiment import TOTAL, Experiment
 from pibed.model.plan import Cell, cells
 from pibed.model.samples import Status
@@ -200,10 +201,13 @@ def _settings(before: Run, after: Run) -> Iterable[str]:
     for name, value in described[0].items():
         if value != described[1][name]:
             yield f"{name}: {value}, then {described[1][name]}"
+    boards = [run.recorded.board for run in (before, after)]
+    if boards[0] is not None and boards[1] is not None:
+        yield from differences(boards[1], boards[0])
     if before.recorded.machine.clock != after.recorded.machine.clock:
         yield (
-            "the clocks differ: a ratio of counted instructions and real time says nothing of "
-            "what got better or worse"
+            "the clocks differ: a ratio of the times of two clocks says nothing of what got "
+            "better or worse"
         )
 
 

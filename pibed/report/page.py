@@ -6,9 +6,10 @@ The same files give the same bytes: nothing of this host, and no time of day, is
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pibed import plots
 from pibed.base.errors import printable
@@ -17,7 +18,8 @@ from pibed.model.machine import Clock
 from pibed.model.plan import cells
 from pibed.model.samples import Status
 from pibed.model.words import amount, compared, place, sentence, supported, unit
-from pibed.report import tables, wording
+from pibed.plots.canvas import Plot
+from pibed.report import follows, tables, wording
 from pibed.report.answer import headline, verdicts
 from pibed.report.table import Table
 from pibed.report.wording import CLOCKS
@@ -54,6 +56,16 @@ class Part:
     lines: tuple[str, ...]
 
 
+class Commentary(Protocol):
+    """What has something to add to a run's report."""
+
+    def reported(self, run: Run) -> Part:
+        """What is said of the run; no lines where there is nothing to say."""
+
+    def drawn(self, run: Run) -> Sequence[Plot]:
+        """What is drawn of it, if anything; no other plot has the name of one of these."""
+
+
 @dataclass(frozen=True)
 class Report:
     """All that a report says, in the order in which it says it."""
@@ -72,13 +84,14 @@ class Report:
     outliers: tuple[str, ...]
 
 
-def publish(folder: Path, studies: Iterable[Callable[[Run], Part]]) -> Report:
-    """Draws the plots of a run and writes both reports, from its files and what studies say of it.
+def publish(folder: Path, studies: Iterable[Commentary]) -> Report:
+    """Draws the plots of a run and writes both reports, from its files and what studies add.
 
     Raises UsageError for what is no run, HostError where its folder cannot be written.
     """
     run = reading.read(folder)
-    drawn = plots.draw(run.analysis)
+    studies = tuple(studies)
+    drawn = [*(plot for study in studies for plot in study.drawn(run)), *plots.draw(run.analysis)]
     plots.write(drawn, folder)
     figures = [
         Figure(
@@ -90,7 +103,7 @@ def publish(folder: Path, studies: Iterable[Callable[[Run], Part]]) -> Report:
         )
         for each in drawn
     ]
-    made = make(run, figures, [study(run) for study in studies])
+    made = make(run, figures, [study.reported(run) for study in studies])
     write(folder, made)
     return made
 
@@ -151,6 +164,10 @@ def _findings(analysis: Analysis) -> Iterable[Part]:
         "Where the balance lies",
         tuple(wording.balanced(experiment, each) for each in analysis.balances),
     )
+    yield Part(
+        "What the variance follows",
+        tuple(line for each in analysis.effects for line in follows.in_full(experiment, each)),
+    )
     how = "faster"
     if (deciding := analysis.observations.deciding) and experiment.better(deciding) == "higher":
         how = wording.adjective(unit(experiment, deciding), "higher")
@@ -180,7 +197,13 @@ def _measured(run: Run) -> Iterable[tuple[str, str]]:
         f"round a boot of its own, seed {experiment.seed}",
     )
     yield "clock", CLOCKS[machine.clock]
-    yield "machine", f"{machine.board}, {machine.memory_mib} MiB; Linux {machine.kernel.version}"
+    timed = ""
+    if machine.clock == "board" and recorded.board is not None:
+        timed = f", with the time of a {recorded.board.title}"
+    yield (
+        "machine",
+        f"{machine.board}, {machine.memory_mib} MiB{timed}; Linux {machine.kernel.version}",
+    )
     flags = " ".join(experiment.workload.cflags)
     yield "workload", experiment.workload.command + (f" ({flags})" if flags else "")
     parameters = experiment.module.parameters.items()

@@ -25,7 +25,7 @@ from pibed.model.words import (
     supported,
 )
 from pibed.model.words import title as title_of
-from pibed.report import wording
+from pibed.report import follows, wording
 from pibed.report.table import Column, Table
 from pibed.stats.analysis import Analysis
 from pibed.stats.comparison import Comparison
@@ -112,6 +112,8 @@ def of_report(analysis: Analysis) -> Iterable[Table]:
         "The interval is that of the median, with at least 95 % confidence. Outliers are "
         "flagged, never dropped."
     )
+    if (effects := follows.table(experiment, analysis.effects)) is not None:
+        yield effects
     if main:
         yield _verdicts(both[:1].upper() + both[1:], experiment, main, False)
     if shown:

@@ -78,8 +78,9 @@ def compared(experiment: Experiment, found: Comparison) -> str:
     relevant = f"{experiment.analysed.relevant_percent:g} %"
     if found.faster is not None:
         other = second if found.verdict is Verdict.FIRST else first
-        how = adjective(kind, found.better)
-        words = f"{metric}: {found.faster.label} is {how}{_excess(found, other, kind)}"
+        words = f"{metric}: {found.faster.label} is {adjective(kind, found.better)}"
+        if much := excess(found, kind):
+            words += f"; {other if found.better == 'lower' else 'it'} {much}"
     elif found.verdict is Verdict.UNDECIDED:
         words = f"{metric}: undecided; {found.reason}"
     elif found.medians[0] == found.medians[1] and found.exact:
@@ -273,8 +274,12 @@ def _at(experiment: Experiment, cell: Cell) -> str:
     return f"at {where}, " if where else ""
 
 
-def _excess(found: Comparison, other: str, kind: str) -> str:
-    """By how much the larger one is larger, with its interval, as far as that is a number."""
+def excess(found: Comparison, kind: str) -> str:
+    """By how much the larger one is larger, with its interval: `takes 3 % longer`.
+
+    Of a metric of which higher is better it is the better one that is larger. Empty where that is
+    no number. `kind` is the unit of the metric.
+    """
     ratio, low, high = found.ratio, found.ratio_low, found.ratio_high
     less_is_better = found.better == "lower"
     if (found.verdict is Verdict.FIRST) == less_is_better:
@@ -298,11 +303,10 @@ def _excess(found: Comparison, other: str, kind: str) -> str:
         supported(middle or 0.0, spread) if spread else rounded(middle or 0.0, 4 if factor else 3)
     )
     how = f"{value} times {much}" if factor else f"{value} % {more}"
-    # It is the better one that has more, of which the sentence speaks already.
-    subject = other if less_is_better else "it"
     if not less_is_better:
-        how += f" {'as' if factor else 'than'} {other}"
+        other = found.alternatives[1 if found.verdict is Verdict.FIRST else 0]
+        how += f" {'as' if factor else 'than'} {other.label}"
     bounds = ""
     if low is not None and high is not None and not found.exact:
         bounds = f" (95 % interval {interval(low, high)}{'' if factor else ' %'})"
-    return f"; {subject} {times} {how}{bounds}"
+    return f"{times} {how}{bounds}"

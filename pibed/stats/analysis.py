@@ -10,6 +10,7 @@ from pibed.model.experiment import Experiment
 from pibed.model.samples import Sample
 from pibed.stats.balance import Balance, balances
 from pibed.stats.comparison import Comparison, compare
+from pibed.stats.effects import Effect, effects
 from pibed.stats.growth import CostChange, EventCost, Fit, changes, costs, fits
 from pibed.stats.observations import Observations, observe
 from pibed.stats.summary import Outlier, Summary, outliers, summarise
@@ -64,6 +65,11 @@ class Analysis:
     def balances(self) -> list[Balance]:
         """Where both alternatives take the same time, in each block."""
         return balances(self.observations)
+
+    @cached_property
+    def effects(self) -> list[Effect]:
+        """How much of a metric's variance follows each of two factors, in each block."""
+        return effects(self.observations, self.comparisons)
 
     @property
     def deciding(self) -> list[Comparison]:

@@ -1,11 +1,11 @@
-"""What a study is to the rest: what it says in a run's report, and what it shows beside a run."""
+"""What a study is to the rest: what it says and draws of a run, and what it shows beside it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
 
-from pibed.report.page import Part
+from pibed.report.page import Commentary
 from pibed.report.table import Table
 from pibed.runs.reading import Run
 
@@ -18,11 +18,8 @@ class Shown:
     lines: tuple[str, ...]
 
 
-class Study(Protocol):
+class Study(Commentary, Protocol):
     """Published numbers and findings that a run can be compared with."""
-
-    def reported(self, run: Run) -> Part:
-        """What a run's report says of the study; no lines for a run that is not of it."""
 
     def compared(self, run: Run) -> Shown:
         """The run beside the study; raises UsageError for one of another study or no samples."""

@@ -139,7 +139,7 @@ def test_suite_passes(in_copy: Invoke, tmp_path: Path) -> None:
 def test_failed_package_is_named_and_built_when_it_is_right_again(
     copy: Path, in_copy: Invoke
 ) -> None:
-    source = copy / "module" / "kmod_paging.c"
+    source = copy / "module" / "paging.c"
     text = source.read_text()
     source.write_text(text + "#error broken on purpose\n")
     failed = in_copy("build", *OPTIONS)
@@ -161,7 +161,7 @@ def test_licences_and_sources_are_those_of_the_images(
 ) -> None:
     """Whatever else has been built in the folder since."""
     assert in_copy("build", *OPTIONS).returncode == 0
-    source = copy / "module" / "kmod_paging.c"
+    source = copy / "module" / "paging.c"
     text = source.read_text()
     source.write_text(text + f'MODULE_INFO(mark, "{new_mark()}");\n')
     assert in_copy("build", *OPTIONS).returncode == 0
@@ -171,7 +171,7 @@ def test_licences_and_sources_are_those_of_the_images(
     assert done.returncode == 0, done.stderr
     (archive,) = folder.glob("sources/kmod-paging-*/*.tar.gz")
     with tarfile.open(archive) as archived:
-        (member,) = (each for each in archived if each.name.endswith("/kmod_paging.c"))
+        (member,) = (each for each in archived if each.name.endswith("/paging.c"))
         file = archived.extractfile(member)
         assert file is not None
         assert file.read().decode() == text

@@ -124,6 +124,7 @@ FREE_TRACKER = "\tkvfree(tracker);\n"
 FREE_LOOP = (
     "\tfor (i = 0; i < tracker->nr_pages; i++) {\n\t\tcond_resched();\n\t\tif (tracker->pages[i])"
 )
+DROP_SPARES = "\tif (atomic_long_dec_and_test(&mappings))\n\t\tplacement_drop_spares();\n"
 
 WRONG = [
     Wrong("no reference count", ((REFCOUNT, ""),), "fork.outlives_child", "refcount"),
@@ -229,6 +230,18 @@ WRONG = [
         "expected EWOULDBLOCK|the kernel died",
     ),
     Wrong(
+        "spares kept when the last mapping goes",
+        ((DROP_SPARES, "\tatomic_long_dec(&mappings);\n"),),
+        "placement.spares_go",
+        "pages_spare",
+    ),
+    Wrong(
+        "pages charged for ever",
+        (("\t\tatomic_long_sub(tracker->nr_pages, &tracker->user->locked_vm);\n", ""),),
+        "limit.enforced",
+        "Resource temporarily unavailable",
+    ),
+    Wrong(
         "log lines of faults limited in rate",
         (('\t\tpr_info("%s() invoked: took', '\t\tpr_info_ratelimited("%s() invoked: took'),),
         "counters.log_every_fault",
@@ -245,7 +258,7 @@ def wrong_images(machine: Machine, wrong: Wrong, folder: Path) -> Images:
     for path in suite.module_folder.iterdir():
         if path.is_file():
             (copy / path.name).write_bytes(path.read_bytes())
-    source = copy / "kmod_paging.c"
+    source = copy / "paging.c"
     text = source.read_text(encoding="utf-8")
     for old, new in wrong.edits:
         assert text.count(old) == 1, f"{wrong.name}: {text.count(old)} times in the source: {old}"

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from pibed.build.images import Images
+from pibed.build.timing import Timing
 from pibed.measure import record
+from pibed.model.board import Board, load_board
 from pibed.model.builder import Made, Source, Standing
 from pibed.model.defaults import load_defaults
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock, load_machine
-from pibed.model.plan import Cell
+from pibed.model.plan import Cell, counts_events
 from pibed.model.samples import Number, Sample, Status
 from pibed.runs.folder import RunFolder
 from pibed.runs.manifest import Manifest
@@ -102,8 +104,8 @@ def measured(
     ]
 
 
-def images_of(image: Path, differs: tuple[str, ...] = ()) -> Images:
-    """A file that stands for all images; nothing is booted from it."""
+def images_of(image: Path, differs: tuple[str, ...] = (), board: Board | None = None) -> Images:
+    """A file that stands for all images and a board's plugin; nothing is booted from it."""
     return Images(
         kernel=image,
         device_tree=image,
@@ -120,6 +122,7 @@ def images_of(image: Path, differs: tuple[str, ...] = ()) -> Images:
         steps=(),
         builder=Made(name="debian"),
         components=(),
+        timing=None if board is None else Timing(image, image, board),
     )
 
 
@@ -134,6 +137,8 @@ def archived(
     samples: Sequence[Sample],
     *,
     clock: Clock = "virtual",
+    timing: str | None = None,
+    board: Board | None = None,
     finished: bool = True,
     differs: tuple[str, ...] = (),
     problems: Sequence[str] = (),
@@ -141,13 +146,21 @@ def archived(
 ) -> Path:
     """A run's folder with what `./inv sweep` writes at its end; no image in it was booted.
 
-    `made` has other values of the manifest's keys.
+    `timing` is the board whose time the machine has, unless `board` is given; `made` has other
+    values of the manifest's keys.
     """
     folder.mkdir(parents=True)
     image = folder.parent / "image"
     image.write_text("none")
-    images = images_of(image, differs)
-    machine = load_machine(load_defaults().machine).model_copy(update={"clock": clock})
+    machine = load_machine(load_defaults().machine)
+    machine = machine.model_copy(update={"clock": clock, "timing": timing or machine.timing})
+    if (clock == "board" or counts_events(study)) and board is None:
+        assert machine.timing is not None
+        known = (ROOT / "configs" / "boards" / f"{machine.timing}.yaml").is_file()
+        # A run may be of a board that is not described here.
+        board = load_board(machine.timing if known else "bcm2836")
+        board = board.model_copy(update={"name": machine.timing})
+    images = images_of(image, differs, board)
     run = RunFolder(folder, study)
     before = record.begun(machine, study, 2, images, "QEMU 7.2")
     run.write_samples(Analysis(study, list(samples)))

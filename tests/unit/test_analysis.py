@@ -30,6 +30,7 @@ PARTS = (
     "fits",
     "costs",
     "changes",
+    "effects",
     "balances",
 )
 

@@ -168,11 +168,17 @@ def test_other_recipe_is_another_folder(checkout: Path, made: Make, file: str) -
     [
         (
             "kernel/fragments/pi2.config",
-            {"linux", "kmod-paging", "dense-mm", "touch-pages", "paging-tests", "pibed-agent"},
+            {
+                *("linux", "kmod-paging", "dense-mm", "memory-bench", "touch-pages"),
+                *("paging-tests", "pibed-agent"),
+            },
         ),
         ("kernel/fragments/debug.config", set()),
         ("kernel/dts/pibed-pi2.dtso", set()),
-        ("module/kmod_paging.c", {"kmod-paging", "dense-mm", "touch-pages", "paging-tests"}),
+        (
+            "module/paging.c",
+            {"kmod-paging", "dense-mm", "memory-bench", "touch-pages", "paging-tests"},
+        ),
         ("buildroot/board/pibed/pi2/busybox.config", {"busybox"}),
         ("buildroot/board/pibed/pi2/overlay/init", set()),
     ],
@@ -209,14 +215,14 @@ def test_snapshot_has_all_that_packages_are_made_of_and_no_times(
     checkout: Path, tmp_path: Path
 ) -> None:
     # As Emacs locks a file that is edited.
-    (checkout / "module" / ".#kmod_paging.c").symlink_to("somebody@somewhere.1")
+    (checkout / "module" / ".#paging.c").symlink_to("somebody@somewhere.1")
     (checkout / "module" / "user" / "link.c").symlink_to("dense_mm.c")
     before = (checkout / "module" / "user" / "dense_mm.c").read_bytes()
     with snapshot.taken(tmp_path / "snapshots") as copy:
         for path in ("buildroot/external.mk", "kernel/fragments/base.config", "module/Kbuild"):
             assert (copy.root / path).read_bytes() == (checkout / path).read_bytes()
             assert (copy.root / path).stat().st_mtime == 0
-        assert not (copy.root / "module" / ".#kmod_paging.c").is_symlink()
+        assert not (copy.root / "module" / ".#paging.c").is_symlink()
         assert (copy.root / "module" / "user" / "link.c").read_bytes() == before
         target = tmp_path / "target"
         (target / "stale").mkdir(parents=True)
@@ -230,7 +236,7 @@ def test_snapshot_has_all_that_packages_are_made_of_and_no_times(
 def test_what_is_edited_after_the_snapshot_is_of_the_next_build(checkout: Path, made: Make) -> None:
     before = made()
     same = made()
-    for name in ("module/kmod_paging.c", "kernel/fragments/pi2.config", "buildroot/external.mk"):
+    for name in ("module/paging.c", "kernel/fragments/pi2.config", "buildroot/external.mk"):
         with (checkout / name).open("a") as stream:
             stream.write("# changed\n")
     assert before.place == same.place

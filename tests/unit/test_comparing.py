@@ -10,6 +10,7 @@ import pytest
 from pibed.base.errors import ChecksFailed, UsageError
 from pibed.commands import compare
 from pibed.commands.options import CompareOptions
+from pibed.model.board import load_board
 from pibed.model.plan import Cell
 from pibed.model.samples import Sample, Status
 from pibed.report.changes import Changes, Trend, changes, conclusions
@@ -204,6 +205,17 @@ def test_how_the_runs_were_made_is_told(tmp_path: Path) -> None:
     for words in ("clock: host, then virtual", "seed: 1, then 2", "the clocks differ"):
         assert words in notes
     assert f"{a.name}: The run has not come to its end" in notes
+
+
+def test_other_numbers_of_a_board_are_told(tmp_path: Path) -> None:
+    a = run(tmp_path, "a", lazy64=CALM, clock="board")
+    other = load_board("bcm2836", {"numbers.dram_ps.value": 3})
+    b = run(tmp_path, "b", lazy64=CALM, clock="board", board=other)
+    before = load_board("bcm2836").values["dram_ps"]
+    assert f"board: dram_ps is 3 instead of {before}" in changes(a, b).notes
+    assert not [note for note in changes(a, a).notes if note.startswith("board")]
+    virtual = run(tmp_path, "c", lazy64=CALM)
+    assert not [note for note in changes(virtual, a).notes if note.startswith("board")]
 
 
 # Refused

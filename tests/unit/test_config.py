@@ -128,12 +128,12 @@ def test_key_given_twice(edit: Edit) -> None:
 
 
 def test_key_given_twice_further_down(edit: Edit) -> None:
-    edit("    log_faults: 0", "    log_faults: 0\n    log_faults: 1")
-    assert "the key 'log_faults' is there twice" in refusal()
+    edit("    log: none", "    log: none\n    log: faults")
+    assert "the key 'log' is there twice" in refusal()
 
 
 def test_key_that_is_a_mapping(edit: Edit) -> None:
-    path = edit("    log_faults: 0", "    {log_faults}: 0")
+    path = edit("    log: none", "    {log}: none")
     assert str(path) in refusal()
 
 
@@ -239,9 +239,9 @@ def test_refused(edit: Edit, old: str, new: str, key: str, words: str) -> None:
 
 
 def test_a_parameter_is_not_named_by_its_type(edit: Edit) -> None:
-    path = edit("log_faults: 0", "log_faults: 0.5")
+    path = edit("log: none", "log: 0.5")
     message = refusal()
-    assert message.startswith(f"{path}: module.parameters.log_faults: ")
+    assert message.startswith(f"{path}: module.parameters.log: ")
 
 
 def test_clock_must_be_described() -> None:
@@ -277,6 +277,18 @@ def test_clock_must_be_described() -> None:
             "  compare: demand_paging\n",
             "  compare: size\n  baseline: 1\n",
             "analysis.baseline: 1 is not a value of size: 64, 128, 256, 512",
+        ),
+        *(
+            ("  cost:", f"  effects: {{metric: {metric}, factors: [{factors}]}}\n  cost:", words)
+            for metric, factors, words in (
+                ("size", "demand_paging, size", "analysis.effects: 'size' is not a metric"),
+                ("mmap_us", "demand_paging, n", "analysis.effects: 'n' is not a parameter"),
+                ("mmap_us", "demand_paging, faults", "effects: 'faults' is not a parameter"),
+                ("mmap_us", "demand_paging", "analysis.effects.factors: "),
+                ("mmap_us", "demand_paging, size, size", "analysis.effects.factors: "),
+                ("mmap_us", "demand_paging, demand_paging", "effects: factors: expected the comp"),
+                ("mmap_us", "size, size", "analysis.effects: factors: expected the compared"),
+            )
         ),
         ("analysis:\n", "analysis:\n  mode: 2\n", "analysis.mode: unknown key"),
         ("  faults:\n", "  total:\n", "'total' is the name of the sum"),

@@ -37,14 +37,21 @@ def test_a_file_is_read_command_by_command(tmp_path: Path) -> None:
         written.write(line(0x80, 100, 7) + line(0x81, 150, 9))
         written.flush()
         assert file.take().of("cycles") == 2
-        # The end of the command before, of which the agent had told before it was read.
-        written.write(line(0x81, 151) + line(0x80, 200) + line(0x82, 210) + "83 2")
+        # A line that is not whole yet, behind a mark of something that has outlived its command.
+        written.write(line(0x83, 160) + line(0x80, 200) + line(0x82, 210) + "83 2")
         written.flush()
-        taken = file.take()
-        assert [mark.code for mark in taken.marks] == [0x80, 0x82]
-        written.write("60 0 0 0 0 0 0\n" + line(0x80, 300) + line(0x81, 301))
-        written.flush()
-        assert file.take().of("instructions") == 1
+        assert [mark.code for mark in file.take().marks] == [0x80, 0x82]
+
+
+def test_a_guest_that_has_gone_on_mixes_nothing_up(tmp_path: Path) -> None:
+    path = tmp_path / "counts"
+    # The second command was killed before its begin, the third could not be started.
+    later = line(0x81, 40) + line(0x81, 50) + line(0x80, 60) + line(0x81, 67)
+    path.write_text(HEAD + line(0x80, 10) + line(0x81, 15) + later + line(0x80, 70))
+    file = CountsFile(path)
+    assert file.take().of("instructions") == 5
+    assert file.take() == file.take() == Counts(())
+    assert file.take().of("instructions") == 7
 
 
 def test_events_are_known_by_their_names_wherever_they_stand(tmp_path: Path) -> None:

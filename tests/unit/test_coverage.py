@@ -18,6 +18,7 @@ from pibed.model.plan import Cell
 from pibed.stats import summary
 from pibed.stats.balance import balances, crossings
 from pibed.stats.comparison import compare, resampled_ratio
+from pibed.stats.effects import decompose
 from pibed.stats.growth import changes, costs, fit, fits
 from pibed.stats.observations import Series, draw, interval, medians, observe
 from pibed.stats.summary import median_coverage, median_interval
@@ -174,6 +175,28 @@ def test_interval_of_what_a_switch_changes_in_a_cost() -> None:
         assert found.high is not None
         covered += found.low <= 3 <= found.high
     assert 0.93 <= covered / runs <= 0.98
+
+
+@pytest.mark.parametrize(("n", "least"), [(8, 0.85), (10, 0.85), (20, 0.89)])
+@pytest.mark.parametrize("means", [[[0, 0, 3], [1, 1, 4]], [[0, 1, 3], [1, 3, 1]]])
+def test_intervals_of_shares_of_a_variance(means: list[list[float]], n: int, least: float) -> None:
+    # Known to be a little short, as docs/statistics.md says; those of a share that is 0 are long.
+    centres = np.array(means, dtype=float)
+    rows, columns = (centres.mean(axis=axis) - centres.mean() for axis in (1, 0))
+    both = centres - centres.mean() - rows[:, None] - columns
+    truth = np.array([(rows**2).mean(), (columns**2).mean(), (both**2).mean(), 1])
+    truth /= truth.sum()
+    generator = np.random.default_rng(7)
+    counts = draw(n, seed=1)
+    runs = 300
+    covered = np.zeros(4)
+    for _ in range(runs):
+        grid = [[series(m + generator.normal(0, 1, n)) for m in row] for row in centres]
+        drawn = decompose(grid, counts)
+        for place, each in enumerate(drawn / drawn.sum(axis=0)):
+            low, high = interval(each) or (0, 0)
+            covered[place] += low <= truth[place] <= high
+    assert (covered / runs >= least).all(), covered / runs
 
 
 def test_verdicts_that_are_wrong_are_rare() -> None:

@@ -96,7 +96,9 @@ def test_requests_are_the_machines_and_the_payloads(paging: Payload) -> None:
     assert asked["BR2_TOOLCHAIN_EXTERNAL_BOOTLIN"] == "n"
 
 
-@pytest.mark.parametrize("name", ["paging", "logging", "balance", "suite"])
+@pytest.mark.parametrize(
+    "name", ["paging", "logging", "balance", "memory", "placement", "study", "suite"]
+)
 def test_defaults_of_the_packages_are_what_is_asked_for(name: str) -> None:
     """So that one build folder serves all experiments and suites."""
     each = (
@@ -141,7 +143,10 @@ def test_package_that_is_made_of_something_else(paging: Payload, tmp_path: Path)
 
 def test_every_package_says_what_it_is_made_of() -> None:
     names = {path.name for path in (ROOT / "buildroot" / "package").iterdir()}
-    assert names == {"dense-mm", "kmod-paging", "paging-tests", "pibed-agent", "touch-pages"}
+    assert names == {
+        *("dense-mm", "kmod-paging", "memory-bench", "paging-tests", "pibed-agent"),
+        "touch-pages",
+    }
     sites = {name: recipe.site(ROOT, name) for name in names}
     assert sites.pop("pibed-agent") == "buildroot/package/pibed-agent"
     assert set(sites.values()) == {"module"}

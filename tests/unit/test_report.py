@@ -140,6 +140,21 @@ def test_the_answer_comes_first_then_plots_numbers_and_how(tmp_path: Path) -> No
     assert "| 64 | work \\[µs\\] | eager | 22 | 12.5 |" in text
 
 
+@pytest.mark.parametrize(
+    ("timing", "words"),
+    [
+        ("bcm2837", "raspi2b, 1024 MiB, with the time of a BCM2837 of the Raspberry Pi 3 Model B"),
+        ("bcm2836", "raspi2b, 1024 MiB, with the time of a BCM2836 of the Raspberry Pi 2 Model B"),
+    ],
+)
+def test_whose_time_it_is_is_told(tmp_path: Path, timing: str, words: str) -> None:
+    page, text = texts(run(tmp_path / timing, SLOW, FAST, clock="board", timing=timing))
+    for said in (words, "board: the guest's time is that of a model of the board"):
+        assert said in page.text
+        assert said in text
+    assert "with the time of" not in texts(run(tmp_path / "virtual", SLOW, FAST))[1]
+
+
 def test_builder_is_named(tmp_path: Path) -> None:
     for name, made, words in (
         ("one", {}, "builder debian sources"),
@@ -278,7 +293,7 @@ def test_a_page_needs_nothing_else(tmp_path: Path) -> None:
 def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     folders = [run(tmp_path / each, SLOW, FAST, SLOW, FAST).folder for each in ("a", "b")]
     for folder in folders:
-        report_page.publish(folder, [PI.reported])
+        report_page.publish(folder, [PI])
     first, second = (
         {
             path.relative_to(folder): path.read_bytes()
@@ -299,7 +314,7 @@ def test_a_plot_that_there_is_no_more_is_removed(tmp_path: Path) -> None:
     (folder / "plots").mkdir()
     (folder / "plots" / "balance.svg").touch()
     (folder / "plots" / "notes.txt").touch()
-    made = report_page.publish(folder, [PI.reported])
+    made = report_page.publish(folder, [PI])
     names = [figure.name for figure in made.figures]
     assert names
     expected = {f"{name}.{form}" for name in names for form in ("svg", "png")} | {"notes.txt"}

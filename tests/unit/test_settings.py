@@ -91,18 +91,16 @@ def test_no_parameter_loads_no_module() -> None:
 
 
 def test_parameters_that_are_not_given_are_as_in_the_first_cell() -> None:
-    assert loaded(declared={"demand-paging": "0"}) == "demand_paging=0 log_faults=0"
-    assert loaded(param=("log_faults=1",)) == "demand_paging=1 log_faults=1"
-    assert loaded(param=("demand_paging=pre-paging",)) == "demand_paging=0 log_faults=0"
-    both = loaded(declared={"demand-paging": "0"}, param=("log_faults=Y",))
-    assert both == "demand_paging=0 log_faults=Y"
-    assert loaded("logging", param=("log_faults=on",)) == "demand_paging=1 log_faults=1"
+    assert loaded(declared={"demand-paging": "0"}) == "demand_paging=0 log=none"
+    assert loaded(param=("log=faults",)) == "demand_paging=1 log=faults"
+    assert loaded(param=("demand_paging=pre-paging",)) == "demand_paging=0 log=none"
+    both = loaded(declared={"demand-paging": "0"}, param=("log=events",))
+    assert both == "demand_paging=0 log=events"
+    assert loaded("logging", param=("log=on",)) == "demand_paging=1 log=1"
 
 
 def test_text_reaches_the_module_as_it_is() -> None:
-    assert loaded(param=("log_faults={x} 'y' $z",)) == (
-        """demand_paging=1 log_faults='{x} '"'"'y'"'"' $z'"""
-    )
+    assert loaded(param=("log={x} 'y' $z",)) == ("""demand_paging=1 log='{x} '"'"'y'"'"' $z'""")
 
 
 def test_parameter_that_only_the_sources_have(
@@ -131,12 +129,12 @@ def test_parameter_that_only_the_sources_have(
 
 
 def test_parameter_in_every_variant_of_a_suite() -> None:
-    suite, words = ktest._suite(KtestOptions(param=("log_faults=1",)))
+    suite, words = ktest._suite(KtestOptions(param=("log=faults",)))
     assert suite.variants == {
-        "demand-paging": {"log_faults": "1", "demand_paging": 1},
-        "pre-paging": {"log_faults": "1", "demand_paging": 0},
+        "demand-paging": {"log": "faults", "demand_paging": 1},
+        "pre-paging": {"log": "faults", "demand_paging": 0},
     }
-    assert words == ", log_faults=1"
+    assert words == ", log=faults"
     assert ktest._suite(KtestOptions()) == (load_suite("paging"), "")
 
 

@@ -54,8 +54,9 @@ def named_by_experiments() -> set[str]:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
         words |= {data["name"], data["module"]["name"], *data["parameters"], *data["metrics"]}
         words |= {*data["module"]["parameters"], Path(data["workload"]["source"]).stem}
-    # It is also what the statistics call the place where two alternatives meet.
-    return words - {"balance"}
+    # The first is also what the statistics call the place where two alternatives meet; the second
+    # is a file that programs write.
+    return words - {"balance", "log"}
 
 
 def names(tree: ast.AST) -> Iterator[str]:

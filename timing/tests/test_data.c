@@ -112,6 +112,25 @@ static void a_load_beside_a_missing_one_is_cheaper(void)
 	tear_down(&f);
 }
 
+static void a_block_knows_what_the_one_before_has_under_way(void)
+{
+	const struct loads brings = { .any = true, .before = 1, .open = 2 }, waits = { .any = true, .before = 2 };
+	const struct loads other = { .any = true, .before = 4 }, none = { .before = 4 };
+	struct fixture f;
+
+	set_up(&f);
+	data_enter(&f.data, &brings);
+	touch(&f, 0x10000, ACCESS_AFTER | ACCESS_FIRST);
+	data_enter(&f.data, &none);	/* without a load, and nothing in it waits */
+	data_enter(&f.data, &other);
+	EXPECT(ps_of(&f, 0x10080, ACCESS_AFTER | ACCESS_FIRST), 100);
+	data_enter(&f.data, &brings);
+	touch(&f, 0x10100, ACCESS_AFTER | ACCESS_FIRST);
+	data_enter(&f.data, &waits);
+	EXPECT(ps_of(&f, 0x10180, ACCESS_AFTER | ACCESS_FIRST), 10);
+	tear_down(&f);
+}
+
 static void an_address_from_a_missing_load_costs_more(void)
 {
 	struct fixture f;
@@ -218,6 +237,7 @@ int main(void)
 	a_first_load_pays_for_all_and_a_second_for_nothing();
 	l2_is_cheaper_than_memory();
 	a_load_beside_a_missing_one_is_cheaper();
+	a_block_knows_what_the_one_before_has_under_way();
 	an_address_from_a_missing_load_costs_more();
 	streams_of_lines_are_prefetched();
 	stores_make_lines_dirty_and_those_go_to_l2();

@@ -8,7 +8,7 @@ KMOD_PAGING_VERSION = 1
 KMOD_PAGING_SITE = $(BR2_EXTERNAL_PIBED_PATH)/../module
 KMOD_PAGING_SITE_METHOD = local
 KMOD_PAGING_LICENSE = GPL-2.0
-KMOD_PAGING_LICENSE_FILES = kmod_paging.c
+KMOD_PAGING_LICENSE_FILES = paging.c
 # No path of the host in the module, whatever it prints with __FILE__.
 KMOD_PAGING_MODULE_MAKE_OPTS = \
 	KCFLAGS="$(LINUX_CFLAGS) -ffile-prefix-map=$(@D)=module"

@@ -22,8 +22,8 @@
  * it is still there GRACE seconds after its time: a process that sleeps in the kernel and hears no
  * signal, or one that left its group and hides. Output beyond LIMIT bytes is dropped.
  *
- * On ARM a command's child marks where it begins, and the agent where it has ended, by instructions
- * that do nothing: hints without a meaning, which the timing plugin sees.
+ * On ARM a command's child marks where it begins, and the agent, for every command once, where it
+ * has ended, by instructions that do nothing: hints without a meaning, which the timing plugin sees.
  *
  * The kernel's messages since the last command go from LOG to the kernel's CONSOLE, between
  * commands, so that printing them disturbs nothing that is measured. LOG is /dev/kmsg, of which
@@ -482,6 +482,7 @@ static void run_command(const char *id, const char *seconds, char *command)
 	say("begin %s", id);
 	problem = start(&run, seconds, command);
 	if (problem) {
+		MARK(END);
 		run.status = 126;
 		run.size = snprintf(run.text, LIMIT, "agent: %s\n", problem);
 	} else if (!supervise(&run)) {

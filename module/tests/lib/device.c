@@ -296,15 +296,36 @@ static void trace_clear(void)
 	close(fd);
 }
 
-void trace_start(void)
+static void trace_begin(void)
 {
 	if (!mounted("tracefs", TRACING))
 		skip("tracefs: %s", strerror(errno));
 	if (access(TRACING "/events/paging", F_OK))
 		skip("the kernel has no trace events");
 	trace_clear();
-	if (write_text(TRACING "/events/paging/enable", "1"))
-		FAIL(TRACING "/events/paging/enable: %s", strerror(errno));
+}
+
+static void trace_event(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), TRACING "/events/paging/%s/enable", name);
+	if (write_text(path, "1"))
+		FAIL("%s: %s", path, strerror(errno));
+}
+
+void trace_start(void)
+{
+	trace_begin();
+	trace_event("mmap");
+	trace_event("fault");
+	trace_event("close");
+}
+
+void trace_pages_start(void)
+{
+	trace_begin();
+	trace_event("allocate");
 }
 
 void trace_read(char *text, size_t size)

@@ -83,10 +83,12 @@ bool log_next(int log, char *line, size_t size);
 bool mounted(const char *type, const char *target);
 
 /*
- * Records the module's trace events from now on; skips the case if there is no tracefs.
+ * Records the module's trace events from now on: mmap, fault and close, or the pages that are
+ * allocated; skips the case if there is no tracefs.
  * trace_read() gives what has been recorded so far, each event as a line "name: fields".
  */
 void trace_start(void);
+void trace_pages_start(void);
 void trace_read(char *text, size_t size);
 void trace_stop(void);
 

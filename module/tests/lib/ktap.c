@@ -140,7 +140,7 @@ static void kill_rest(pid_t group)
 /* What must hold when nothing of a case is left. */
 static bool nothing_left(unsigned long taint_before)
 {
-	static const char * const counters[] = { "pages_live", "mappings" };
+	static const char * const counters[] = { "pages_live", "pages_spare", "mappings" };
 	unsigned long taint = read_number("/proc/sys/kernel/tainted");
 	bool clean = true;
 	size_t i;

@@ -6,20 +6,22 @@ import csv
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pibed.base.errors import HostError, UsageError
 from pibed.model.experiment import Experiment
 from pibed.model.plan import Cell, cells
 from pibed.model.samples import Status
-from pibed.model.words import heading, label, number
+from pibed.model.words import heading, label, number, rounded, title
 from pibed.report.table import Column, Table
 from pibed.report.tables import between
 from pibed.runs.reading import Run
 from pibed.stats.analysis import Analysis
 from pibed.stats.comparison import Comparison, judge_all, measure
 from pibed.stats.observations import Alternative, Observations, Series, draw_apart
+from pibed.studies.nearness import Nearness
+from pibed.studies.nearness import nearness as of_ratios
 
 _PARAMETERS = MODE, SIZE, LOG, TOUCHED = "demand_paging", "size", "log_faults", "percent"
 
@@ -49,6 +51,29 @@ class Published:
     sd: float
     other: tuple[float, ...]
     """The single runs of another session; none for demand paging."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A cell and metric of which the Pi and a run have numbers."""
+
+    published: Published
+    series: Series
+    """The run's samples, in µs."""
+    comparison: Comparison | None
+    """Of the run with the single runs that are published, where there are any."""
+
+    @property
+    def mean(self) -> float:
+        """The run's, in µs."""
+        return float(self.series.values.mean())
+
+    @property
+    def sd(self) -> float | None:
+        """The run's standard deviation in µs; None of one sample."""
+        if len(self.series.values) < 2:
+            return None
+        return float(self.series.values.std(ddof=1))
 
 
 def read(folder: Path) -> list[Published]:
@@ -99,7 +124,7 @@ def require_study(run: Run) -> Analysis:
     if lacks:
         raise UsageError(
             f"{run.name}: {experiment.name} is not the Pi's study: {lacks}",
-            fix="compare a run of the experiment paging, logging or balance",
+            fix="compare a run of the experiment study, paging, placement, logging or balance",
         )
     if not any(each.status is Status.OK for each in run.samples):
         raise UsageError(f"{run.name}: there is no sample that is ok")
@@ -114,13 +139,11 @@ def require_study(run: Run) -> Analysis:
     return Analysis(experiment.model_copy(update={"analysis": plan}), run.samples)
 
 
-def beside(
-    observations: Observations, published: Sequence[Published]
-) -> Iterable[tuple[Published, Series, Comparison | None]]:
-    """The cells that both have: the Pi's numbers, the run's, and, against single runs, a ratio."""
+def beside(observations: Observations, published: Sequence[Published]) -> Iterable[Beside]:
+    """The cells that both have, in the Pi's order."""
     import numpy as np
 
-    found = []
+    found: list[Beside] = []
     for each in published:
         cell = board_cell(observations.experiment, each.mode, each.size)
         series = None if cell is None else observations.series(cell, each.metric)
@@ -133,20 +156,32 @@ def beside(
             counts = draw_apart(n, len(each.other))
             sides = (Alternative(1, "the run"), Alternative(0, "the Pi"))
             comparison = measure(cell, each.metric, sides, (series, other), counts)
-        found.append((each, series, comparison))
+        found.append(Beside(each, series, comparison))
     relevant = observations.plan.relevant_percent / 100
-    judged = iter(judge_all([c for _, _, c in found if c is not None], relevant))
-    for each, series, comparison in found:
-        yield each, series, None if comparison is None else next(judged)
+    judged = iter(judge_all([c for row in found if (c := row.comparison) is not None], relevant))
+    for row in found:
+        yield row if row.comparison is None else replace(row, comparison=next(judged))
+
+
+def nearness(experiment: Experiment, rows: Iterable[Beside]) -> Nearness | None:
+    """How near the run's means come to the Pi's; None without a cell that both have."""
+    return of_ratios(
+        {
+            f"{title(experiment, row.published.metric)}, "
+            f"{label(experiment, MODE, row.published.mode)}, size {row.published.size}": row.mean
+            / row.published.mean
+            for row in rows
+        }
+    )
 
 
 def table(
     experiment: Experiment,
-    rows: Sequence[tuple[Published, Series, Comparison | None]],
-    title: str,
+    rows: Sequence[Beside],
+    caption: str,
 ) -> Table:
     """A row a cell and metric."""
-    headings = ("n", "run", "Pi", "run / Pi", "run / other session", "95 % interval")
+    headings = ("n", "run", "Pi", "run / Pi", "mean / Pi's", "run / other session", "95 % interval")
     columns = (
         Column(experiment.parameters[MODE].title),
         Column(experiment.parameters[SIZE].title, True),
@@ -154,23 +189,26 @@ def table(
         *(Column(each, True) for each in headings),
     )
     return Table(
-        title,
+        caption,
         columns,
         tuple(
             (
                 label(experiment, MODE, each.mode),
                 str(each.size),
                 heading(experiment, each.metric),
-                str(len(series.values)),
-                number(series.median),
+                str(len(row.series.values)),
+                number(row.series.median),
                 number(each.median),
-                f"{series.median / each.median:.3f}",
+                f"{row.series.median / each.median:.3f}",
+                f"{row.mean / each.mean:.3f}",
                 "-" if found is None or found.ratio is None else f"{found.ratio:.3f}",
                 between(found.ratio_low, found.ratio_high, ".3f") if found is not None else "-",
             )
-            for each, series, found in rows
+            for row in rows
+            for each, found in [(row.published, row.comparison)]
         ),
-        "Medians. Other session: the single runs that were published, of pre-paging only.",
+        "Medians, but for the ratio of the means. Other session: the single runs that were "
+        "published, of pre-paging only.",
     )
 
 
@@ -185,6 +223,26 @@ def excess(published: Sequence[Published], size: int, *metrics: str) -> tuple[fl
             mean[each.mode] += each.mean
             square += each.sd**2 / 10
     return mean[1] / mean[0] - 1, _T9 * math.sqrt(square) / mean[0]
+
+
+def spread(rows: Iterable[Beside], size: int) -> str | None:
+    """How much the multiplication varies with each mode, by its mean; None where unknown."""
+    found = {
+        row.published.mode: (row.published.sd / row.published.mean, row.sd / row.mean)
+        for row in rows
+        if (row.published.size, row.published.metric) == (size, "multiply_us")
+        and row.sd is not None
+    }
+    if len(found) < len(_MODES):
+        return None
+    board, here = (
+        " and ".join(f"{rounded(100 * found[mode][side], 2)} %" for mode in _MODES.values())
+        for side in (0, 1)
+    )
+    return (
+        f"standard deviation of the multiplication at size {size} with {' and '.join(_MODES)}: "
+        f"{here} of the mean, on the Pi {board}"
+    )
 
 
 def pages(size: int) -> int:

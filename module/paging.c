@@ -2,9 +2,10 @@
 /*
  * kmod_paging - a device whose mappings are backed on demand or in advance
  *
- * A shared mapping of /dev/paging gets zeroed pages of its own. With
- * demand_paging=1 a page is allocated when it is first touched; with
- * demand_paging=0 all pages are allocated and mapped before mmap() returns.
+ * A shared mapping of /dev/paging gets pages of its own, zeroed unless the
+ * module is loaded with zero=0. With demand_paging=1 a page is allocated when it
+ * is first touched; with demand_paging=0 all pages are allocated and mapped
+ * before mmap() returns. Which ones: see placement.c.
  *
  * Ownership. The pages belong to a tracker, which every VMA that stems from
  * one mmap() call shares: fork, mremap, and the pieces left by a partial munmap
@@ -13,8 +14,8 @@
  * are VM_PFNMAP: the core neither counts references to the pages nor hands them
  * out to get_user_pages(), so no one can hold a page longer than the tracker
  * does, and when the last VMA goes the core has removed all page-table entries
- * before it calls the close operation. For the same reason the pages are in no one's resident
- * set, in no core dump, and out of a debugger's reach.
+ * before it calls the close operation. For the same reason the pages are in no
+ * one's resident set, in no core dump, and out of a debugger's reach.
  *
  * Refused. Private mappings (EINVAL), since copying on write would back them
  * with pages that the tracker does not know of. Executable ones (EPERM, and
@@ -33,11 +34,21 @@
  * the OOM killer; populating has them made before it takes the pages. A fatal
  * signal ends populating (EINTR).
  *
+ * Accounting. The pages of a mapping, touched or not, count towards
+ * RLIMIT_MEMLOCK of the user who made it, as io_uring's and perf's buffers do:
+ * they cannot be swapped out. mmap() beyond that fails with EAGAIN unless the
+ * process has CAP_IPC_LOCK. The count is the user's and not the process's
+ * (mm->locked_vm), since the pages can outlive that one: the last reference may
+ * be a child's. Each page is also charged to the memory controller's group of
+ * the process that first touches it (__GFP_ACCOUNT).
+ *
  * Locking. A tracker's mutex serialises the faults of one mapping, so that two
  * threads which touch one page get the same. mmap() needs no lock: no one else
  * knows the tracker yet. Open, close and fault run with the mmap lock held.
  */
 #include <linux/atomic.h>
+#include <linux/capability.h>
+#include <linux/cred.h>
 #include <linux/device.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
@@ -49,10 +60,13 @@
 #include <linux/refcount.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/sched/user.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
 
+#include "choice.h"
 #include "paging.h"
+#include "placement.h"
 
 #define CREATE_TRACE_POINTS
 #include "paging_trace.h"
@@ -64,20 +78,40 @@ static bool demand_paging = true;
 module_param(demand_paging, bool, 0444);
 MODULE_PARM_DESC(demand_paging, "allocate a page when it is first touched (1, the default) or all in mmap() (0)");
 
-static bool log_faults;
-module_param(log_faults, bool, 0644);
-MODULE_PARM_DESC(log_faults, "write a line to the kernel log for each fault (default 0)");
+static bool zero = true;
+module_param(zero, bool, 0444);
+MODULE_PARM_DESC(zero, "zero the pages (1, the default); 0 is unsafe: whoever maps the device reads what others left in memory");
+
+enum { LOG_NONE, LOG_FAULTS, LOG_EVENTS };
+
+static const char * const logs[] = {
+	[LOG_NONE] = "none",
+	[LOG_FAULTS] = "faults",
+	[LOG_EVENTS] = "events",
+};
+
+static struct choice log = {
+	.words = logs,
+	.count = ARRAY_SIZE(logs),
+	.value = LOG_NONE,
+};
+
+module_param_cb(log, &choice_ops, &log, 0644);
+MODULE_PARM_DESC(log, "lines in the kernel log: none (0, the default), one for each mmap, close and fault (faults, 1), or for each mmap and close (events, 2)");
 
 static atomic_long_t pages_allocated;
 static atomic_long_t pages_freed;
 static atomic_long_t pages_live;
 static atomic_long_t faults;
 static atomic_long_t mappings;	/* trackers that live */
+static atomic_long_t mappings_made;
 
 /**
  * struct paging_tracker - the pages of one mmap() call
  * @refs: number of VMAs that share the pages
  * @lock: held while an element of @pages is read or set by a fault
+ * @user: whose limit the pages are charged to, NULL if they are not yet
+ * @number: how many mappings there were before this one
  * @first: file offset, in pages, at which the mapping began
  * @nr_pages: number of elements of @pages
  * @pages: the page at each offset from @first, NULL where not yet allocated
@@ -85,18 +119,23 @@ static atomic_long_t mappings;	/* trackers that live */
 struct paging_tracker {
 	refcount_t refs;
 	struct mutex lock;	/* over pages[], against concurrent faults */
+	struct user_struct *user;
+	unsigned long number;
 	unsigned long first;
 	unsigned long nr_pages;
 	struct page *pages[];
 };
 
-static struct page *paging_alloc_page(void)
+static struct page *paging_alloc_page(const struct paging_tracker *tracker, unsigned long index)
 {
-	struct page *page = alloc_page(GFP_HIGHUSER | __GFP_ZERO | PAGING_GFP);
+	/* Without zeros as drivers do that do not know better: in low memory. */
+	const gfp_t gfp = (zero ? GFP_HIGHUSER | __GFP_ZERO : GFP_KERNEL) | PAGING_GFP;
+	struct page *page = placement_alloc(gfp, tracker->number, index);
 
 	if (page) {
 		atomic_long_inc(&pages_allocated);
 		atomic_long_inc(&pages_live);
+		trace_allocate(index, page_to_pfn(page));
 	}
 	return page;
 }
@@ -118,6 +157,7 @@ static struct paging_tracker *paging_tracker_create(unsigned long first, unsigne
 
 	refcount_set(&tracker->refs, 1);
 	mutex_init(&tracker->lock);
+	tracker->number = atomic_long_inc_return(&mappings_made) - 1;
 	tracker->first = first;
 	tracker->nr_pages = nr_pages;
 	atomic_long_inc(&mappings);
@@ -136,9 +176,25 @@ static void paging_tracker_put(struct paging_tracker *tracker)
 		if (tracker->pages[i])
 			paging_free_page(tracker->pages[i]);
 	}
+	if (tracker->user) {
+		atomic_long_sub(tracker->nr_pages, &tracker->user->locked_vm);
+		free_uid(tracker->user);
+	}
 	mutex_destroy(&tracker->lock);
 	kvfree(tracker);
-	atomic_long_dec(&mappings);
+	if (atomic_long_dec_and_test(&mappings))
+		placement_drop_spares();
+}
+
+/* Charges a new mapping's pages to the user's limit (see above); undone by the last put. */
+static int paging_charge(struct paging_tracker *tracker)
+{
+	const unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+	struct user_struct *user = get_current_user();
+	unsigned long charged = atomic_long_add_return(tracker->nr_pages, &user->locked_vm);
+
+	tracker->user = user;
+	return charged <= limit || capable(CAP_IPC_LOCK) ? 0 : -EAGAIN;
 }
 
 static void paging_vma_open(struct vm_area_struct *vma)
@@ -152,7 +208,8 @@ static void paging_vma_close(struct vm_area_struct *vma)
 {
 	struct paging_tracker *tracker = vma->vm_private_data;
 
-	pr_info("%s() invoked\n", __func__);
+	if (READ_ONCE(log.value) != LOG_NONE)
+		pr_info("%s() invoked\n", __func__);
 	trace_close(vma, refcount_read(&tracker->refs) - 1);
 	paging_tracker_put(tracker);
 }
@@ -165,7 +222,7 @@ static struct page *paging_get_page(struct paging_tracker *tracker, unsigned lon
 	mutex_lock(&tracker->lock);
 	page = tracker->pages[index];
 	if (!page) {
-		page = paging_alloc_page();
+		page = paging_alloc_page(tracker, index);
 		tracker->pages[index] = page;
 	}
 	mutex_unlock(&tracker->lock);
@@ -180,7 +237,7 @@ static vm_fault_t paging_vma_fault(struct vm_fault *vmf)
 	struct page *page = NULL;
 
 	atomic_long_inc(&faults);
-	if (log_faults)
+	if (READ_ONCE(log.value) == LOG_FAULTS)
 		pr_info("%s() invoked: took a page fault at VA 0x%lx\n", __func__, vmf->address);
 
 	if (index < tracker->nr_pages)
@@ -224,7 +281,7 @@ static int paging_populate(struct vm_area_struct *vma, struct paging_tracker *tr
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		cond_resched();
-		tracker->pages[i] = paging_alloc_page();
+		tracker->pages[i] = paging_alloc_page(tracker, i);
 		if (!tracker->pages[i])
 			return -ENOMEM;
 	}
@@ -270,6 +327,12 @@ static int paging_map(struct vm_area_struct *vma)
 	if (!tracker)
 		return -ENOMEM;
 
+	err = paging_charge(tracker);
+	if (err) {
+		paging_tracker_put(tracker);
+		return err;
+	}
+
 	paging_set_vm_flags(vma);
 	if (!demand_paging) {
 		err = paging_populate(vma, tracker);
@@ -288,8 +351,9 @@ static int paging_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	int err;
 
-	pr_info("%s() invoked: new VMA for pid %d from VA 0x%lx to 0x%lx\n",
-		__func__, task_pid_nr(current), vma->vm_start, vma->vm_end);
+	if (READ_ONCE(log.value) != LOG_NONE)
+		pr_info("%s() invoked: new VMA for pid %d from VA 0x%lx to 0x%lx\n",
+			__func__, task_pid_nr(current), vma->vm_start, vma->vm_end);
 	err = paging_map(vma);
 	trace_mmap(vma, demand_paging, err);
 	return err;
@@ -318,6 +382,12 @@ static ssize_t pages_live_show(struct device *dev, struct device_attribute *attr
 }
 static DEVICE_ATTR_RO(pages_live);
 
+static ssize_t pages_spare_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%lu\n", placement_spares());
+}
+static DEVICE_ATTR_RO(pages_spare);
+
 static ssize_t faults_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	return sysfs_emit(buf, "%ld\n", atomic_long_read(&faults));
@@ -334,6 +404,7 @@ static struct attribute *paging_attrs[] = {
 	&dev_attr_pages_allocated.attr,
 	&dev_attr_pages_freed.attr,
 	&dev_attr_pages_live.attr,
+	&dev_attr_pages_spare.attr,
 	&dev_attr_faults.attr,
 	&dev_attr_mappings.attr,
 	NULL
@@ -350,8 +421,10 @@ static struct miscdevice paging_device = {
 
 static int __init paging_init(void)
 {
-	int err = misc_register(&paging_device);
+	int err = placement_init();
 
+	if (!err)
+		err = misc_register(&paging_device);
 	if (err)
 		return err;
 
