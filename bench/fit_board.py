@@ -1,7 +1,7 @@
 """Fits a board's memory to what was published of it: `bench/fit_board.py BOARD [--write]`.
 
-BOARD is a file of configs/boards/, such as bcm2837. Its numbers in FITTED are chosen so that
-memory_bench in the guest measures what benchmarks measured on boards of that kind
+BOARD is a file of configs/boards/, such as bcm2837. Its numbers whose source is `fitted` are chosen
+so that memory_bench in the guest measures what benchmarks measured on boards of that kind
 (results/reference/boards.csv), and nothing else goes in: no number of the study on a Pi does.
 The sum of squares of the relative errors is made small by Gauss-Newton steps, each a boot for every
 number. With --write the file's values are replaced; without, they are printed.
@@ -33,17 +33,6 @@ from pibed.model.machine import load_machine
 from pibed.model.protocol import Command
 from pibed.model.samples import take_metrics
 from pibed.studies.boards import reference
-
-FITTED = (
-    "l2_hit_cycles",
-    "l2_beside_cycles",
-    "l2_from_cycles",
-    "walk_ps",
-    "dram_ps",
-    "dram_beside_ps",
-    "stream_load_ps",
-    "stream_store_ps",
-)
 
 # KiB: sizes about which boards of one kind agree, see pibed/studies/boards/reference.py.
 SIZES = (64, 128, 256, 1024, 2048, 4096, 8192)
@@ -118,6 +107,11 @@ def changed(board: Board, values: Mapping[str, int]) -> Board:
     return board.model_copy(update={"numbers": numbers})
 
 
+def fitted(board: Board) -> list[str]:
+    """The numbers that are to be found."""
+    return [key for key, each in board.numbers.items() if each.source.startswith("fitted")]
+
+
 def errors(measured: Mapping[Key, float], wanted: Mapping[Key, float]) -> np.ndarray:
     """Logarithms of measured by wanted: relative errors that are the same in both directions."""
     return np.array([np.log(measured[key] / value) for key, value in wanted.items()])
@@ -125,20 +119,21 @@ def errors(measured: Mapping[Key, float], wanted: Mapping[Key, float]) -> np.nda
 
 def step(bench: Bench, board: Board, wanted: Mapping[Key, float]) -> dict[str, int]:
     """One Gauss-Newton step: what the numbers should be."""
-    before = {key: board.numbers[key].value for key in FITTED}
+    keys = fitted(board)
+    before = {key: board.numbers[key].value for key in keys}
     other = {key: max(1, round(value * (1 + STEP))) for key, value in before.items()}
     other = {key: value if value != before[key] else value + 1 for key, value in other.items()}
-    boards = [board, *(changed(board, {key: other[key]}) for key in FITTED)]
+    boards = [board, *(changed(board, {key: other[key]}) for key in keys)]
     with ThreadPoolExecutor(cores()) as pool:
         base, *moved = (errors(each, wanted) for each in pool.map(bench.measure, boards))
     tell(wanted, base)
     # Columns are errors by relative change of a number.
-    scale = np.array([(other[key] - before[key]) / max(1, before[key]) for key in FITTED])
+    scale = np.array([(other[key] - before[key]) / max(1, before[key]) for key in keys])
     slopes = np.stack([each - base for each in moved], axis=1) / scale
-    rows = np.concatenate([slopes, PRIOR * np.eye(len(FITTED))])
-    change = np.linalg.lstsq(rows, np.concatenate([-base, np.zeros(len(FITTED))]), rcond=None)[0]
+    rows = np.concatenate([slopes, PRIOR * np.eye(len(keys))])
+    change = np.linalg.lstsq(rows, np.concatenate([-base, np.zeros(len(keys))]), rcond=None)[0]
     found = {}
-    for key, by in zip(FITTED, change, strict=True):
+    for key, by in zip(keys, change, strict=True):
         low, high = LIMITS[key]
         # A number that would more than halve or double is followed step by step.
         found[key] = min(high, max(low, round(before[key] * (1 + min(1.0, max(-0.5, by))))))

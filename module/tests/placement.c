@@ -216,8 +216,8 @@ static void keep_spares(void *argument)
 	ASSERT_EQ(counter("pages_live"), 0);
 
 	before_kb = free_kb();
-	/* As many spares as pages each time: 40 MiB if none came back. */
-	for (i = 0; i < 10; i++) {
+	/* As many spares as pages each time: 20 MiB if none came back. */
+	for (i = 0; i < 5; i++) {
 		first = map_pages(pages, PROT_READ | PROT_WRITE);
 		touch_all(first, pages);
 		ASSERT_OK(munmap(first, pages * PAGE));

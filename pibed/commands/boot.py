@@ -15,6 +15,7 @@ from pibed.build import host, timing
 from pibed.commands import arguments, settings
 from pibed.commands.build import make_images
 from pibed.commands.options import BootOptions
+from pibed.model import placeholders
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock
 
@@ -136,13 +137,13 @@ def _load(experiment: Experiment, options: BootOptions) -> list[str]:
     for setting in given:
         configured = str(parameters.get(setting.name, ""))
         for other in short:
-            if f"{{{other.name}}}" in configured:
+            if other.name in placeholders.names(configured):
                 raise UsageError(f"{setting}: {other} sets it already", fix="give one of the two")
         text = setting.text
         if configured in same:
             parameter = experiment.parameters[same[configured]]
             text = str(settings.value(setting, parameter))
-        parameters[setting.name] = text.replace("{", "{{").replace("}", "}}")
+        parameters[setting.name] = placeholders.literal(text)
     module = module.model_copy(update={"parameters": parameters})
     return [plan.insmod(experiment.model_copy(update={"module": module}), values)]
 

@@ -119,8 +119,8 @@ def _mapping(path: Path) -> Mapping[str, Any]:
 def _declarations(experiment: str, data: Mapping[str, Any]) -> Iterator[Declaration]:
     for name, parameter in data["parameters"].items():
         labels = parameter.get("labels", {})
-        if not all(isinstance(value, int) for value in parameter["values"]):
-            raise _Mistake(f"parameters.{name}.values: expected whole numbers")
+        if not all(isinstance(value, int | str) for value in parameter["values"]):
+            raise _Mistake(f"parameters.{name}.values: expected whole numbers or text")
         values = [
             f"{each} ({labels[each]})" if each in labels else f"{each}"
             for each in parameter["values"]

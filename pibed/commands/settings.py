@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pibed.base import places
 from pibed.base.errors import UsageError
 from pibed.commands import arguments
-from pibed.model.experiment import Experiment, ModuleSource, Parameter, Verb
+from pibed.model.experiment import Experiment, ModuleSource
+from pibed.model.parameter import Parameter, Value, Verb
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,10 @@ def declared(
 
 def of_experiment(
     experiment: Experiment, given: Sequence[str], short: Mapping[str, str]
-) -> dict[str, list[int]]:
+) -> dict[str, list[Value]]:
     """The values of an experiment's parameters that `sweep` is asked for, by parameter."""
     settings = declared(experiment, "sweep", short, "--set") + pairs("--set", given)
-    found: dict[str, list[int]] = {}
+    found: dict[str, list[Value]] = {}
     for setting in settings:
         if setting.name not in experiment.parameters:
             raise UsageError(
@@ -90,30 +91,53 @@ def of_experiment(
     return found
 
 
-def values(setting: Setting, parameter: Parameter) -> list[int]:
-    """The values that a parameter is set to, as numbers or by their labels."""
-    labels: dict[str, int] = {}
+def values(setting: Setting, parameter: Parameter) -> list[Value]:
+    """The values that a parameter is set to, as they are or by their labels."""
+    labels: dict[str, Value] = {}
     given = {each.strip() for each in setting.text.split(",")}
     for value, words in parameter.labels.items():
         label = words.strip()
         if label and labels.setdefault(label, value) != value and label in given:
             raise UsageError(
                 f"{setting}: {label} is the label of {labels[label]} and of {value}",
-                fix="give the number",
+                fix="give the text" if parameter.is_text else "give the number",
             )
-    example = ",".join(map(str, parameter.values))
-    found = arguments.parse_numbers(setting.option, setting.text, labels, setting.join, example)
+    read = _words if parameter.is_text else _numbers
+    found = read(setting, parameter, labels)
     for value in found:
-        if not parameter.minimum <= value <= parameter.maximum:
-            raise UsageError(
-                f"{setting}: {value} is not from {parameter.minimum} to {parameter.maximum}"
-            )
         if found.count(value) > 1:
             raise UsageError(f"{setting}: {value} is there more than once")
     return found
 
 
-def value(setting: Setting, parameter: Parameter) -> int:
+def _numbers(setting: Setting, parameter: Parameter, labels: Mapping[str, Value]) -> list[Value]:
+    numbers = {label: value for label, value in labels.items() if isinstance(value, int)}
+    example = ",".join(map(str, parameter.values))
+    found = arguments.parse_numbers(setting.option, setting.text, numbers, setting.join, example)
+    for value in found:
+        if not parameter.allows(value):
+            raise UsageError(
+                f"{setting}: {value} is not from {parameter.minimum} to {parameter.maximum}"
+            )
+    return [*found]
+
+
+def _words(setting: Setting, parameter: Parameter, labels: Mapping[str, Value]) -> list[Value]:
+    known = {word: word for word in parameter.words}
+    found = []
+    for part in (each.strip() for each in setting.text.split(",")):
+        if part not in known and part not in labels:
+            raise UsageError(
+                f"{setting}: {part!r} is no value of {setting.name}"
+                if part
+                else f"{setting}: a value is missing",
+                fix=f"expected, with commas between them: {', '.join([*known, *labels])}",
+            )
+        found.append(known.get(part) or labels[part])
+    return found
+
+
+def value(setting: Setting, parameter: Parameter) -> Value:
     """The one value that a parameter is set to."""
     found = values(setting, parameter)
     if len(found) > 1:

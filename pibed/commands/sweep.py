@@ -219,6 +219,13 @@ def _experiment(options: SweepOptions) -> Experiment:
     overrides: dict[str, Any] = {
         f"parameters.{name}.values": values[name] for name in known.parameters if name in values
     }
+    plan = known.analysed
+    if plan.baseline is not None and plan.baseline not in values.get(
+        plan.compare or "", [plan.baseline]
+    ):
+        left = f"{plan.compare}={plan.baseline}, the baseline of {known.name}, is not measured"
+        terminal.stderr().print(f"{left}: what is measured is compared without it", markup=False)
+        overrides["analysis.baseline"] = None
     if options.runs is not None:
         overrides["rounds"] = arguments.number("--runs", options.runs, 1, 10_000)
     if options.seed is not None:

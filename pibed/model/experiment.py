@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from pibed.model import optionname
+from pibed.model import placeholders
 from pibed.model.counts import PHASES, Event
 from pibed.model.loading import Identifier, Name, Record, RelativePath, Words, load
+from pibed.model.parameter import Parameter, ParameterValue, Verb
 
-Verb = Literal["sweep", "boot"]
-"""What the command line does with an experiment."""
-
-
-def _not_taken(name: str) -> str:
-    if (words := optionname.mistake(name)) is not None:
-        raise ValueError(words)
-    return name
-
-
-OptionName = Annotated[str, Field(pattern=optionname.PATTERN), AfterValidator(_not_taken)]
+Better = Literal["lower", "higher"]
+"""Which values of a metric are the better ones."""
 
 TOTAL = "total"
 """The name that the sum of `analysis.total` has among the metrics, where these are several."""
+
+
+SAMPLE_COLUMNS = ("experiment", "round", "order", "status")
+"""The columns of samples.csv before those of parameters and metrics, which have other names."""
+
+SUMMARY_COLUMNS = (
+    *("metric", "n", "min", "max", "mean", "median", "sd"),
+    *("ci_low", "ci_high", "ci_coverage", "mad", "outliers"),
+)
+"""The columns of summary.csv behind those of parameters, which have other names."""
 
 
 class ModuleSource(Record):
@@ -92,8 +93,10 @@ class Metric(Record):
     """Unit of the number, such as µs or pages."""
     title: Words
     """Name for people."""
-    table: bool = False
-    """Whether the table at the end of a sweep shows it."""
+    better: Better = "lower"
+    """Which of its values are the better ones: of a throughput the higher, of a time the lower."""
+    table: bool = True
+    """Whether the table at the end of a sweep and the plots show it."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Metric:
@@ -108,54 +111,6 @@ class Metric(Record):
                 raise ValueError(f"pattern: {error}") from error
             if groups != 1:
                 raise ValueError("pattern: exactly one group (…) must hold the number")
-        return self
-
-
-class Parameter(Record):
-    """One dimension of the experiment."""
-
-    values: Annotated[list[int], Field(min_length=1)]
-    """The values that are measured."""
-    minimum: int
-    maximum: int
-    title: Words
-    """Name for people."""
-    labels: dict[int, Words] = {}
-    """Names for single values."""
-    options: dict[Verb, OptionName] = {}
-    """Options of the command line that set it, without `--`: `sweep` takes several values, `boot`
-    takes one and loads the module with it."""
-
-    @property
-    def noun(self) -> str:
-        """The title without its unit: `touched` of `touched [%]`."""
-        return self.title.partition(" [")[0]
-
-    @property
-    def unit(self) -> str:
-        """The unit in the title; empty where it has none."""
-        return self.title.partition(" [")[2].removesuffix("]")
-
-    def label(self, value: int) -> str:
-        """What people call a value."""
-        return self.labels.get(value, str(value))
-
-    @model_validator(mode="after")
-    def _values_are_meant(self) -> Parameter:
-        for value in self.values:
-            if not self.minimum <= value <= self.maximum:
-                raise ValueError(f"values: {value} is not from {self.minimum} to {self.maximum}")
-        for value in self.values:
-            if self.values.count(value) > 1:
-                raise ValueError(f"values: {value} is there more than once")
-        return self
-
-    @model_validator(mode="after")
-    def _no_label_is_another_value(self) -> Parameter:
-        # The command line takes labels where numbers stand as well.
-        for value, label in self.labels.items():
-            if re.fullmatch(r"-?\d+", label) and label != str(value):
-                raise ValueError(f"labels: {label!r} is a number, but the label of {value}")
         return self
 
 
@@ -191,7 +146,12 @@ class AnalysisPlan(Record):
     """What the statistics ask of the samples; see docs/statistics.md."""
 
     compare: Identifier | None = None
-    """The parameter whose two values, the alternatives, are compared."""
+    """The parameter whose values, the alternatives, are compared."""
+    baseline: ParameterValue | None = None
+    """Its value that each of the others is compared with: the first unless another is named.
+
+    Of two values the first is compared with the second.
+    """
     total: list[Identifier] = []
     """The metrics, in one unit, whose sum decides which alternative is faster."""
     relevant_percent: Annotated[float, Field(ge=0, le=100)] = 1.0
@@ -225,7 +185,8 @@ class Experiment(Record):
         """`analysis`, or what stands for it in an experiment that has none.
 
         Then the first parameter of two values that all have labels is compared, and the total is
-        that of the metrics in the printed table that have the unit of the first of them.
+        that of the metrics in the printed table that have the unit of the first of them, and as
+        whose better values are the lower or the higher ones.
         """
         if self.analysis is not None:
             return self.analysis
@@ -235,26 +196,37 @@ class Experiment(Record):
             if len(parameter.values) == 2 and set(parameter.values) <= parameter.labels.keys()
         )
         shown = [name for name, metric in self.metrics.items() if metric.table]
-        total = [name for name in shown if self.metrics[name].unit == self.metrics[shown[0]].unit]
+        kinds = {name: (self.metrics[name].unit, self.metrics[name].better) for name in shown}
+        total = [name for name in shown if kinds[name] == kinds[shown[0]]]
         return AnalysisPlan(compare=next(compared, None), total=total)
+
+    def better(self, metric: str) -> Better:
+        """Which values of a metric, or of the total, are the better ones."""
+        return self.metrics[self.analysed.total[0] if metric == TOTAL else metric].better
 
     def is_main(self, metric: str) -> bool:
         """Whether a metric, or the total, is shown before the others."""
         return metric == TOTAL or self.metrics[metric].table
 
     @model_validator(mode="after")
-    def _placeholders_are_parameters(self) -> Experiment:
-        reserved = {"experiment", "round", "order", "status"}
-        if clash := reserved & (self.parameters.keys() | self.metrics.keys()):
-            raise ValueError(f"{min(clash)!r} is the name of a fixed column of samples.csv")
-        columns = {"metric", "n", "min", "max", "mean", "median", "sd", "ci_low", "ci_high"}
-        columns |= {"ci_coverage", "mad", "outliers"}
-        if clash := columns & self.parameters.keys():
-            raise ValueError(f"{min(clash)!r} is the name of a fixed column of summary.csv")
+    def _names_are_free(self) -> Experiment:
         if clash := self.parameters.keys() & self.metrics.keys():
             raise ValueError(f"{min(clash)!r} is both a parameter and a metric")
-        if TOTAL in self.metrics:
-            raise ValueError(f"metrics: {TOTAL!r} is the name of the sum of several metrics")
+        for names, what, reserved in (
+            ({*self.parameters, *self.metrics}, "a fixed column of samples.csv", SAMPLE_COLUMNS),
+            (self.parameters.keys(), "a fixed column of summary.csv", SUMMARY_COLUMNS),
+            (self.metrics.keys(), "the sum of several metrics", (TOTAL,)),
+        ):
+            if clash := names & set(reserved):
+                more = SUMMARY_COLUMNS if min(clash) in self.parameters else (TOTAL,)
+                raise ValueError(
+                    f"{min(clash)!r} is the name of {what}; these are taken: "
+                    f"{', '.join((*SAMPLE_COLUMNS, *more))}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _placeholders_are_parameters(self) -> Experiment:
         texts = {"workload.command": self.workload.command}
         if self.workload.background is not None:
             texts["workload.background"] = self.workload.background
@@ -264,29 +236,21 @@ class Experiment(Record):
         for key, text in texts.items():
             if "\n" in text:
                 raise ValueError(f"{key}: expected one line, not {text!r}")
-            try:
-                fields = list(string.Formatter().parse(text))
-            except ValueError as error:
-                raise ValueError(
-                    f"{key}: {error} (a brace that is meant is written twice)"
-                ) from None
-            for _, name, form, conversion in fields:
-                if form or conversion:
-                    raise ValueError(f"{key}: expected {{{name}}} and no more between the braces")
-                if name is not None and name not in self.parameters:
-                    raise ValueError(f"{key}: {{{name}}} is not a parameter of the experiment")
+            if (words := placeholders.mistake(text, self.parameters)) is not None:
+                raise ValueError(f"{key}: {words}")
         return self
 
     @model_validator(mode="after")
     def _options_can_be_told_apart(self) -> Experiment:
         loaded = " ".join(str(value) for value in self.module.parameters.values())
+        in_module = placeholders.names(loaded)
         named: dict[tuple[Verb, str], str] = {}
         for name, parameter in self.parameters.items():
             for verb, option in parameter.options.items():
                 key = f"parameters.{name}.options.{verb}"
                 if (other := named.setdefault((verb, option), name)) != name:
                     raise ValueError(f"{key}: --{option} is the option of {other} already")
-                if verb == "boot" and f"{{{name}}}" not in loaded:
+                if verb == "boot" and name not in in_module:
                     raise ValueError(f"{key}: no parameter of the module is {{{name}}}")
         return self
 
@@ -310,14 +274,18 @@ class Experiment(Record):
             for name in names:
                 if name is not None and name not in known:
                     raise ValueError(f"analysis.{key}: {name!r} is not a {what} of the experiment")
-        if analysis.compare and len(self.parameters[analysis.compare].values) > 2:
-            raise ValueError(f"analysis.compare: {analysis.compare} has more than two values")
         if len(units := {self.metrics[name].unit for name in analysis.total}) > 1:
             raise ValueError(f"analysis.total: no sum of {' and '.join(sorted(units))}")
+        ways = {self.metrics[name].better: name for name in analysis.total}
+        if len(ways) > 1:
+            raise ValueError(
+                f"analysis.total: no sum of {ways['lower']}, of which lower is better, and "
+                f"{ways['higher']}, of which higher is"
+            )
         if len(set(analysis.total)) < len(analysis.total):
             raise ValueError("analysis.total: a metric is there twice")
         if (cost or analysis.balance) and not analysis.compare:
-            raise ValueError("analysis.compare: cost and balance compare a parameter's two values")
+            raise ValueError("analysis.compare: cost and balance compare a parameter's values")
         if cost and cost.by is not None and cost.by == analysis.compare:
             raise ValueError("analysis.cost: by: expected a parameter beside the compared one")
         if analysis.balance and (analysis.balance == analysis.compare or not analysis.total):
@@ -328,6 +296,31 @@ class Experiment(Record):
             raise ValueError(
                 "analysis.effects: factors: expected the compared parameter and one beside it"
             )
+        if effects and len(self.parameters[analysis.compare or ""].values) > 2:
+            raise ValueError(
+                f"analysis.effects: {analysis.compare} has more than two values, of which effects "
+                "are not told"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _compared_values_are_there(self) -> Experiment:
+        if (analysis := self.analysis) is None:
+            return self
+        if analysis.baseline is not None:
+            values = self.parameters[analysis.compare].values if analysis.compare else []
+            if analysis.baseline not in values:
+                whose = f"{analysis.compare}: {', '.join(map(str, values))}"
+                raise ValueError(
+                    f"analysis.baseline: {analysis.baseline} is not a value of {whose}"
+                    if analysis.compare
+                    else "analysis.baseline: expected analysis.compare beside it"
+                )
+        numbers = [("balance", analysis.balance)]
+        numbers += [("growth", each.against) for each in analysis.growth]
+        for key, name in numbers:
+            if name in self.parameters and self.parameters[name or ""].is_text:
+                raise ValueError(f"analysis.{key}: the values of {name} are text, not numbers")
         return self
 
 

@@ -9,11 +9,13 @@ import hashlib
 import itertools
 import random
 import shlex
-import string
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pibed.model.experiment import Experiment, Workload
+from pibed.model.parameter import Value
+from pibed.model.placeholders import fill
 from pibed.model.protocol import Command
 
 # Guest seconds for reading the counters.
@@ -28,15 +30,15 @@ class Cell:
     of an experiment, is for showing them.
     """
 
-    values: tuple[tuple[str, int], ...]
+    values: tuple[tuple[str, Value], ...]
 
     @classmethod
-    def of(cls, values: Mapping[str, int]) -> Cell:
+    def of(cls, values: Mapping[str, Value]) -> Cell:
         """The cell with these values by parameter."""
         return cls(tuple(values.items()))
 
-    def as_dict(self) -> dict[str, int]:
-        """The values by parameter."""
+    def as_dict(self) -> dict[str, Any]:
+        """The values by parameter, each of which is of its parameter's kind."""
         return dict(self.values)
 
     def __eq__(self, other: object) -> bool:
@@ -136,7 +138,7 @@ def steps(experiment: Experiment, visits: Sequence[Visit]) -> list[Steps]:
             before.append(Command(f"{visit.order}.load", experiment.module.timeout_s, wanted))
             loaded = wanted
         workload = experiment.workload
-        command = _fill(workload.command, values)
+        command = fill(workload.command, values)
         # The agent ends the group of a command with it, and what is in the background is in there.
         beside = f"{_background(workload.background, values)} & " if workload.background else ""
         before += [
@@ -174,11 +176,11 @@ def digest(experiment: Experiment) -> str:
     return text.hexdigest()
 
 
-def insmod(experiment: Experiment, values: Mapping[str, int]) -> str:
+def insmod(experiment: Experiment, values: Mapping[str, Value]) -> str:
     """The command that loads the module for these values, in place of one that is loaded."""
     name = experiment.module.name
     settings = [
-        f"{parameter}={shlex.quote(_fill(str(value), values))}"
+        f"{parameter}={shlex.quote(fill(str(value), values))}"
         for parameter, value in experiment.module.parameters.items()
     ]
     unload = f"{{ ! grep -q '^{name} ' /proc/modules || rmmod {name}; }}"
@@ -201,10 +203,6 @@ def _idle_us(workload: Workload, drawn: float) -> int:
     return workload.idle_us_min + int(drawn * (span + 1))
 
 
-def _background(line: str, values: Mapping[str, int]) -> str:
+def _background(line: str, values: Mapping[str, Value]) -> str:
     """A shell of its own, so that nothing in the line reaches beyond it."""
-    return f"sh -c {shlex.quote(_fill(line, values))} >/dev/null 2>&1"
-
-
-def _fill(text: str, values: Mapping[str, int]) -> str:
-    return string.Formatter().vformat(text, (), values)
+    return f"sh -c {shlex.quote(fill(line, values))} >/dev/null 2>&1"

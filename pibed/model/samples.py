@@ -12,10 +12,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from pibed.base.errors import printable
 from pibed.model.counts import Event
-from pibed.model.experiment import Experiment
+from pibed.model.experiment import SAMPLE_COLUMNS, Experiment
+from pibed.model.parameter import Value
 from pibed.model.plan import Cell
 from pibed.model.protocol import Result
+
+# Letters of an output in a message, and how many of what a pattern found.
+_MOST, _FEW = 300, 5
 
 
 class Status(StrEnum):
@@ -69,7 +74,10 @@ class Sample:
         except (AttributeError, KeyError) as error:
             raise ValueError(f"a sample has a status and parameters: {error}") from None
         sample = cls(status=status, cell=cell, **data)
-        for number in (*cell.as_dict().values(), *sample.metrics.values()):
+        for value in cell.as_dict().values():
+            if not isinstance(value, Value):
+                raise TypeError(f"{value!r} is no value of a parameter")
+        for number in sample.metrics.values():
             if not isinstance(number, int | float):
                 raise TypeError(f"{number!r} is no number")
         return sample
@@ -106,7 +114,7 @@ def take_metrics(
     if counters is not None:
         for result in counters:
             if result.status != 0:
-                raise ValueError(f"the module's counters could not be read: {result.text}")
+                raise ValueError(f"the module's counters could not be read: {result.words}")
         readings = [_numbers(result) for result in counters]
         names = [name for name, metric in experiment.metrics.items() if metric.counter]
         if any(len(reading) != len(names) for reading in readings):
@@ -127,12 +135,28 @@ def take_metrics(
             cut = ", which was cut off at 64 KiB," if run.truncated else ""
             raise ValueError(
                 f"{name}: the pattern matches the output{cut} {len(found)} times instead of once"
+                f"{_tried(text, found)}"
             )
         try:
             metrics[name] = _number(found[0])
         except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
+            raise ValueError(f"{name}: {error}{_tried(text, [])}") from None
     return metrics
+
+
+def _tried(text: str, found: Sequence[str]) -> str:
+    """What a pattern has found, or else what it was tried on, fit for a message."""
+    if found:
+        more = ", …" if len(found) > _FEW else ""
+        return f": {', '.join(map(_shortened, found[:_FEW]))}{more}"
+    return f"; the output: {_shortened(text)}" if text.strip() else "; there was no output"
+
+
+def _shortened(text: str) -> str:
+    """The begin and the end of a text in one line."""
+    line = printable("; ".join(each.strip() for each in text.splitlines() if each.strip()))
+    half = _MOST // 2
+    return line if len(line) <= _MOST else f"{line[:half]} … {line[-half:]}"
 
 
 def _counted(run: Result, name: str, event: Event, phase: int | None) -> int:
@@ -149,7 +173,7 @@ def to_csv(experiment: Experiment, samples: Iterable[Sample]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     parameters, metrics = list(experiment.parameters), list(experiment.metrics)
-    writer.writerow(["experiment", "round", "order", "status", *parameters, *metrics])
+    writer.writerow([*SAMPLE_COLUMNS, *parameters, *metrics])
     for sample in sorted(samples, key=lambda each: (each.round, each.order)):
         values = sample.cell.as_dict()
         writer.writerow(
@@ -171,19 +195,21 @@ def from_csv(experiment: Experiment, text: str) -> list[Sample]:
     Raises ValueError that names the line for anything that `to_csv` does not write.
     """
     parameters, metrics = list(experiment.parameters), list(experiment.metrics)
-    fixed = ["experiment", "round", "order", "status"]
     reader = csv.reader(io.StringIO(text), strict=True)
     try:
         rows = list(reader)
     except csv.Error as error:
         raise ValueError(f"line {reader.line_num}: {error}") from None
-    if not rows or rows[0] != [*fixed, *parameters, *metrics]:
+    if not rows or rows[0] != [*SAMPLE_COLUMNS, *parameters, *metrics]:
         raise ValueError("line 1: other columns than the experiment's")
     found = []
     for line, row in enumerate(rows[1:], start=2):
         try:
             name, round_, order, status = row[:4]
-            numbers = row[4 : 4 + len(parameters)]
+            place = [
+                (parameter, text if experiment.parameters[parameter].is_text else int(text))
+                for parameter, text in zip(parameters, row[4:], strict=False)
+            ]
             values = row[4 + len(parameters) :]
             if status not in set(Status) or len(values) != len(metrics):
                 raise ValueError(f"{','.join(row)!r} is no sample")
@@ -193,7 +219,7 @@ def from_csv(experiment: Experiment, text: str) -> list[Sample]:
                     int(round_),
                     int(order),
                     Status(status),
-                    Cell(tuple(zip(parameters, map(int, numbers), strict=True))),
+                    Cell(tuple(place)),
                     {
                         metric: _number(value)
                         for metric, value in zip(metrics, values, strict=True)

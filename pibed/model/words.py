@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pibed.model.experiment import TOTAL, Experiment
+from pibed.model.parameter import Value
 from pibed.model.plan import Cell
 
 
@@ -30,9 +31,16 @@ def supported(value: float, spread: float | None) -> str:
     """
     if not spread or not value or abs(value) >= 1e15 or abs(value) < 1e-4:
         return number(value)
-    places = max(1 - _exponent(spread), 1 - _exponent(value))
+    places = max(1 - exponent(spread), 1 - exponent(value))
     text = f"{round(value, places):,.{min(max(places, 0), 12)}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def decimals(value: float, least: int) -> str:
+    """A number with so many decimals, or with as many more as its first two digits need."""
+    if abs(value) >= 1e15 or 0 < abs(value) < 1e-4:
+        return f"{value:.4g}"
+    return f"{value:.{max(least, 1 - exponent(value))}f}"
 
 
 def half_width(low: float | None, high: float | None) -> float | None:
@@ -46,7 +54,7 @@ def interval(low: float, high: float) -> str:
     return f"{supported(low, spread)} to {supported(high, spread)}"
 
 
-def _exponent(value: float) -> int:
+def exponent(value: float) -> int:
     """The decimal place of the first of two digits: 1 of 12, -2 of 0.0123, 0 of 0.996."""
     return int(f"{value:.1e}".partition("e")[2])
 
@@ -87,7 +95,7 @@ def with_unit(experiment: Experiment, parameter: str, values: str) -> str:
     return f"{values} {found.unit} {found.noun}" if found.unit else f"{found.noun} {values}"
 
 
-def label(experiment: Experiment, parameter: str, value: int) -> str:
+def label(experiment: Experiment, parameter: str, value: Value) -> str:
     """What people call a parameter's value."""
     return experiment.parameters[parameter].label(value)
 
@@ -108,6 +116,19 @@ def compared(experiment: Experiment) -> str:
     """What people call one of the alternatives that an experiment compares, such as `mode`."""
     name = experiment.analysed.compare
     return "alternative" if name is None else title(experiment, name)
+
+
+def are_two(experiment: Experiment) -> bool:
+    """Whether no more than two alternatives are compared, which then need not be named."""
+    name = experiment.analysed.compare
+    return name is None or len(experiment.parameters[name].values) <= 2
+
+
+def both(experiment: Experiment, first: str, second: str) -> str:
+    """Two alternatives of these labels: `both modes`, or `even and odd` where there are others."""
+    if are_two(experiment):
+        return f"both {plural(compared(experiment))}"
+    return f"{first} and {second}"
 
 
 def plural(noun: str) -> str:

@@ -9,21 +9,30 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pibed.base.files import explained, write_file
 from pibed.model.experiment import TOTAL, Growth
-from pibed.model.words import compared, half_width, in_unit, interval, plural, rounded, supported
+from pibed.model.words import (
+    are_two,
+    compared,
+    half_width,
+    in_unit,
+    interval,
+    plural,
+    rounded,
+    supported,
+)
 from pibed.plots import canvas, charts
 from pibed.plots.canvas import BAND, Format, ParameterAxis, Plot, plain, shorten
 from pibed.plots.charts import label, named, parts, quantity
 from pibed.stats.analysis import Analysis
 from pibed.stats.balance import Balance
 from pibed.stats.growth import Fit
-from pibed.stats.observations import Alternative, Observations
+from pibed.stats.observations import Alternative, Observations, Pair
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,6 +44,9 @@ _FOLDER = "plots"
 
 # Width and height of a panel with a fit in inches.
 _WIDE = (6.4, 3.6)
+
+# Height of an alternative's formula above it in inches.
+_LEGEND = 0.3
 
 # Letters in a line above it.
 _LINE = 84
@@ -93,12 +105,12 @@ def path(folder: Path, plot: Plot, form: Format) -> Path:
 def _along_x(observations: Observations) -> str | None:
     """The parameter along the x axis: what a metric grows with, or the last that has no labels.
 
-    None if there is none.
+    Numbers are before text. None if there is none.
     """
     parameters = observations.experiment.parameters
     growing = [each.against for each in observations.plan.growth]
     unnamed = [name for name, each in reversed(parameters.items()) if not each.labels]
-    for name in (*growing, *unnamed):
+    for name in (*growing, *sorted(unnamed, key=lambda name: parameters[name].is_text)):
         if name in parameters and name != observations.plan.compare:
             return name
     return None
@@ -113,7 +125,7 @@ def _growth(
 ) -> Iterator[Plot]:
     """The medians of the cells and the lines through them, with formula and interval."""
     experiment = observations.experiment
-    title, unit = quantity(observations, metric)
+    title, _ = quantity(observations, metric)
     if against in experiment.parameters:
         by = charts.title_of(experiment, against, unit=False)
         x_title = charts.title_of(experiment, against)
@@ -123,9 +135,11 @@ def _growth(
     heading = f"Growth of {title} with {by}"
     styles = dict(charts.looks(observations))
     blocks = list(dict.fromkeys(each.others for each in found if each.slope is not None))
+    # The formulas of two alternatives have their place.
+    extent = (_WIDE[0], _WIDE[1] + _LEGEND * max(0, len(styles) - 2))
     for part, some in parts(blocks, 4):
-        y_title = in_unit(title, unit)
-        figure, places = canvas.panels(heading, len(some), 1, _WIDE, x_title, y_title)
+        y_title = charts.measured(observations, metric)
+        figure, places = canvas.panels(heading, len(some), 1, extent, x_title, y_title)
         told = []
         for axes, block in zip(places, some, strict=True):
             here = [each for each in found if each.others == block and each.points]
@@ -135,8 +149,7 @@ def _growth(
             x, y = zip(*points, strict=True)
             log = law == "power" and min(*x, *y) > 0
             if against in experiment.parameters:
-                values = tuple(sorted(experiment.parameters[against].values))
-                ParameterAxis(values, log).prepare(axes)
+                ParameterAxis(experiment.parameters[against].along, log).prepare(axes)
             else:
                 canvas.measure(axes, "x", x, log)
             canvas.measure(axes, "y", y, log)
@@ -210,20 +223,32 @@ def _curve(fit: Fit) -> tuple[list[float], list[float]]:
 
 
 def _balance(analysis: Analysis) -> Iterator[Plot]:
-    """The totals of both alternatives along the parameter of the balance, and where they meet."""
-    experiment, observations = analysis.experiment, analysis.observations
+    """The totals of two alternatives along the parameter of the balance, and where they meet."""
     found = [each for each in analysis.balances if each.points]
-    if not found:
-        return
+    drawn = itertools.chain.from_iterable(
+        _balance_of(analysis, pair, [each for each in found if each.alternatives == pair])
+        for pair in dict.fromkeys(each.alternatives for each in found)
+    )
+    for number, plot in enumerate(drawn, start=1):
+        yield replace(plot, name="balance" if number == 1 else f"balance-{number}")
+
+
+def _balance_of(analysis: Analysis, pair: Pair, found: Sequence[Balance]) -> Iterator[Plot]:
+    """The same of two alternatives, which have at least one balance."""
+    experiment, observations = analysis.experiment, analysis.observations
     metric, parameter = found[0].metric, found[0].parameter
-    title, unit = quantity(observations, metric)
+    title, _ = quantity(observations, metric)
     by = charts.title_of(experiment, parameter, unit=False)
-    both = plain(plural(compared(experiment)))
-    heading = f"{title} by {by}, and the balance of the {both}"
+    both = f"the {plain(plural(compared(experiment)))}"
+    if not are_two(experiment):
+        both = " and ".join(map(label, pair))
+    heading = f"{title} by {by}, and the balance of {both}"
     by_block = {each.others: each for each in found}
     x_title = charts.title_of(experiment, parameter)
+    ways = [each for each in charts.looks(observations) if each[0] in pair]
     for part, blocks in parts(charts.aligned(list(by_block)), 12):
-        figure, places = charts.beside(observations, blocks, heading, x_title, in_unit(title, unit))
+        y_title = charts.measured(observations, metric)
+        figure, places = charts.beside(observations, blocks, heading, x_title, y_title)
         axis = replace(charts.along(observations, parameter, 2), log=False)
         shown: dict[Alternative | None, Any] = {}
         extra: dict[str, Any] = {}
@@ -231,7 +256,7 @@ def _balance(analysis: Analysis) -> Iterator[Plot]:
         for axes, block in zip(places, blocks, strict=True):
             axis.prepare(axes)
             seen: list[float] = []
-            for index, (alternative, look) in enumerate(charts.looks(observations)):
+            for index, (alternative, look) in enumerate(ways):
                 course = charts.course(observations, metric, parameter, block, alternative)
                 if not course:
                     continue

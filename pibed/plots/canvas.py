@@ -13,8 +13,10 @@ import textwrap
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+from pibed.model.parameter import Value
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -76,12 +78,35 @@ class Look:
     hatch: str
 
 
-# Blue and vermilion of the palette of Okabe and Ito, which all kinds of colour vision tell apart.
+# Of the palette of Okabe and Ito, which all kinds of colour vision tell apart.
 LOOKS = (
     Look("#0072B2", "o", 4.5, "-", face="#0072B2", bar="#0072B2", hatch=""),
     # Points that coincide are a disc in a square.
     Look("#D55E00", "s", 6.5, "--", face="white", bar="#FFE9DB", hatch="////"),
 )
+
+# Of what is beside these, its other colours but yellow, which is none on white.
+_MORE = (
+    Look("#009E73", "^", 5.5, "-.", face="#009E73", bar="#8FD5BF", hatch=""),
+    Look("#CC79A7", "D", 5.5, ":", face="white", bar="white", hatch="xxxx"),
+    Look("#56B4E9", "v", 5.5, "-", face="white", bar="#DDF0FB", hatch="...."),
+    Look("#000000", "X", 5.5, "--", face="#000000", bar="#000000", hatch=""),
+    Look("#E69F00", "P", 6.0, "-.", face="white", bar="white", hatch="----"),
+)
+
+# Markers of those that come after, in the colours of all these.
+_MARKERS = "<>phd*"
+
+
+def looks(count: int) -> list[Look]:
+    """So many looks."""
+    known = LOOKS + _MORE
+    found = list(known)
+    for index in range(len(known), count):
+        marker = _MARKERS[(index // len(known) - 1) % len(_MARKERS)]
+        found.append(replace(known[index % len(known)], marker=marker))
+    return found[:count]
+
 
 NEUTRAL, BAND = "#444444", "#dcdcdc"
 
@@ -193,18 +218,27 @@ def span() -> ErrorbarContainer:
 
 @dataclass(frozen=True)
 class ParameterAxis:
-    """An axis along a parameter, whose values rise: where each is."""
+    """An axis along a parameter, whose values rise, or are text side by side: where each is."""
 
-    values: tuple[int, ...]
+    values: tuple[Value, ...]
     log: bool
     abreast: int = 1
     """How many alternatives are side by side at each value."""
 
-    def place(self, value: int, index: int = 0) -> float:
+    def at(self, value: Value) -> float:
+        """Where a value is."""
+        return float(value if isinstance(value, int) else self.values.index(value))
+
+    def place(self, value: Value, index: int = 0) -> float:
         """Where the points of an alternative are: beside the value, to hide no other's."""
         span = self._to(self.values[-1]) - self._to(self.values[0])
         gaps = [self._to(b) - self._to(a) for a, b in itertools.pairwise(self.values)]
-        apart = min(0.3 * min(gaps), 0.02 * span) if gaps else 0.1
+        if not gaps:
+            apart = min(0.1, 0.8 / self.abreast)
+        else:
+            # Many stay away from the next value, and within the axis.
+            room = min(0.3 * min(gaps), 0.1 * span) / max(1, self.abreast - 1)
+            apart = min(room, 0.02 * span)
         return self._from(self._to(value) + (index - (self.abreast - 1) / 2) * apart)
 
     def prepare(self, axes: Axes) -> None:
@@ -214,22 +248,27 @@ class ParameterAxis:
         if self.log:
             axes.set_xscale("log")
         axes.set_xlim(self._from(low - margin), self._from(high + margin))
-        label_values(axes, [float(value) for value in self.values], self.values)
+        label_values(axes, [self.at(value) for value in self.values], self.values)
 
-    def _to(self, value: float) -> float:
-        return math.log(value) if self.log else float(value)
+    def _to(self, value: Value) -> float:
+        return math.log(self.at(value)) if self.log else self.at(value)
 
     def _from(self, place: float) -> float:
         return math.exp(place) if self.log else place
 
 
-def label_values(axes: Axes, places: Sequence[float], values: Sequence[int]) -> None:
+def label_values(axes: Axes, places: Sequence[float], values: Sequence[Value]) -> None:
     """A tick for each value of a parameter, of which `finish` labels as many as there is room."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
     axes.xaxis.set_major_locator(FixedLocator(list(places)))
-    axes.xaxis.set_major_formatter(FixedFormatter([f"{value:,}" for value in values]))
+    axes.xaxis.set_major_formatter(FixedFormatter([named(value) for value in values]))
     axes.xaxis.set_minor_locator(NullLocator())
+
+
+def named(value: Value) -> str:
+    """A parameter's value that has no label."""
+    return f"{value:,}" if isinstance(value, int) else shorten(value, 24)
 
 
 def measure(

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pibed.model.experiment import TOTAL, Experiment
+from pibed.model.parameter import Value
 from pibed.model.plan import Cell, cells
 from pibed.model.words import compared, in_unit, rounded
 from pibed.plots import canvas
-from pibed.plots.canvas import BAND, LOOKS, NEUTRAL, Look, ParameterAxis, Plot, plain, shorten
+from pibed.plots.canvas import BAND, NEUTRAL, Look, ParameterAxis, Plot, plain, shorten
 from pibed.stats.observations import Alternative, Observations, Series
 from pibed.stats.summary import median_interval, outlying
 
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 # Width and height in inches of a panel alone, beside others, and of one in many rows.
 _ALONE, _BESIDE, _LOW = (6.4, 3.9), (3.6, 2.9), (3.6, 1.5)
 
-# Cells of an alternative up to which each has a panel of its own for its samples.
-_MOST = 8
+# Cells of each of two alternatives up to which each has a panel of its own for its samples, and how
+# many of these are beside each other.
+_MOST, _COLUMNS = 8, 4
 
 # Rounds whose points have room beside each other in such a panel.
 _FEW = 30
@@ -32,12 +34,12 @@ _FEW = 30
 INTERVAL = "95 % interval of the median"
 
 # A metric along a parameter: its values that have samples, rising, and the samples.
-Course = list[tuple[int, Series]]
+Course = list[tuple[Value, Series]]
 
 
 def medians(observations: Observations, metric: str, parameter: str) -> Iterator[Plot]:
     """A metric's medians by a parameter with their intervals, and the samples behind them."""
-    title, unit = quantity(observations, metric)
+    title, _ = quantity(observations, metric)
     ways = looks(observations)
     heading = f"{title} by {title_of(observations.experiment, parameter, unit=False)}"
     for part, blocks in parts(aligned(_blocks(observations, metric, parameter)), 12):
@@ -46,7 +48,7 @@ def medians(observations: Observations, metric: str, parameter: str) -> Iterator
             blocks,
             heading,
             title_of(observations.experiment, parameter),
-            in_unit(title, unit),
+            measured(observations, metric),
         )
         axis = along(observations, parameter, len(ways))
         shown: dict[Alternative | None, Any] = {}
@@ -77,7 +79,7 @@ def medians(observations: Observations, metric: str, parameter: str) -> Iterator
 
 def means(observations: Observations, metric: str, parameter: str) -> Iterator[Plot]:
     """A metric's means as bars, the alternatives side by side, with standard deviations."""
-    title, unit = quantity(observations, metric)
+    title, _ = quantity(observations, metric)
     ways = looks(observations)
     values = along(observations, parameter).values
     width = 0.8 / len(ways)
@@ -89,7 +91,7 @@ def means(observations: Observations, metric: str, parameter: str) -> Iterator[P
             blocks,
             heading,
             title_of(observations.experiment, parameter),
-            in_unit(f"mean {title}", unit),
+            measured(observations, metric, "mean "),
         )
         shown: dict[Alternative | None, Any] = {}
         extra: dict[str, Any] = {}
@@ -132,7 +134,9 @@ def samples(observations: Observations, metric: str) -> Iterator[Plot]:
     alternative are in one panel, each sample as its distance from the median of its cell.
     """
     if blocks := _blocks(observations, metric):
-        draw = _by_cell if len(blocks) <= _MOST else _around_medians
+        # As many panels as those of two alternatives.
+        most = 2 * _MOST // max(2, len(observations.alternatives))
+        draw = _by_cell if len(blocks) <= most else _around_medians
         yield draw(observations, metric, blocks)
 
 
@@ -142,7 +146,9 @@ def _by_cell(observations: Observations, metric: str, blocks: Sequence[Cell]) ->
     heading = f"{title} of every sample by round"
     extent = _LOW if len(ways) > 1 else (_ALONE[0], _LOW[1])
     count = len(blocks) * len(ways)
-    figure, places = canvas.panels(heading, count, len(ways), extent, "round", in_unit(title, unit))
+    y_title = measured(observations, metric)
+    columns = min(len(ways), _COLUMNS)
+    figure, places = canvas.panels(heading, count, columns, extent, "round", y_title)
     # The points of many rounds are small, or they hide each other.
     scale = 1 if len(observations.rounds) <= _FEW else 0.5
     shown: dict[Alternative | None, Any] = {}
@@ -230,18 +236,20 @@ def draw_medians(
     Returns the line's sign and, if there are intervals, theirs by its text in the legend.
     """
     # The line is where it belongs; what is around it lies beside that of the other.
-    x = [float(value) for value, _ in found]
+    x = [axis.at(value) for value, _ in found]
     beside = [axis.place(value, index) for value, _ in found]
     y = [series.median for _, series in found]
     around = [median_interval(series.values.tolist()) for _, series in found]
     bars = canvas.spans(axes, look.colour, zip(beside, y, around, strict=True))
-    line = canvas.line(axes, look, x, y, join=True)
+    # Between two words there is nothing.
+    line = canvas.line(axes, look, x, y, join=isinstance(axis.values[0], int))
     return line, {INTERVAL: canvas.span()} if bars is not None else {}
 
 
 def looks(observations: Observations) -> list[tuple[Alternative | None, Look]]:
     """The alternatives, each with how it is drawn; None where nothing is compared."""
-    return list(zip(observations.alternatives or (None,), LOOKS, strict=False))
+    alternatives = observations.alternatives or (None,)
+    return list(zip(alternatives, canvas.looks(len(alternatives)), strict=True))
 
 
 def label(alternative: Alternative | None) -> str:
@@ -262,12 +270,19 @@ def quantity(observations: Observations, metric: str) -> tuple[str, str]:
     return shorten(metrics[metric].title, 40), plain(metrics[metric].unit)
 
 
+def measured(observations: Observations, metric: str, which: str = "") -> str:
+    """A metric at its axis, such as `mean work [µs]`, and that higher is better where it is."""
+    title, unit = quantity(observations, metric)
+    better = ", higher is better" if observations.experiment.better(metric) == "higher" else ""
+    return in_unit(f"{which}{title}", unit) + better
+
+
 def named(experiment: Experiment, cell: Cell) -> str:
     """A cell for people, such as `access random, pages 256, touched 20 %`."""
     parts = []
     for name, value in cell.values:
         title, _, unit = title_of(experiment, name).partition(" [")
-        text = plain(experiment.parameters[name].labels.get(value, f"{value:,}"))
+        text = plain(experiment.parameters[name].labels.get(value, canvas.named(value)))
         parts.append(f"{title} {text} {unit.removesuffix(']')}".rstrip())
     return ", ".join(parts)
 
@@ -280,9 +295,9 @@ def title_of(experiment: Experiment, name: str, unit: bool = True) -> str:
 
 
 def along(observations: Observations, parameter: str, abreast: int = 1) -> ParameterAxis:
-    """The axis of a parameter: logarithmic if all its values are above 0."""
-    values = tuple(sorted(observations.experiment.parameters[parameter].values))
-    return ParameterAxis(values, values[0] > 0, abreast)
+    """The axis of a parameter: logarithmic if all its values are numbers above 0."""
+    found = observations.experiment.parameters[parameter]
+    return ParameterAxis(found.along, not found.is_text and found.numbers[0] > 0, abreast)
 
 
 def course(
@@ -294,7 +309,7 @@ def course(
 ) -> Course:
     """The samples of a metric along a parameter, where the others are fixed."""
     found = []
-    for value in sorted(observations.experiment.parameters[parameter].values):
+    for value in observations.experiment.parameters[parameter].along:
         cell = observations.cell(block, alternative, **{parameter: value})
         if (series := observations.series(cell, metric)) is not None:
             found.append((value, series))
@@ -350,7 +365,7 @@ def aligned(blocks: Sequence[Cell]) -> list[Cell]:
 
 def _across(blocks: Sequence[Cell]) -> str | None:
     """The last parameter that has a column for each of its values, which are two or three."""
-    values: dict[str, set[int]] = {}
+    values: dict[str, set[Value]] = {}
     for block in blocks:
         for name, value in block.values:
             values.setdefault(name, set()).add(value)
@@ -398,9 +413,11 @@ def _told(
                 (value, float(series.values.mean()) if mean else series.median)
                 for value, series in course(observations, metric, parameter, block, alternative)
             ]
-            ends = [f"{rounded(middle)} {unit} at {value:,}" for value, middle in found]
+            ends = [f"{rounded(middle)} {unit} at {canvas.named(value)}" for value, middle in found]
             if ends:
                 way = ends[0] if len(ends) == 1 else f"from {ends[0]} to {ends[-1]}"
+                if observations.experiment.parameters[parameter].is_text:
+                    way = ", ".join(ends)
                 courses.append(f"{label(alternative)} {way}")
         where = f"{named(observations.experiment, block)}: " if block.values else ""
         told.append(where + ", ".join(courses))

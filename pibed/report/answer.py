@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pibed.model.experiment import Experiment
 from pibed.model.plan import Cell
 from pibed.model.words import (
+    are_two,
     compared,
     enumeration,
     half_width,
@@ -21,11 +22,12 @@ from pibed.model.words import (
     with_unit,
 )
 from pibed.report import follows
-from pibed.report.wording import adjective, sides, switch
+from pibed.report.wording import adjective, between_two, level, sides, switch
 from pibed.stats.analysis import Analysis
 from pibed.stats.balance import Balance
 from pibed.stats.comparison import Comparison, Verdict
 from pibed.stats.effects import Effect, Share
+from pibed.stats.observations import Pair
 
 # Cells up to which each is named; beyond, they are counted.
 _FEW = 6
@@ -37,19 +39,22 @@ def headline(analysis: Analysis) -> list[str]:
     if observations.reason:
         return [sentence(f"nothing is compared: {observations.reason}")]
     one = compared(analysis.experiment)
-    lines = [
-        *_balanced(analysis.experiment, analysis.balances),
-        *_changed(analysis),
-        *_followed(analysis.experiment, analysis.effects),
-    ]
+    lines: list[str] = []
+    for pair in observations.pairs:
+        of_pair = [each for each in analysis.balances if each.alternatives == pair]
+        lines += _balanced(analysis.experiment, of_pair)
+    lines += [*_changed(analysis), *_followed(analysis.experiment, analysis.effects)]
     if observations.deciding is None:
         return [*lines, f"Nothing decides which {one} is faster: the experiment has no total."]
     decided = verdicts(analysis, observations.deciding)
     if not decided:
-        both = f"samples of both {plural(one)}"
-        return [f"Nothing is compared: no cell has {both} that are ok."]
+        both = f"both {plural(one)}"
+        if not are_two(analysis.experiment):
+            both = f"{observations.pairs[0][1].label} and another {one}"
+        return [f"Nothing is compared: no cell has samples of {both} that are ok."]
     lines += decided
-    if (missing := len(observations.blocks()) - len(analysis.deciding)) > 0:
+    pairs = len(observations.blocks()) * len(observations.pairs)
+    if (missing := pairs - len(analysis.deciding)) > 0:
         why = f"{indefinite(one)} has no sample that is ok there"
         lines.append(f"{missing} more cannot be compared: {why}.")
     return lines
@@ -58,28 +63,58 @@ def headline(analysis: Analysis) -> list[str]:
 def verdicts(analysis: Analysis, metric: str) -> list[str]:
     """Each verdict on a metric that there is, and where it is given."""
     experiment, all_of = analysis.experiment, len(analysis.observations.blocks())
+    if not are_two(experiment):
+        return _against_baseline(analysis, metric)
     groups: dict[Verdict, list[Comparison]] = {}
     for each in analysis.comparisons:
         if each.metric == metric:
             groups.setdefault(each.verdict, []).append(each)
     what, one = title(experiment, metric), compared(experiment)
-    less = adjective(unit(experiment, metric))
+    how = adjective(unit(experiment, metric), experiment.better(metric))
     relevant = f"{experiment.analysed.relevant_percent:g} %"
     lines = []
     for verdict, members in groups.items():
         where = _where(experiment, [each.others for each in members], all_of)
         faster = members[0].faster
         if faster is not None:
-            lines.append(f"{faster.label} is {less} in {what}{where}")
+            lines.append(f"{faster.label} is {how} in {what}{where}")
         elif verdict is Verdict.NO_DIFFERENCE:
             lines.append(f"the {plural(one)} differ by no more than {relevant} in {what}{where}")
         else:
-            lines.append(f"these samples do not decide which {one} is {less} in {what}{where}")
+            lines.append(f"these samples do not decide which {one} is {how} in {what}{where}")
+    return [sentence(line) for line in lines]
+
+
+def _against_baseline(analysis: Analysis, metric: str) -> list[str]:
+    """The same of several alternatives: those with one verdict in the same places together."""
+    experiment, all_of = analysis.experiment, len(analysis.observations.blocks())
+    places: dict[tuple[Verdict, Pair], list[Cell]] = {}
+    for each in analysis.comparisons:
+        if each.metric == metric:
+            places.setdefault((each.verdict, each.alternatives), []).append(each.others)
+    together: dict[tuple[Verdict, tuple[Cell, ...]], list[str]] = {}
+    for (verdict, (first, _)), cells in places.items():
+        together.setdefault((verdict, tuple(cells)), []).append(first.label)
+    how = f"{adjective(unit(experiment, metric), experiment.better(metric))} than"
+    relevant = f"{experiment.analysed.relevant_percent:g} %"
+    lines = []
+    for (verdict, at), labels in together.items():
+        others, base = enumeration(labels), analysis.observations.pairs[0][1].label
+        one = len(labels) == 1
+        words = {
+            Verdict.FIRST: f"{others} {'is' if one else 'are'} {how} {base}",
+            Verdict.SECOND: f"{base} is {how} {others}",
+            Verdict.NO_DIFFERENCE: (
+                f"{others} {'differs' if one else 'differ'} from {base} by no more than {relevant}"
+            ),
+            Verdict.UNDECIDED: f"these samples do not tell {others} from {base}",
+        }[verdict]
+        lines.append(f"{words} in {title(experiment, metric)}{_where(experiment, at, all_of)}")
     return [sentence(line) for line in lines]
 
 
 def _balanced(experiment: Experiment, found: Sequence[Balance]) -> list[str]:
-    """In which range the balances lie, and which is faster on either side of it."""
+    """In which range the balances of two lie, and which is faster on either side of it."""
     known = [each for each in found if each.at is not None]
     lines = []
     if known:
@@ -88,8 +123,7 @@ def _balanced(experiment: Experiment, found: Sequence[Balance]) -> list[str]:
         spreads = [half_width(each.low, each.high) for each in known]
         reached = _range(list(zip(at, spreads, strict=True)))
         values = with_unit(experiment, known[0].parameter, reached)
-        both = f"both {plural(compared(experiment))} take the same"
-        text = f"{both} {title(experiment, known[0].metric)} at {values}{where}"
+        text = f"{level(experiment, known[0])} at {values}{where}"
         bounds = [
             (each, spread)
             for one, spread in zip(known, spreads, strict=True)
@@ -108,7 +142,8 @@ def _balanced(experiment: Experiment, found: Sequence[Balance]) -> list[str]:
         what = title(experiment, rest[0].parameter)
         reasons = {each.reason for each in rest}
         because = f"; {reasons.pop()}" if len(reasons) == 1 else ""
-        lines.append(sentence(f"no balance in {what}{where}{because}"))
+        pair = between_two(experiment, rest[0].alternatives)
+        lines.append(sentence(f"no balance in {what}{pair}{where}{because}"))
     return lines
 
 
@@ -116,12 +151,12 @@ def _changed(analysis: Analysis) -> list[str]:
     """What a parameter changes in the cost of an event, and where that can be told."""
     experiment, found = analysis.experiment, analysis.changes
     lines = []
-    for values in dict.fromkeys(each.values for each in found):
-        group = [each for each in found if each.values == values]
+    for values, pair in dict.fromkeys((each.values, each.alternatives) for each in found):
+        group = [each for each in found if (each.values, each.alternatives) == (values, pair)]
         first = group[0]
         blocks = analysis.observations.blocks(first.parameter)
         change = switch(experiment, first.parameter, values)
-        events = f"of the {title(experiment, first.events)}"
+        events = f"of the {title(experiment, first.events)}{between_two(experiment, pair)}"
         metric, kind = title(experiment, first.metric), unit(experiment, first.metric)
         rest = dict.fromkeys(blocks)
         for verb, to, sign in (("adds", "to", 1), ("takes", "from", -1)):

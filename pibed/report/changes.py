@@ -34,7 +34,8 @@ class Trend(StrEnum):
 class Change:
     """One metric in one cell, in the second run and the first.
 
-    `found.ratio` is the second run's median by the first's: above 1 it grew, which is worse.
+    `found.ratio` is the second run's median by the first's: above 1 it grew, which is worse unless
+    higher values of the metric are better.
     """
 
     cell: Cell
@@ -90,7 +91,9 @@ def changes(before: Run, after: Run) -> Changes:
             if a is None or b is None:
                 continue
             shifted = replace(a, rounds=a.rounds + len(new.rounds))
-            compared.append(measure(cell, metric, runs, (b, shifted), counts))
+            # What was said of the metric last counts.
+            better = after.experiment.better(metric)
+            compared.append(measure(cell, metric, runs, (b, shifted), counts, better))
             same.append(_numbers(before, cell, metric) == _numbers(after, cell, metric))
     failing = tuple(_failing(before, after))
     if not compared and not (failing and after.samples):
@@ -213,6 +216,7 @@ def _described(run: Run) -> dict[str, str]:
     git = recorded.git
     commit = f"{git.commit}{' (modified)' if git.modified else ''}" if git else "none"
     parameters = " ".join(f"{k}={v}" for k, v in experiment.module.parameters.items())
+    higher = [name for name, metric in experiment.metrics.items() if metric.better == "higher"]
     return {
         "experiment": experiment.name,
         "clock": machine.clock,
@@ -225,6 +229,7 @@ def _described(run: Run) -> dict[str, str]:
         "builder": recorded.builder.words,
         **_made_with(run),
         "images": " ".join(digest[:12] for digest in recorded.images.values()),
+        "higher is better": ", ".join(higher) or "of no metric",
         "rounds": str(experiment.rounds),
         "seed": str(experiment.seed),
         "minimum relevant difference [%]": f"{experiment.analysed.relevant_percent:g}",
@@ -272,7 +277,10 @@ def table(experiment: Experiment, shown: Sequence[Change], title: str) -> Table:
             )
         )
     columns = (
-        *(Column(each.title, not each.labels) for each in experiment.parameters.values()),
+        *(
+            Column(each.title, not (each.labels or each.is_text))
+            for each in experiment.parameters.values()
+        ),
         Column("metric"),
         *(Column(e, True) for e in ("n", "before", "after", "ratio", "95 % interval", "p")),
         Column("verdict"),

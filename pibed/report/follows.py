@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pibed.model import words as naming
 from pibed.model.experiment import Experiment
+from pibed.model.parameter import Value
 from pibed.model.words import (
     enumeration,
     half_width,
@@ -137,10 +138,12 @@ def _exchanged(experiment: Experiment, effect: Effect) -> list[str]:
     one = naming.compared(experiment)
     verdicts = [each.verdict for each in effect.exchanged]
     if verdicts == [Verdict.FIRST] * 2:
+        better = experiment.better(effect.metric)
+        larger = 1 if better == "lower" else 0
         much = enumeration(
-            f"{each.alternatives[1].label} {_more(each, kind)}" for each in effect.exchanged
+            f"{each.alternatives[larger].label} {_more(each, kind)}" for each in effect.exchanged
         )
-        less = wording.adjective(kind)
+        less = wording.adjective(kind, better)
         return [f"whichever {one} is at {best} is {less} than the other at {worst}: {much}"]
     return [_decided(experiment, each, kind) for each in effect.exchanged]
 
@@ -152,17 +155,21 @@ def _decided(experiment: Experiment, found: Comparison, kind: str) -> str:
     if found.faster is None:
         relevant = f"{experiment.analysed.relevant_percent:g} %"
         return f"{first} and {second} differ by no more than {relevant}"
+    how, more = wording.adjective(kind, found.better), _more(found, kind)
+    if found.better == "higher":
+        return f"{found.faster.label} is {how} and {more}"
     slower = second if found.faster is found.alternatives[0] else first
-    return f"{found.faster.label} is {wording.adjective(kind)}, {slower} {_more(found, kind)}"
+    return f"{found.faster.label} is {how}, {slower} {more}"
 
 
 def _more(found: Comparison, kind: str) -> str:
     """By how much the larger of two is above the smaller, in three digits."""
     ratios = [found.ratio, found.ratio_low, found.ratio_high]
-    if found.verdict is Verdict.FIRST:
+    if (found.verdict is Verdict.FIRST) == (found.better == "lower"):
         ratios = [1 / each if each else None for each in (ratios[0], ratios[2], ratios[1])]
     middle, low, high = (None if each is None else f"{100 * (each - 1):.3g}" for each in ratios)
-    verb, more = ("takes", "longer") if kind in wording.TIMES else ("has", "more")
+    time = found.better == "lower" and kind in wording.TIMES
+    verb, more = ("takes", "longer") if time else ("has", "more")
     if middle is None:
         return f"{verb} {more}"
     bounds = "" if low is None or high is None else f" ({low} to {high})"
@@ -211,5 +218,5 @@ def _at(experiment: Experiment, effect: Effect) -> str:
     return f"at {where}, " if where else ""
 
 
-def _level(experiment: Experiment, name: str, value: int) -> str:
+def _level(experiment: Experiment, name: str, value: Value) -> str:
     return naming.with_unit(experiment, name, naming.label(experiment, name, value))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pibed.base.errors import PibedError, printable
 from pibed.model import plan
+from pibed.model.words import enumeration
 from pibed.report import wording
 from pibed.report.table import Column, Table
 from pibed.runs import manifest, reading
@@ -118,7 +119,21 @@ def table(entries: Iterable[Entry]) -> Table:
 
 
 def in_a_word(found: Sequence[Comparison]) -> str:
-    """The verdict over all cells: the label of what is faster if they agree."""
+    """The verdict over all cells: the label of what is faster if they agree.
+
+    Of several alternatives each is told beside its verdict against the baseline.
+    """
+    pairs = list(dict.fromkeys(each.alternatives for each in found))
+    if len(pairs) < 2:
+        return _of_two(found)
+    words: dict[str, list[str]] = {}
+    for pair in pairs:
+        verdict = _of_two([each for each in found if each.alternatives == pair])
+        words.setdefault(verdict, []).append(pair[0].label)
+    return "; ".join(f"{enumeration(labels)}: {verdict}" for verdict, labels in words.items())
+
+
+def _of_two(found: Sequence[Comparison]) -> str:
     verdicts = {each.verdict: each for each in found}
     if not verdicts:
         return NONE

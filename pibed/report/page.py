@@ -17,7 +17,7 @@ from pibed.base.files import write_file
 from pibed.model.machine import Clock
 from pibed.model.plan import cells
 from pibed.model.samples import Status
-from pibed.model.words import amount, compared, place, sentence, supported
+from pibed.model.words import amount, compared, place, sentence, supported, unit
 from pibed.plots.canvas import Plot
 from pibed.report import follows, tables, wording
 from pibed.report.answer import headline, verdicts
@@ -168,8 +168,11 @@ def _findings(analysis: Analysis) -> Iterable[Part]:
         "What the variance follows",
         tuple(line for each in analysis.effects for line in follows.in_full(experiment, each)),
     )
+    how = "faster"
+    if (deciding := analysis.observations.deciding) and experiment.better(deciding) == "higher":
+        how = wording.adjective(unit(experiment, deciding), "higher")
     yield Part(
-        f"Which {compared(experiment)} is faster",
+        f"Which {compared(experiment)} is {how}",
         tuple(wording.compared(experiment, each) for each in analysis.deciding),
     )
     yield Part("Its parts", tuple(line for part in parts for line in verdicts(analysis, part)))

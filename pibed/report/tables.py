@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock
 from pibed.model.plan import cells
 from pibed.model.words import (
+    are_two,
     compared,
+    decimals,
+    enumeration,
+    exponent,
     half_width,
     heading,
     interval,
@@ -19,6 +24,7 @@ from pibed.model.words import (
     rounded,
     supported,
 )
+from pibed.model.words import title as title_of
 from pibed.report import follows, wording
 from pibed.report.table import Column, Table
 from pibed.stats.analysis import Analysis
@@ -55,20 +61,43 @@ def of_sweep(
                 heading(experiment, metric),
                 *([clock] if several else []),
                 str(each.n),
-                str(each.min),
-                str(each.max),
-                f"{each.mean:.1f}",
-                f"{each.median:.1f}",
-                "" if each.sd is None else f"{each.sd:.2f}",
+                *_statistics(each),
             )
         )
     columns = (
-        *(Column(each.title, not each.labels) for each in experiment.parameters.values()),
+        *(
+            Column(each.title, not (each.labels or each.is_text))
+            for each in experiment.parameters.values()
+        ),
         Column("metric"),
         *([Column("clock")] if several else []),
         *(Column(each, True) for each in ("n", "min", "max", "mean", "median", "SD")),
     )
     return Table(title, columns, tuple(rows), note, grouped=True)
+
+
+def _statistics(each: Summary) -> tuple[str, ...]:
+    """Least and largest, mean, median and SD, the latter to a tenth and a hundredth.
+
+    Where numbers are not whole they have more decimals: up to the second digit of the SD, or four
+    digits of the median if these are more.
+    """
+    places = 1
+    if not (isinstance(each.min, int) and isinstance(each.max, int)):
+        first = exponent(each.median)
+        # No more than are meant where the SD is that of the last bits.
+        below = 1 - exponent(each.sd) if each.sd else 0
+        places = max(1, 3 - first, min(below, 7 - first))
+    numbers = (each.min, each.max, each.mean, each.median)
+    return (
+        *(str(x) if isinstance(x, int) else _shortest(decimals(x, places)) for x in numbers),
+        "" if each.sd is None else decimals(each.sd, max(2, places)),
+    )
+
+
+def _shortest(text: str) -> str:
+    """Without the zeros at the end, but with one decimal."""
+    return re.sub(r"(\.\d+?)0+$", r"\1", text)
 
 
 def of_report(analysis: Analysis) -> Iterable[Table]:
@@ -99,10 +128,12 @@ def _verdicts(
     title: str, experiment: Experiment, comparisons: Sequence[Comparison], folded: bool
 ) -> Table:
     others = [name for name, _ in comparisons[0].others.values]
+    several = not are_two(experiment)
     rows = tuple(
         (
             *labels(experiment, each.others),
             heading(experiment, each.metric),
+            *([each.alternatives[0].label] if several else []),
             wording.verdict(each),
             *map(supported, each.medians, each.spreads),
             _known(each.ratio, half_width(each.ratio_low, each.ratio_high)),
@@ -112,19 +143,40 @@ def _verdicts(
         )
         for each in comparisons
     )
+    first, second = (each.label for each in comparisons[0].alternatives)
+    medians = (
+        ("median", f"median, {second}") if several else (f"median, {first}", f"median, {second}")
+    )
     columns = (
         *(Column(experiment.parameters[name].title) for name in others),
         Column("metric"),
+        *([Column(compared(experiment))] if several else []),
         Column("verdict"),
-        *(Column(f"median, {each.label}", True) for each in comparisons[0].alternatives),
+        *(Column(each, True) for each in medians),
         *(Column(each, True) for each in ("ratio", "95 % interval", "Cliff's delta", "p")),
     )
     note = (
-        f"The {compared(experiment)} with the smaller values has the verdict if the ratio's whole "
+        f"The {compared(experiment)} with the {_better(experiment, comparisons)} has the verdict "
+        "if the ratio's whole "
         f"interval lies more than {experiment.analysed.relevant_percent:g} % from 1 and p, "
         "corrected for the number of all comparisons (Holm), is below 0.05."
     )
+    if several:
+        note += f" Each is compared with {second}; the ratio is its median by that of {second}."
     return Table(title, columns, rows, note, folded or len(rows) > _LONG)
+
+
+def _better(experiment: Experiment, comparisons: Sequence[Comparison]) -> str:
+    """Which values are the better ones, and of what where that is not the same of all metrics."""
+    ways = {each.metric: each.better for each in comparisons}
+    higher = [title_of(experiment, name) for name, better in ways.items() if better == "higher"]
+    if not higher:
+        return "smaller values"
+    return (
+        "larger values"
+        if len(higher) == len(ways)
+        else f"smaller values, of {enumeration(higher)} with the larger ones,"
+    )
 
 
 def _summary(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pibed.model import words as naming
-from pibed.model.experiment import Experiment
+from pibed.model.experiment import Better, Experiment
 from pibed.model.machine import Clock
+from pibed.model.parameter import Value
 from pibed.model.plan import Cell
 from pibed.model.words import (
     amount,
@@ -24,6 +25,7 @@ from pibed.model.words import (
 from pibed.stats.balance import Balance
 from pibed.stats.comparison import Comparison, Verdict
 from pibed.stats.growth import CostChange, EventCost, Fit
+from pibed.stats.observations import Pair
 
 TIMES = {"ns", "us", "µs", "\N{GREEK SMALL LETTER MU}s", "ms", "s", "min", "h"}
 
@@ -51,8 +53,10 @@ CLOCKS: Mapping[Clock, str] = {
 """What the numbers of each clock mean."""
 
 
-def adjective(unit: str) -> str:
-    """What less of a metric is."""
+def adjective(unit: str, better: Better = "lower") -> str:
+    """What the better one is in a metric of this unit."""
+    if better == "higher":
+        return "faster" if unit.endswith("/s") else "higher"
     return "faster" if unit in TIMES else "lower"
 
 
@@ -74,16 +78,16 @@ def compared(experiment: Experiment, found: Comparison) -> str:
     relevant = f"{experiment.analysed.relevant_percent:g} %"
     if found.faster is not None:
         other = second if found.verdict is Verdict.FIRST else first
-        words = f"{metric}: {found.faster.label} is {adjective(kind)}"
+        words = f"{metric}: {found.faster.label} is {adjective(kind, found.better)}"
         if much := excess(found, kind):
-            words += f"; {other} {much}"
+            words += f"; {other if found.better == 'lower' else 'it'} {much}"
     elif found.verdict is Verdict.UNDECIDED:
         words = f"{metric}: undecided; {found.reason}"
     elif found.medians[0] == found.medians[1] and found.exact:
         words = f"{metric}: no difference"
     else:
-        both = _both(experiment)
-        words = f"{metric}: no relevant difference; the {both} are no more than {relevant} apart"
+        both = the_two(experiment, found.alternatives)
+        words = f"{metric}: no relevant difference; {both} are no more than {relevant} apart"
         if not found.exact and found.ratio_low is not None and found.ratio_high is not None:
             words += f" (95 % interval of the ratio: {interval(found.ratio_low, found.ratio_high)})"
     return sentence(_at(experiment, found.others) + words + f". {always}: {centres}")
@@ -139,8 +143,11 @@ def costed(experiment: Experiment, cost: EventCost) -> str:
     spread = half_width(cost.low, cost.high)
     # The interval of the cost is that of the difference, by the events.
     wide = None if spread is None else spread * abs(cost.event_difference)
+    medians = f"the {plural(naming.compared(experiment))}' medians"
+    if not naming.are_two(experiment):
+        medians = f"the medians of {the_two(experiment, cost.alternatives)}"
     apart = (
-        f"the {_both(experiment)}' medians differ by {supported(cost.difference, wide)} {kind} "
+        f"{medians} differ by {supported(cost.difference, wide)} {kind} "
         f"and {amount(cost.event_difference, unit(experiment, cost.events))}"
     )
     bounds = _bounds(cost.cost, cost.low, cost.high, cost.reason)
@@ -159,7 +166,8 @@ def changed(experiment: Experiment, found: CostChange) -> str:
     metric, events = title(experiment, found.metric), title(experiment, found.events)
     kind = unit(experiment, found.metric)
     change = switch(experiment, found.parameter, found.values)
-    question = f"what {change} changes in the cost of one of the {events}"
+    pair = between_two(experiment, found.alternatives)
+    question = f"what {change} changes in the cost of one of the {events}{pair}"
     if found.change is None:
         return sentence(f"{where}{question} is not known; {found.reason}")
     spread = half_width(found.low, found.high)
@@ -169,10 +177,11 @@ def changed(experiment: Experiment, found: CostChange) -> str:
         return sentence(f"{where}{question} cannot be told from 0: {shown}")
     verb, to = ("adds", "to") if found.change >= 0 else ("takes", "from")
     much = f"{supported(abs(found.change), spread)} {kind}"
-    return sentence(f"{where}{change} {verb} {much} {to} {metric} for each of the {events}{bounds}")
+    each = f"each of the {events}{pair}"
+    return sentence(f"{where}{change} {verb} {much} {to} {metric} for {each}{bounds}")
 
 
-def switch(experiment: Experiment, parameter: str, values: tuple[int, int]) -> str:
+def switch(experiment: Experiment, parameter: str, values: tuple[Value, Value]) -> str:
     """The change of a parameter: `log line on instead of off` for the values (0, 1)."""
     before, after = (naming.label(experiment, parameter, value) for value in values)
     return with_unit(experiment, parameter, f"{after} instead of {before}")
@@ -183,7 +192,8 @@ def balanced(experiment: Experiment, balance: Balance) -> str:
     where = _at(experiment, balance.others)
     name = title(experiment, balance.parameter)
     if balance.at is None:
-        return sentence(f"{where}no balance in {name}; {balance.reason}")
+        pair = between_two(experiment, balance.alternatives)
+        return sentence(f"{where}no balance in {name}{pair}; {balance.reason}")
     bounds = ""
     if balance.low is not None and balance.high is not None:
         bounds = f" (95 % interval {interval(balance.low, balance.high)})"
@@ -199,9 +209,17 @@ def balanced(experiment: Experiment, balance: Balance) -> str:
     at = supported(balance.at, half_width(balance.low, balance.high))
     value = with_unit(experiment, balance.parameter, at)
     return sentence(
-        f"{where}both {_both(experiment)} take the same {title(experiment, balance.metric)} at "
+        f"{where}{level(experiment, balance)} at "
         f"{value}{between(balance, balance.at)}{bounds}; {sides(balance, balance.at)}"
     )
+
+
+def level(experiment: Experiment, balance: Balance) -> str:
+    """That the alternatives are equal: `both modes take the same total`."""
+    verb = "take" if balance.better == "lower" else "have"
+    labels = (each.label for each in balance.alternatives)
+    both = naming.both(experiment, *labels)
+    return f"{both} {verb} the same {title(experiment, balance.metric)}"
 
 
 def between(balance: Balance, at: float) -> str:
@@ -214,21 +232,29 @@ def between(balance: Balance, at: float) -> str:
 
 
 def sides(balance: Balance, at: float) -> str:
-    """Which has the smaller median below the balance, and which above it, where measured."""
+    """Which has the better median below the balance, and which above it, where measured."""
     words: list[str] = []
+    better = "smaller" if balance.better == "lower" else "larger"
     for side, gaps in (
         ("below", [gap for value, gap in balance.points if value < at and gap]),
         ("above", [gap for value, gap in balance.points if value > at and gap]),
     ):
         if gaps:
-            less = balance.alternatives[0 if gaps[0] < 0 else 1].label
-            words.append(f"{side} that {less}{'' if words else ' has the smaller median'}")
+            ahead = balance.ahead(gaps[0]).label
+            words.append(f"{side} that {ahead}{'' if words else f' has the {better} median'}")
     return ", ".join(words)
 
 
-def _both(experiment: Experiment) -> str:
-    """What people call the two that are compared."""
-    return plural(naming.compared(experiment))
+def the_two(experiment: Experiment, pair: Pair) -> str:
+    """Two alternatives: `the modes`, or `even and odd` where there are others."""
+    if naming.are_two(experiment):
+        return f"the {plural(naming.compared(experiment))}"
+    return f"{pair[0].label} and {pair[1].label}"
+
+
+def between_two(experiment: Experiment, pair: Pair) -> str:
+    """Of which alternatives something is said: empty unless there are others."""
+    return "" if naming.are_two(experiment) else f" between {the_two(experiment, pair)}"
 
 
 def _bounds(value: float, low: float | None, high: float | None, reason: str) -> str:
@@ -249,19 +275,22 @@ def _at(experiment: Experiment, cell: Cell) -> str:
 
 
 def excess(found: Comparison, kind: str) -> str:
-    """By how much the slower one is slower, with its interval: `takes 3 % longer`.
+    """By how much the larger one is larger, with its interval: `takes 3 % longer`.
 
-    Empty where that is no number. `kind` is the unit of the metric.
+    Of a metric of which higher is better it is the better one that is larger. Empty where that is
+    no number. `kind` is the unit of the metric.
     """
     ratio, low, high = found.ratio, found.ratio_low, found.ratio_high
-    if found.verdict is Verdict.FIRST:
+    less_is_better = found.better == "lower"
+    if (found.verdict is Verdict.FIRST) == less_is_better:
         ratio = 1 / ratio if ratio else None
         low, high = (1 / high if high else None, 1 / low if low else None)
     if ratio is None:
         return ""
-    times = "takes" if kind in TIMES else "has"
-    more = "longer" if kind in TIMES else "more"
-    much = "as long" if kind in TIMES else "as much"
+    time = less_is_better and kind in TIMES
+    times = "takes" if time else "has"
+    more = "longer" if time else "more"
+    much = "as long" if time else "as much"
     factor = ratio >= 2
     # As factors, or as percents on top.
     shown = [
@@ -274,6 +303,9 @@ def excess(found: Comparison, kind: str) -> str:
         supported(middle or 0.0, spread) if spread else rounded(middle or 0.0, 4 if factor else 3)
     )
     how = f"{value} times {much}" if factor else f"{value} % {more}"
+    if not less_is_better:
+        other = found.alternatives[1 if found.verdict is Verdict.FIRST else 0]
+        how += f" {'as' if factor else 'than'} {other.label}"
     bounds = ""
     if low is not None and high is not None and not found.exact:
         bounds = f" (95 % interval {interval(low, high)}{'' if factor else ' %'})"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pibed.model.experiment import Better
 from pibed.model.plan import Cell
-from pibed.model.words import compared, plural
+from pibed.model.words import both
 from pibed.stats.observations import (
     Alternative,
     Observations,
+    Pair,
     Series,
     interval,
     medians,
@@ -20,6 +23,8 @@ from pibed.stats.observations import (
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+_FASTER: Mapping[Better, str] = {"lower": "faster", "higher": "better"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,9 @@ class Balance:
     """The values of the parameters beside the compared one and `parameter`."""
     parameter: str
     metric: str
-    alternatives: tuple[Alternative, Alternative]
+    better: Better
+    """Which values of the metric are the better ones."""
+    alternatives: Pair
     points: tuple[tuple[int, float], ...]
     """Measured values of the parameter, rising, and there the first's median minus the
     second's, in the metric's unit."""
@@ -44,25 +51,35 @@ class Balance:
     """Bounds of its 95 % interval; one that lies beyond what was measured is None."""
     reason: str
 
+    def ahead(self, difference: float) -> Alternative:
+        """The better one where the first's median minus the second's is this, which is not 0."""
+        return _ahead(self.alternatives, difference, self.better)
+
 
 def balances(observations: Observations) -> list[Balance]:
-    """The balance for each combination of the other parameters.
+    """The balance for each combination of the other parameters and each pair of alternatives.
 
     Empty if the experiment asks for no balance or there are no two alternatives.
     """
     parameter = observations.plan.balance
-    if parameter is None or observations.deciding is None or observations.reason:
+    if parameter is None or observations.deciding is None:
         return []
-    return [_balance(observations, parameter, block) for block in observations.blocks(parameter)]
+    return [
+        _balance(observations, parameter, block, pair)
+        for block in observations.blocks(parameter)
+        for pair in observations.pairs
+    ]
 
 
-def _balance(observations: Observations, parameter: str, block: Cell) -> Balance:
+def _balance(
+    observations: Observations, parameter: str, block: Cell, alternatives: Pair
+) -> Balance:
     import numpy as np
 
-    first, second = observations.alternatives
+    first, second = alternatives
     metric = observations.deciding or ""
     measured: list[tuple[int, Series, Series]] = []
-    for value in sorted(observations.experiment.parameters[parameter].values):
+    for value in observations.experiment.parameters[parameter].numbers:
         pair = [
             observations.series(observations.cell(block, each, **{parameter: value}), metric)
             for each in (first, second)
@@ -71,8 +88,9 @@ def _balance(observations: Observations, parameter: str, block: Cell) -> Balance
             measured.append((value, pair[0], pair[1]))
     values = np.array([value for value, _, _ in measured], dtype=np.float64)
     differences = np.array([a.median - b.median for _, a, b in measured], dtype=np.float64)
-    names = plural(compared(observations.experiment))
-    at, reason = _equal(parameter, values, differences, (first, second), names)
+    names = both(observations.experiment, first.label, second.label)
+    better = observations.experiment.better(metric)
+    at, reason = _equal(parameter, values, differences, alternatives, better, names)
     low = high = None
     if at is not None:
         named = [
@@ -95,7 +113,8 @@ def _balance(observations: Observations, parameter: str, block: Cell) -> Balance
         block,
         parameter,
         metric,
-        (first, second),
+        better,
+        alternatives,
         tuple((value, a.median - b.median) for value, a, b in measured),
         at,
         low,
@@ -132,7 +151,8 @@ def _equal(
     parameter: str,
     values: NDArray[np.float64],
     differences: NDArray[np.float64],
-    alternatives: tuple[Alternative, Alternative],
+    alternatives: Pair,
+    better: Better,
     names: str,
 ) -> tuple[float | None, str]:
     """The one place where the differences are 0, or why there is none."""
@@ -140,7 +160,7 @@ def _equal(
         what = f"a single value of {parameter}" if len(values) else "no cell has samples"
         return None, f"{what}: there is nothing to interpolate"
     if not differences.any():
-        return None, f"the medians of both {names} are equal everywhere"
+        return None, f"the medians of {names} are equal everywhere"
     zeros = [float(value) for value, each in zip(values, differences, strict=True) if each == 0]
     pairs = zip(values[:-1], values[1:], differences[:-1], differences[1:], strict=True)
     zeros += [
@@ -153,13 +173,17 @@ def _equal(
         return None, f"the medians are equal at several values of {parameter}: {where}"
     if zeros and differences[0] * differences[-1] <= 0:
         return zeros[0], ""
-    faster = alternatives[0 if differences[0] < 0 else 1].label
+    label, how = _ahead(alternatives, differences[0], better).label, _FASTER[better]
     if zeros:
         return (
             None,
-            f"the medians are equal at {zeros[0]:.4g}, but {faster} is faster on both sides",
+            f"the medians are equal at {zeros[0]:.4g}, but {label} is {how} on both sides",
         )
-    return None, f"none in range: {faster} is faster from {values[0]:.4g} to {values[-1]:.4g}"
+    return None, f"none in range: {label} is {how} from {values[0]:.4g} to {values[-1]:.4g}"
+
+
+def _ahead(alternatives: Pair, difference: float, better: Better) -> Alternative:
+    return alternatives[0 if (difference < 0) == (better == "lower") else 1]
 
 
 def _inside(

@@ -1,17 +1,20 @@
-"""Which of two alternatives is faster, in each cell and metric: effects, tests and a verdict."""
+"""Which of two alternatives is better, in each cell and metric: effects, tests and a verdict."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
+from pibed.model.experiment import Better
 from pibed.model.plan import Cell
 from pibed.stats.observations import (
     Alternative,
     Observations,
+    Pair,
     Series,
     interval,
     medians,
@@ -36,8 +39,8 @@ Method = Literal["exact", "normal"]
 class Verdict(Enum):
     """What is decided of two alternatives; the values are for people."""
 
-    FIRST = "the first is smaller"
-    SECOND = "the second is smaller"
+    FIRST = "the first is better"
+    SECOND = "the second is better"
     NO_DIFFERENCE = "no relevant difference"
     UNDECIDED = "undecided"
 
@@ -54,7 +57,10 @@ class Comparison:
     """The values of the parameters beside the compared one."""
     metric: str
     """A metric of the experiment or `total`."""
-    alternatives: tuple[Alternative, Alternative]
+    better: Better
+    """Which values of it are the better ones."""
+    alternatives: Pair
+    """The second is the baseline."""
     n: tuple[int, int]
     """Samples of each that are `ok`."""
     medians: tuple[float, float]
@@ -83,7 +89,7 @@ class Comparison:
 
     @property
     def faster(self) -> Alternative | None:
-        """The one with the smaller values, if that is decided."""
+        """The one with the better values, if that is decided."""
         return {
             Verdict.FIRST: self.alternatives[0],
             Verdict.SECOND: self.alternatives[1],
@@ -95,20 +101,17 @@ def compare(observations: Observations) -> list[Comparison]:
 
     `observations.reason` and `observations.left_out` say what is not compared and why.
     """
-    if observations.reason:
-        return []
-    first, second = observations.alternatives
     found = []
-    for block in observations.blocks():
-        for metric in observations.metrics:
-            pair = [
-                observations.series(observations.cell(block, alternative), metric)
-                for alternative in (first, second)
-            ]
-            if pair[0] is not None and pair[1] is not None:
-                found.append(
-                    measure(block, metric, (first, second), (pair[0], pair[1]), observations.counts)
-                )
+    for block, metric, pair in itertools.product(
+        observations.blocks(), observations.metrics, observations.pairs
+    ):
+        first, second = (
+            observations.series(observations.cell(block, alternative), metric)
+            for alternative in pair
+        )
+        if first is not None and second is not None:
+            better = observations.experiment.better(metric)
+            found.append(measure(block, metric, pair, (first, second), observations.counts, better))
     return judge_all(found, observations.plan.relevant_percent / 100)
 
 
@@ -124,9 +127,10 @@ def judge_all(found: Sequence[Comparison], relevant: float) -> list[Comparison]:
 def measure(
     block: Cell,
     metric: str,
-    alternatives: tuple[Alternative, Alternative],
+    alternatives: Pair,
     pair: tuple[Series, Series],
     counts: NDArray[np.int16],
+    better: Better = "lower",
 ) -> Comparison:
     """Everything but the correction and the verdict; `counts` as in `Observations`."""
     centre = (pair[0].median, pair[1].median)
@@ -154,6 +158,7 @@ def measure(
     return Comparison(
         block,
         metric,
+        better,
         alternatives,
         n,
         centre,
@@ -175,9 +180,9 @@ def measure(
 def judge(found: Comparison, relevant: float, level: float = LEVEL) -> Comparison:
     """The verdict on a comparison with its corrected p; `relevant` is a fraction such as 0.01.
 
-    One is faster if the ratio's whole interval lies beyond 1 + relevant (or 1 / (1 + relevant))
-    and, where anything varies, the corrected p is below `level`. If the whole interval lies between
-    these bounds there is no relevant difference.
+    One is smaller if the ratio's whole interval lies beyond 1 + relevant (or 1 / (1 + relevant))
+    and, where anything varies, the corrected p is below `level`; it is the better one unless higher
+    values are. If the whole interval lies between these bounds there is no relevant difference.
     """
     low, high = found.ratio_low, found.ratio_high
     least, most = 1 / (1 + relevant), 1 + relevant
@@ -187,7 +192,8 @@ def judge(found: Comparison, relevant: float, level: float = LEVEL) -> Compariso
         if least <= low and high <= most:
             verdict = Verdict.NO_DIFFERENCE
         elif (high < least or low > most) and sure:
-            verdict = Verdict.FIRST if high < least else Verdict.SECOND
+            first = (high < least) == (found.better == "lower")
+            verdict = Verdict.FIRST if first else Verdict.SECOND
         elif high < least or low > most:
             reason = f"p is {found.p_holm:.3g} after Holm's correction, not below {level:g}"
         else:

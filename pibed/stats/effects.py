@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pibed.model.parameter import Value
 from pibed.model.plan import Cell
 from pibed.model.words import label, with_unit
 from pibed.stats.comparison import Comparison, judge_all, measure
@@ -57,12 +58,12 @@ class Effect:
     reason: str
     within: tuple[Comparison, ...]
     """The alternatives beside each other at each level, as all comparisons have them."""
-    levels: tuple[int, int] | None
-    """The levels with the smallest and with the largest medians, those of both alternatives added
-    up; None where a cell is missing or they are one."""
+    levels: tuple[Value, Value] | None
+    """The levels with the best and with the worst medians, those of both alternatives added up;
+    None where a cell is missing or they are one."""
     exchanged: tuple[Comparison, ...]
-    """Each alternative at the level with the smallest medians (first) beside the other one at that
-    with the largest."""
+    """Each alternative at the level with the best medians (first) beside the other one at that
+    with the worst."""
 
 
 def effects(observations: Observations, comparisons: Sequence[Comparison]) -> list[Effect]:
@@ -120,7 +121,10 @@ def _effect(
         shares, reason = _shares(observations, present)
         middles = [sum(row[column].median for row in present) for column in range(len(values))]
         if min(middles) < max(middles):
-            levels = values[middles.index(min(middles))], values[middles.index(max(middles))]
+            best, worst = min(middles), max(middles)
+            if observations.experiment.better(metric) == "higher":
+                best, worst = worst, best
+            levels = values[middles.index(best)], values[middles.index(worst)]
     within = tuple(
         each
         for value in values
@@ -156,11 +160,14 @@ def _exchange(observations: Observations, effect: Effect) -> list[Comparison]:
         if series[0] is not None and series[1] is not None:
             pair = (series[0], series[1])
             names = (named[0], named[1])
-            found.append(measure(effect.others, effect.metric, names, pair, observations.counts))
+            better = observations.experiment.better(effect.metric)
+            found.append(
+                measure(effect.others, effect.metric, names, pair, observations.counts, better)
+            )
     return found
 
 
-def _level(observations: Observations, name: str, value: int) -> str:
+def _level(observations: Observations, name: str, value: Value) -> str:
     return with_unit(observations.experiment, name, label(observations.experiment, name, value))
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pibed.model.experiment import Cost, Growth
+from pibed.model.parameter import Value
 from pibed.model.plan import Cell, cells
-from pibed.model.words import compared, plural
+from pibed.model.words import both
 from pibed.stats.observations import (
     Alternative,
     Observations,
+    Pair,
     Series,
     interval,
     medians,
@@ -65,6 +68,7 @@ class EventCost:
 
     others: Cell
     """The values of the parameters beside the compared one."""
+    alternatives: Pair
     metric: str
     events: str
     difference: float
@@ -88,10 +92,11 @@ class CostChange:
 
     others: Cell
     """The values of the parameters beside the compared one and `parameter`."""
+    alternatives: Pair
     metric: str
     events: str
     parameter: str
-    values: tuple[int, int]
+    values: tuple[Value, Value]
     """The parameter's first value, and the other whose cost is compared with that."""
     change: float | None
     """The cost with the other value minus that with the first, in the metric's unit."""
@@ -162,55 +167,57 @@ def fit(
 
 
 def costs(observations: Observations) -> list[EventCost]:
-    """What one event costs, for each combination of the other parameters.
+    """What one event costs, for each combination of the other parameters and pair of alternatives.
 
     Empty if the experiment asks for no cost or there are no two alternatives.
     """
-    cost = observations.plan.cost
-    if cost is None or observations.reason:
+    if (cost := observations.plan.cost) is None:
         return []
     found = []
-    for block in observations.blocks():
-        if (series := _series(observations, cost, block)) is not None:
-            found.append(_cost(observations, cost, block, series)[0])
+    for block, pair in itertools.product(observations.blocks(), observations.pairs):
+        if (series := _series(observations, cost, block, pair)) is not None:
+            found.append(_cost(observations, cost, block, pair, series)[0])
     return found
 
 
 def changes(observations: Observations) -> list[CostChange]:
     """What the parameter that the experiment asks about (`cost.by`) changes in the cost.
 
-    One for each combination of the other parameters and each value but the first; none if the
-    experiment does not ask, there are no two alternatives, or one of the cells has no samples.
+    One for each combination of the other parameters, each value but the first and each pair of
+    alternatives; none if the experiment does not ask, there are no two alternatives, or one of the
+    cells has no samples.
     """
     cost = observations.plan.cost
-    if cost is None or cost.by is None or observations.reason:
+    if cost is None or cost.by is None:
         return []
     base, *others = observations.experiment.parameters[cost.by].values
     found = []
-    for block in observations.blocks(cost.by):
-        for value in others:
-            pair = [
-                _series(observations, cost, Cell((*block.values, (cost.by, each))))
-                for each in (base, value)
-            ]
-            if pair[0] is not None and pair[1] is not None:
-                found.append(_change(observations, cost, block, (base, value), (pair[0], pair[1])))
+    for block, value, pair in itertools.product(
+        observations.blocks(cost.by), others, observations.pairs
+    ):
+        before, after = (
+            _series(observations, cost, Cell((*block.values, (cost.by, each))), pair)
+            for each in (base, value)
+        )
+        if before is not None and after is not None:
+            values = (base, value)
+            found.append(_change(observations, cost, block, pair, values, (before, after)))
     return found
 
 
-def _series(observations: Observations, cost: Cost, block: Cell) -> list[Series] | None:
+def _series(observations: Observations, cost: Cost, block: Cell, pair: Pair) -> list[Series] | None:
     """The metric in both alternatives, and the events in both; None if one has no samples."""
     found = [
         observations.series(observations.cell(block, alternative), metric)
         for metric in (cost.metric, cost.events)
-        for alternative in observations.alternatives
+        for alternative in pair
     ]
     present = [each for each in found if each is not None]
     return present if len(present) == len(found) else None
 
 
 def _cost(
-    observations: Observations, names: Cost, block: Cell, series: list[Series]
+    observations: Observations, names: Cost, block: Cell, pair: Pair, series: list[Series]
 ) -> tuple[EventCost, NDArray[np.float64]]:
     """The cost, and that of each resample."""
     import numpy as np
@@ -222,16 +229,16 @@ def _cost(
     with np.errstate(all="ignore"):
         replicates = (drawn[0] - drawn[1]) / (drawn[2] - drawn[3])
     if events == 0:
-        both = plural(compared(observations.experiment))
-        reason = f"both {both} have the same median of {names.events}: nothing to divide by"
+        labels = _both(observations, pair)
+        reason = f"{labels} have the same median of {names.events}: nothing to divide by"
     else:
         cost = difference / events
-        first, second = (each.label for each in observations.alternatives)
+        first, second = (each.label for each in pair)
         reason = too_few((first, series[0]), (second, series[1]))
     if not reason:
-        low, high, reason = _bounds(observations, replicates, names.events)
+        low, high, reason = _bounds(replicates, names.events, _both(observations, pair))
     found = EventCost(
-        block, names.metric, names.events, difference, events, cost, low, high, reason
+        block, pair, names.metric, names.events, difference, events, cost, low, high, reason
     )
     return found, replicates
 
@@ -240,13 +247,14 @@ def _change(
     observations: Observations,
     names: Cost,
     block: Cell,
-    values: tuple[int, int],
-    pair: tuple[list[Series], list[Series]],
+    pair: Pair,
+    values: tuple[Value, Value],
+    measured: tuple[list[Series], list[Series]],
 ) -> CostChange:
     import numpy as np
 
     (first, before), (second, after) = (
-        _cost(observations, names, block, series) for series in pair
+        _cost(observations, names, block, pair, series) for series in measured
     )
     change = low = high = None
     if first.cost is None or second.cost is None:
@@ -257,20 +265,27 @@ def _change(
         if not reason:
             # Both costs are of the same resample: what makes a round slow is in neither change.
             with np.errstate(invalid="ignore"):
-                low, high, reason = _bounds(observations, after - before, names.events)
+                labels = _both(observations, pair)
+                low, high, reason = _bounds(after - before, names.events, labels)
     by = names.by or ""
-    return CostChange(block, names.metric, names.events, by, values, change, low, high, reason)
+    return CostChange(
+        block, pair, names.metric, names.events, by, values, change, low, high, reason
+    )
 
 
 def _bounds(
-    observations: Observations, replicates: NDArray[np.float64], events: str
+    replicates: NDArray[np.float64], events: str, labels: str
 ) -> tuple[float | None, float | None, str]:
     """The interval of a resampled cost, or why there is none."""
     bounds = interval(replicates)
     if bounds is None or any(map(math.isinf, bounds)):
-        both = plural(compared(observations.experiment))
-        return None, None, f"resamples have the same median of {events} in both {both}: no interval"
+        return None, None, f"resamples have the same median of {events} in {labels}: no interval"
     return *bounds, ""
+
+
+def _both(observations: Observations, pair: Pair) -> str:
+    first, second = pair
+    return both(observations.experiment, first.label, second.label)
 
 
 def _points(

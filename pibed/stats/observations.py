@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pibed.model.experiment import TOTAL, AnalysisPlan, Experiment
+from pibed.model.parameter import Value
 from pibed.model.plan import Cell, cells
 from pibed.model.samples import Sample, Status, measurable
 
@@ -26,10 +27,14 @@ LEAST = 6
 
 @dataclass(frozen=True)
 class Alternative:
-    """One of the two values that are compared, and its name for people."""
+    """One of the values that are compared, and its name for people."""
 
-    value: int
+    value: Value
     label: str
+
+
+Pair = tuple[Alternative, Alternative]
+"""Two alternatives that are compared: the first, and the second that it is divided by."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,9 @@ class Observations:
     experiment: Experiment
     plan: AnalysisPlan
     alternatives: tuple[Alternative, ...]
-    """What is compared, in the order of the parameter's values; none, one or two."""
+    """What is compared, in the order of the parameter's values."""
+    pairs: tuple[Pair, ...]
+    """Each of them with the baseline; none where there is nothing to compare."""
     metrics: tuple[str, ...]
     """The experiment's, then `total` if several metrics are added up."""
     deciding: str | None
@@ -80,7 +87,7 @@ class Observations:
         """Why nothing can be compared; empty if it can."""
         name = self.plan.compare
         if name is None:
-            return "the experiment names no parameter whose two values are compared"
+            return "the experiment names no parameter whose values are compared"
         if len(self.alternatives) < 2:
             return f"{name} has one value: there is nothing to compare it with"
         return ""
@@ -98,7 +105,7 @@ class Observations:
         ]
         return list(dict.fromkeys(found))
 
-    def cell(self, block: Cell, alternative: Alternative | None, **others: int) -> Cell:
+    def cell(self, block: Cell, alternative: Alternative | None, **others: Value) -> Cell:
         """A block's cell of an alternative, with a value for each parameter that it lacks."""
         values = block.as_dict() | others
         if alternative is not None and self.plan.compare is not None:
@@ -142,10 +149,12 @@ def observe(
         for key, values in found.items()
     }
     metrics = (*experiment.metrics, *([TOTAL] if several else []))
+    alternatives = _alternatives(experiment, plan)
     return Observations(
         experiment,
         plan,
-        _alternatives(experiment, plan),
+        alternatives,
+        _pairs(alternatives, plan),
         metrics,
         TOTAL if several else next(iter(plan.total), None),
         draw(len(rounds), experiment.seed, resamples),
@@ -225,10 +234,22 @@ def _alternatives(experiment: Experiment, plan: AnalysisPlan) -> tuple[Alternati
     if plan.compare is None:
         return ()
     parameter = experiment.parameters[plan.compare]
-    return tuple(
-        Alternative(value, parameter.labels.get(value, f"{plan.compare}={value}"))
+    # A number alone says nothing.
+    names = {
+        value: value if isinstance(value, str) else f"{plan.compare}={value}"
         for value in parameter.values
+    }
+    return tuple(
+        Alternative(value, parameter.labels.get(value, name)) for value, name in names.items()
     )
+
+
+def _pairs(alternatives: Sequence[Alternative], plan: AnalysisPlan) -> tuple[Pair, ...]:
+    if len(alternatives) < 2:
+        return ()
+    named = [each for each in alternatives if each.value == plan.baseline]
+    (baseline,) = named or [alternatives[1 if len(alternatives) == 2 else 0]]
+    return tuple((each, baseline) for each in alternatives if each is not baseline)
 
 
 def _left_out(

@@ -6,9 +6,9 @@ import csv
 import io
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from pibed.model.experiment import Experiment
+from pibed.model.experiment import SUMMARY_COLUMNS, Experiment
 from pibed.model.plan import Cell, cells
 from pibed.model.samples import Number, Sample, Status
 
@@ -175,15 +175,9 @@ def to_csv(experiment: Experiment, summaries: Iterable[Summary]) -> str:
     """The content of summary.csv."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    columns = [field.name for field in fields(Summary)][2:]
-    writer.writerow([*experiment.parameters, "metric", *columns])
+    writer.writerow([*experiment.parameters, *SUMMARY_COLUMNS])
     for each in summaries:
-        row = [getattr(each, column) for column in columns]
-        writer.writerow(
-            [
-                *(value for _, value in each.cell.values),
-                each.metric,
-                *("" if x is None else x for x in row),
-            ]
-        )
+        row = [getattr(each, column) for column in SUMMARY_COLUMNS]
+        values = (value for _, value in each.cell.values)
+        writer.writerow([*values, *("" if x is None else x for x in row)])
     return text.getvalue()

@@ -275,8 +275,8 @@ def test_clock_must_be_described() -> None:
         ("  compare: demand_paging\n", "", "analysis.compare: cost and balance compare"),
         (
             "  compare: demand_paging\n",
-            "  compare: size\n",
-            "analysis.compare: size has more than two",
+            "  compare: size\n  baseline: 1\n",
+            "analysis.baseline: 1 is not a value of size: 64, 128, 256, 512",
         ),
         *(
             ("  cost:", f"  effects: {{metric: {metric}, factors: [{factors}]}}\n  cost:", words)

@@ -54,12 +54,12 @@ def _library(name: str) -> Path:
 
 
 def _kernel() -> list[Path]:
-    """The smallest kernel that earlier runs have built and kept, and a module; often none.
+    """The smallest kernel that earlier runs have built and kept, and our module; often none.
 
     Which one does not matter; a debug kernel takes minutes.
     """
     steps = places.cache() / "steps"
-    found = [[*steps.glob("kernel/*/vmlinux")], [*steps.glob("module/*/*.ko")]]
+    found = [[*steps.glob("kernel/*/vmlinux")], [*steps.glob("module/*/kmod_paging.ko")]]
     return [min(files, key=lambda file: file.stat().st_size) for files in found if files]
 
 

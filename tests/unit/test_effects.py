@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from pibed.model.experiment import Experiment
 from pibed.model.plan import Cell
@@ -56,11 +57,11 @@ def seen(
     spec: Experiment, value: Value, rounds: int = 8, missing: Sequence[tuple[int, int]] = ()
 ) -> Analysis:
     """All cells alike at every size; without those in `missing` (mode, placement)."""
-    places = spec.parameters["place"].values
-    modes = spec.parameters["eager"].values
+    places = spec.parameters["place"].numbers
+    modes = spec.parameters["eager"].numbers
     sizes: list[tuple[int, ...]] = [()]
     if "size" in spec.parameters:
-        sizes = [(each,) for each in spec.parameters["size"].values]
+        sizes = [(each,) for each in spec.parameters["size"].numbers]
     columns: dict[tuple[int, ...], dict[str, list[float]]] = {
         (place, mode, *size): {
             "work_us": [value(mode, place, row) for row in range(rounds)],
@@ -296,6 +297,25 @@ def test_one_slow_round_chooses_no_level() -> None:
 
 
 # In words
+
+
+def test_of_a_rate_the_best_level_is_the_one_with_the_larger_medians() -> None:
+    slow = study()
+    rate = slow.metrics["work_us"].model_copy(update={"better": "higher", "unit": "MB/s"})
+    fast = slow.model_copy(update={"metrics": slow.metrics | {"work_us": rate}})
+    (found,) = seen(fast, like_the_caches).effects
+    assert found.levels == (1, 0)
+    (line, *_) = headline(seen(fast, like_the_caches))
+    assert line.endswith(
+        "; whichever mode is at placement alternate is faster than the other at placement even: "
+        "lazy at placement alternate has 49.5 % more (49.4 to 49.7) and eager at placement "
+        "alternate has 50.1 % more (50 to 50.2)."
+    )
+
+
+def test_effects_are_of_two_alternatives() -> None:
+    with pytest.raises(ValidationError, match="eager has more than two values"):
+        study(modes=(0, 1, 2))
 
 
 def test_the_answer_in_a_sentence() -> None:

@@ -312,8 +312,9 @@ def test_change_by_hand() -> None:
         (1, 1): eight(1000),
     }
     (found,) = changed(switch(0, 1), work, EVENTS)
+    pair = (Alternative(0, "lazy"), Alternative(1, "eager"))
     assert found == CostChange(
-        Cell((("size", 4),)), "work_us", "pages", "line", (0, 1), 8.0, 8.0, 8.0, ""
+        Cell((("size", 4),)), pair, "work_us", "pages", "line", (0, 1), 8.0, 8.0, 8.0, ""
     )
 
 

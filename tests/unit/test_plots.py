@@ -403,7 +403,7 @@ def test_what_an_experiment_lacks_is_not_drawn() -> None:
     study = study.model_copy(update={"parameters": study.parameters | {"size": named}})
     _, found = by_name((study, measured(study, {(0, 64): {"work_us": [1]}})))
     assert list(found) == ["samples-work_us"]
-    hidden = {"work_us": {"title": "work", "pattern": "(.)", "unit": "µs"}}
+    hidden = {"work_us": {"title": "work", "pattern": "(.)", "unit": "µs", "table": False}}
     assert by_name(small({(0, 64): [1]}, metrics=hidden))[1] == {}
 
 

@@ -50,6 +50,34 @@ def test_pattern_must_match_once(lines: tuple[str, ...], times: int) -> None:
         take_metrics(experiment(), result(*lines), counters("0", "0"))
 
 
+def refusal(*lines: str, truncated: bool = False) -> str:
+    """Why these lines of output give no metrics."""
+    with pytest.raises(ValueError, match="work_us: ") as caught:
+        run = Result("x", 0, False, truncated, lines)
+        take_metrics(experiment(), run, counters("0", "0"))
+    return str(caught.value)
+
+
+def test_failed_pattern_shows_what_it_was_tried_on() -> None:
+    assert refusal("start", "", "  took 12 ms").endswith("; the output: start; took 12 ms")
+    assert refusal().endswith("instead of once; there was no output")
+    assert refusal(" ").endswith("there was no output")
+    assert refusal("took 1 us", "took 2 us").endswith("2 times instead of once: 1, 2")
+    assert refusal(*["took 1 us"] * 99).endswith("99 times instead of once: 1, 1, 1, 1, 1, …")
+    assert refusal("took 1,5 us").endswith("'1,5' is not a number; the output: took 1,5 us")
+    # The last line may be half of what it was.
+    assert refusal("noise", "took 1", truncated=True).endswith("; the output: noise")
+
+
+def test_output_in_a_message_is_short_and_printable() -> None:
+    words = refusal("begin\x1b[31m", *["x" * 80] * 800, "\udcff end")
+    assert "; the output: begin?[31m; xxx" in words
+    assert words.endswith("xxx; ? end")
+    assert len(words) < 400
+    words.encode()
+    assert len(refusal(*[f"took {'9' * 500} us"] * 5)) < 5 * 320
+
+
 def test_output_that_was_cut_off() -> None:
     cut = Result("x", 0, False, True, ("took 12 us", "noise"))
     assert take_metrics(experiment(), cut, counters("0", "0"))["work_us"] == 12

@@ -17,10 +17,11 @@ from pibed.stats.analysis import Analysis
 from pibed.stats.balance import balances
 from pibed.stats.comparison import compare
 from pibed.stats.growth import CostChange, changes, costs, fits
-from pibed.stats.observations import observe
+from pibed.stats.observations import Alternative, observe
 from tests.unit.helpers import experiment, measured
 from tests.unit.test_statistics import POOLS, STUDY, numbers, odd_run
 
+PAIR = (Alternative(0, "lazy"), Alternative(1, "eager"))
 SLOW, FAST = [20, 21, 22, 23, 24, 25], [10, 11, 12, 13, 14, 15]
 
 
@@ -147,7 +148,7 @@ def test_headline_of_one_mode() -> None:
     one = {"title": "mode", "values": [0], "minimum": 0, "maximum": 1, "labels": {0: "lazy"}}
     size = {"title": "size", "values": [64], "minimum": 1, "maximum": 1024}
     study: dict[str, Any] = {"parameters": {"eager": one, "size": size}}
-    expected = "Nothing is compared: the experiment names no parameter whose two values"
+    expected = "Nothing is compared: the experiment names no parameter whose values are"
     assert answer({(0, 64): SLOW}, **study)[0].startswith(expected)
     study["analysis"] = {"compare": "eager", "total": ["work_us"]}
     (line,) = answer({(0, 64): SLOW}, **study)
@@ -290,9 +291,10 @@ def test_changes(
 ) -> None:
     study = experiment(parameters=experiment().model_dump()["parameters"] | {"line": LINE})
     at = Cell((("size", 64),))
-    found = CostChange(at, "work_us", "pages", "line", (0, 1), change, low, high, reason)
+    numbers = (change, low, high, reason)
+    found = CostChange(at, PAIR, "work_us", "pages", "line", (0, 1), *numbers)
     assert wording.changed(study, found) == f"A{text[1:]}"
-    nowhere = CostChange(Cell(()), "work_us", "pages", "line", (0, 1), change, low, high, reason)
+    nowhere = CostChange(Cell(()), PAIR, "work_us", "pages", "line", (0, 1), *numbers)
     words = text.removeprefix("at size 64, ")
     assert wording.changed(study, nowhere) == f"{words[0].upper()}{words[1:]}"
 
@@ -306,7 +308,7 @@ def test_a_parameter_whose_title_has_a_unit() -> None:
     at = Cell((("eager", 1), ("size", 64), ("touched", 20)))
     assert naming.place(study, at) == "mode eager, size 64, 20 % touched"
     assert naming.place(study, Cell(())) == ""
-    found = CostChange(Cell(()), "work_us", "pages", "touched", (0, 20), 2.0, 1.0, 3.0, "")
+    found = CostChange(Cell(()), PAIR, "work_us", "pages", "touched", (0, 20), 2.0, 1.0, 3.0, "")
     assert wording.changed(study, found) == (
         "20 instead of 0 % touched adds 2 µs to work for each of the pages (95 % interval 1 to 3)."
     )

@@ -12,10 +12,11 @@ from pibed.base.errors import UsageError
 from pibed.commands import boot, ktest, settings, sweep
 from pibed.commands.options import BootOptions, KtestOptions, SweepOptions
 from pibed.model.experiment import ModuleSource, load_experiment
+from pibed.model.parameter import Value
 from pibed.model.suite import load_suite
 
 
-def swept(**given: Any) -> dict[str, list[int]]:
+def swept(**given: Any) -> dict[str, list[Value]]:
     parameters = sweep._experiment(SweepOptions(**given)).parameters
     return {name: parameter.values for name, parameter in parameters.items()}
 

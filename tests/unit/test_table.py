@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from pibed.model.machine import Clock
@@ -78,6 +79,39 @@ def test_two_clocks_stand_side_by_side_and_one_may_lack_a_cell() -> None:
         ["lazy", "128", "work [µs]", "virtual", "1", "3", "3", "3.0", "3.0"],
         ["lazy", "128", "work [µs]", "host", "1", "4", "4", "4.0", "4.0"],
     ]
+
+
+def test_metric_is_shown_and_decides_unless_it_says_otherwise() -> None:
+    metrics = {
+        "work_us": {"title": "work", "pattern": "(.)", "unit": "µs"},
+        "pages": {"title": "pages", "counter": "/sys/pages", "unit": "pages"},
+        "hidden": {"title": "hidden", "pattern": "(.)", "unit": "µs", "table": False},
+    }
+    rows = [summary(0, 64, name, 1) for name in metrics]
+    lines = shown(rows, metrics=metrics)
+    assert [line[2] for line in lines if line[0] == "lazy"] == ["work [µs]", "pages [pages]"]
+    assert experiment(metrics=metrics).analysed.total == ["work_us"]
+
+
+@pytest.mark.parametrize(
+    ("values", "shown_as"),
+    [
+        # min, max, mean, median, SD
+        ((0.0123, 0.0125, 0.0124), ["0.0123", "0.0125", "0.0124", "0.0124", "0.00010"]),
+        ((42.89, 43.11, 42.0), ["42.0", "43.11", "42.67", "42.89", "0.59"]),
+        ((284.25, 280.5), ["280.5", "284.2", "282.4", "282.4", "2.65"]),
+        ((0.1 + 0.2, 0.3), ["0.3", "0.3", "0.3", "0.3", "3.925e-17"]),
+        ((1.25e-7, 1.5e-7), ["1.25e-07", "1.5e-07", "1.375e-07", "1.375e-07", "1.768e-08"]),
+        ((0.0, 0.0), ["0.0", "0.0", "0.0", "0.0", "0.000"]),
+        ((2.5e17, 2.5e17), ["2.5e+17", "2.5e+17", "2.5e+17", "2.5e+17", "0.00"]),
+        ((-0.0123, -0.0125), ["-0.0125", "-0.0123", "-0.0124", "-0.0124", "0.00014"]),
+        # Whole numbers as ever, but for a mean of few of them.
+        ((81, 119, 100), ["81", "119", "100.0", "100.0", "19.00"]),
+        ((0,) * 99 + (1,), ["0", "1", "0.01", "0.0", "0.10"]),
+    ],
+)
+def test_digits_mean_something(values: tuple[Number, ...], shown_as: list[str]) -> None:
+    assert shown([summary(0, 64, "work_us", *values)])[-1][4:] == shown_as
 
 
 def test_no_rows() -> None:

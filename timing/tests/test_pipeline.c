@@ -87,6 +87,8 @@ static const struct block on_dual[] = {
 	{"a system register after something else", 5, {0xe3a07001 /* mov r7, #1 */, 0xee1d0f70 /* mrc */}},
 	/* both in 0, since a branch wants the flags late; branch 1 */
 	{"a comparison and a branch", 2, {0xe3520000 /* cmp r2, #0 */, 0x1a000010 /* bne forwards */}},
+	/* one branch a cycle: 0, 1; branch 1 */
+	{"two branches", 3, {0x1a000010 /* bne forwards */, 0xea000010 /* b forwards */}},
 	/* the same with an addition: flags at 0 + 1 */
 	{"a comparison and a conditional addition", 2, {0xe3520000 /* cmp r2, #0 */, 0x00810002 /* addeq r0, r1, r2 */}},
 	/* each round waits for its own word: 2 + address 1 = 3; the other two fit in */

@@ -233,7 +233,7 @@ def _latencies(observations: Observations, published: Sequence[Published]) -> It
 
 
 def _bandwidths(observations: Observations, published: Sequence[Published]) -> Iterable[Row]:
-    sizes = observations.experiment.parameters[BUFFER].values
+    sizes = observations.experiment.parameters[BUFFER].numbers
     for measure, metric in BANDWIDTHS.items():
         of_it = tuple(each for each in published if each.measure == measure)
         large = [

@@ -100,8 +100,8 @@ def _mmap(observations: Observations, mode: int) -> list[tuple[int, Series]]:
     """The mmap times by size, rising."""
     experiment = observations.experiment
     found = []
-    sizes = experiment.parameters[SIZE].values if SIZE in experiment.parameters else []
-    for size in sorted(sizes):
+    sizes = experiment.parameters[SIZE].numbers if SIZE in experiment.parameters else []
+    for size in sizes:
         cell = board_cell(experiment, mode, size)
         series = None if cell is None else observations.series(cell, "mmap_us")
         if series is not None:
@@ -253,7 +253,7 @@ def _little(analysis: Analysis) -> Iterable[Statement]:
             "./inv sweep --experiment balance measures the rest",
         )
         return
-    least = min(experiment.parameters[TOUCHED].values)
+    least = experiment.parameters[TOUCHED].numbers[0]
     yield _touched(analysis, least, 1, "demand paging wins")
 
 

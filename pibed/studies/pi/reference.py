@@ -23,7 +23,7 @@ from pibed.stats.observations import Alternative, Observations, Series, draw_apa
 from pibed.studies.nearness import Nearness
 from pibed.studies.nearness import nearness as of_ratios
 
-MODE, SIZE, LOG, TOUCHED = "demand_paging", "size", "log_faults", "percent"
+_PARAMETERS = MODE, SIZE, LOG, TOUCHED = "demand_paging", "size", "log_faults", "percent"
 
 # Sizes at which the Pi's multiplication took longer with demand paging, and at which there was
 # nothing to tell.
@@ -116,14 +116,21 @@ def require_study(run: Run) -> Analysis:
     It is the run's own where that asks what the study asks.
     """
     experiment = run.experiment
+    ours = [experiment.parameters[n] for n in _PARAMETERS if n in experiment.parameters]
     if MODE not in experiment.parameters or "mmap_us" not in experiment.metrics:
+        lacks = f"it lacks {MODE} or mmap_us"
+    else:
+        lacks = "its parameters are text" if any(each.is_text for each in ours) else ""
+    if lacks:
         raise UsageError(
-            f"{run.name}: {experiment.name} is not the Pi's study: it lacks {MODE} or mmap_us",
+            f"{run.name}: {experiment.name} is not the Pi's study: {lacks}",
             fix="compare a run of the experiment study, paging, placement, logging or balance",
         )
     if not any(each.status is Status.OK for each in run.samples):
         raise UsageError(f"{run.name}: there is no sample that is ok")
-    asked: dict[str, str] = {"compare": MODE}
+    asked: dict[str, str | None] = {"compare": MODE}
+    if experiment.analysed.compare != MODE:
+        asked["baseline"] = None
     if TOUCHED in experiment.parameters and experiment.analysed.total:
         asked["balance"] = TOUCHED
     plan = experiment.analysed.model_copy(update=asked)
@@ -247,8 +254,8 @@ def board_cell(experiment: Experiment, mode: int, size: int) -> Cell | None:
     """The cell of the Pi's study: where the log line is a choice, with it, as on the board."""
     if SIZE not in experiment.parameters:
         return None
-    lines = experiment.parameters[LOG].values if LOG in experiment.parameters else [1]
-    wanted = {MODE: mode, SIZE: size, LOG: max(lines)}
+    lines = experiment.parameters[LOG].numbers if LOG in experiment.parameters else [1]
+    wanted = {MODE: mode, SIZE: size, LOG: lines[-1]}
     for cell in cells(experiment):
         values = cell.as_dict()
         if set(values) <= set(wanted) and all(wanted[name] == values[name] for name in values):
