@@ -6,7 +6,7 @@ import sys
 
 from pibed.base import places, terminal
 from pibed.base.errors import HostError
-from pibed.build import builders, host
+from pibed.build import builders, host, timing
 from pibed.build.builders import DEFAULT, Builder
 from pibed.build.host import Inspection, Prerequisite, State
 from pibed.commands import arguments
@@ -33,7 +33,10 @@ def setup(options: SetupOptions) -> None:
 
 
 def doctor(options: DoctorOptions) -> None:
-    """Prints all prerequisites as a table; raises HostError if one is not met."""
+    """Prints all prerequisites as a table; raises HostError if one is not met.
+
+    The clock `board` is not one of them: what it lacks is told below the table.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -55,6 +58,11 @@ def doctor(options: DoctorOptions) -> None:
             style=style,
         )
     Console(width=None if sys.stdout.isatty() else 160).print(table)
+    if machine.timing is not None and not bad:
+        try:
+            timing.interface(machine)
+        except HostError as error:
+            print(f"without the clock `board` and counts of events: {error.message}")
     if bad:
         raise HostError(
             f"{len(bad)} of {len(findings)} prerequisites are not met",

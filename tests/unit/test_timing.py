@@ -17,6 +17,8 @@ from pibed.build import timing
 from pibed.build.making import Workbench
 from pibed.build.store import Store
 from pibed.build.timing import Timing
+from pibed.commands import setup
+from pibed.commands.options import DoctorOptions
 from pibed.guest import qemu
 from pibed.guest.qemu import Logs
 from pibed.measure import record
@@ -176,3 +178,16 @@ def test_the_manifest_has_board_and_plugin_and_tells_what_is_other(tmp_path: Pat
     ]
     same = record.differences(again, images_of(one, board=BOARD), "QEMU 7.2")
     assert [line for line in same if line.startswith(("board", "timing"))] == []
+
+
+def test_doctor_tells_that_the_clock_cannot_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = pretended(tmp_path, "8.2.0")
+    monkeypatch.setattr(setup, "_chosen", lambda options: (known, None))
+    monkeypatch.setattr(setup, "_findings", lambda machine, builder: [])
+    setup.doctor(DoctorOptions())
+    assert "without the clock `board` and counts of events: " in capsys.readouterr().out
+    pretended(tmp_path, "10.0.2")
+    setup.doctor(DoctorOptions())
+    assert "without" not in capsys.readouterr().out

@@ -13,8 +13,10 @@ from pibed.base.errors import UsageError
 from pibed.build.builders import Buildroot, Debian
 from pibed.commands import rebuild, sweep, verify
 from pibed.commands.options import SweepOptions, VerifyOptions
+from pibed.model.machine import Clock
 from tests.unit.helpers import ROOT, archived, experiment, measured
 
+CLOCKS: tuple[Clock, ...] = ("virtual", "board", "host")
 CELLS = {(0, 64): {"work_us": [1, 2], "pages": [3, 3]}}
 
 
@@ -109,3 +111,16 @@ def test_runs_of_another_folder_for_results(done: list[Any], tmp_path: Path) -> 
     assert done == ["20260101T000000Z-small"] * 2
     with pytest.raises(UsageError, match="there is no run 'latest'"):
         verify.verify(VerifyOptions(measure=True, run="latest"))
+
+
+def test_the_newest_run_that_can_be_the_same_twice_is_taken(tmp_path: Path) -> None:
+    study = experiment()
+    samples = measured(study, CELLS)
+    for second, clock in enumerate(CLOCKS):
+        archived(tmp_path / f"20260203T04050{second}Z-{clock}", study, samples, clock=clock)
+    found = verify._newest(tmp_path)
+    assert found is not None
+    assert found.name.endswith("-board")
+    assert verify._find(tmp_path, found.name) == found
+    with pytest.raises(UsageError, match="real time"):
+        verify._find(tmp_path, "20260203T040502Z-host")
