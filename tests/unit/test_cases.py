@@ -89,6 +89,7 @@ def test_all_are_chosen_unless_some_are_named() -> None:
     assert {test.program for test in choose(TESTS, "fork, mmap")} == {"fork", "mmap"}
     assert list(map(str, choose(TESTS, "*.zeroed,stress.random"))) == [
         "mmap.zeroed",
+        "placement.zeroed",
         "stress.random",
     ]
 
