@@ -6,6 +6,7 @@ enum { STORED_LATE = 1 }; /* cycles after an ALU's operands that stored data, an
 struct pipeline {
 	const struct pipeline_numbers *numbers;
 	uint32_t ready[REG_COUNT];	/* the cycle in which an ALU operation can use each register */
+	uint64_t loaded;		/* core registers that a load brought */
 	uint32_t now;			/* the cycle of the last issue */
 	uint32_t issued;		/* instructions that were issued in it */
 	bool fp;			/* one of them is VFP or NEON */
@@ -87,6 +88,19 @@ static uint32_t lateness(const struct pipeline_numbers *numbers, const struct in
 	}
 }
 
+/* Cycles that a register in an address is wanted before an ALU would want it. */
+static uint32_t address_early(const struct pipeline *p, const struct insn *insn, unsigned int r)
+{
+	if (insn->address == reg_bit(r) && (p->loaded & reg_bit(r)))
+		return less(p->numbers->pointer_cycles, p->numbers->load_cycles);
+	return p->numbers->address_cycles;
+}
+
+static bool multiplies_or_divides(const struct insn *insn)
+{
+	return insn->class == INSN_MUL || insn->class == INSN_MUL_LONG || insn->class == INSN_DIV;
+}
+
 /* The first cycle in which all that the instruction reads is there. */
 static uint32_t operands_ready(const struct pipeline *p, const struct insn *insn)
 {
@@ -99,11 +113,13 @@ static uint32_t operands_ready(const struct pipeline *p, const struct insn *insn
 		if (!(insn->reads & reg_bit(r)) || r == REG_PC || !wanted)
 			continue;
 		if (insn->address & reg_bit(r))
-			wanted += p->numbers->address_cycles;
+			wanted += address_early(p, insn, r);
 		else if (insn->shifted & reg_bit(r))
 			wanted += early;
 		else if (insn->data & reg_bit(r))
 			wanted = less(wanted, late);
+		else if (multiplies_or_divides(insn))
+			wanted += p->numbers->factor_cycles;
 		else if (insn->class == INSN_BRANCH && r == REG_FLAGS)
 			wanted = less(wanted, STORED_LATE);
 		cycle = at_least(cycle, wanted);
@@ -186,6 +202,9 @@ static void find_slot(struct pipeline *p, const struct insn *insn, uint32_t cycl
 
 static void set_ready(struct pipeline *p, const struct insn *insn, uint32_t result)
 {
+	p->loaded &= ~insn->writes;
+	if (insn->class == INSN_LOAD)
+		p->loaded |= insn->writes & ~insn->updates;
 	for (unsigned int r = 0; insn->writes >> r; r++) {
 		if (!(insn->writes & reg_bit(r)))
 			continue;

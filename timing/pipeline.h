@@ -32,6 +32,8 @@
 	X(div_cycles) \
 	X(load_cycles) \
 	X(address_cycles) \
+	X(pointer_cycles) \
+	X(factor_cycles) \
 	X(fp_add_cycles) \
 	X(fp_mul_cycles) \
 	X(fp_mac_cycles) \

@@ -17,7 +17,7 @@ struct block {
 
 static const struct pipeline_numbers dual = {
 	.alu_cycles = 1, .shift_cycles = 2, .mul_cycles = 3, .mul_long_cycles = 4, .div_cycles = 8, .load_cycles = 2,
-	.address_cycles = 1, .fp_add_cycles = 4, .fp_mul_cycles = 5, .fp_mac_cycles = 8, .fp_div32_cycles = 14,
+	.address_cycles = 2, .pointer_cycles = 3, .factor_cycles = 1, .fp_add_cycles = 4, .fp_mul_cycles = 5, .fp_mac_cycles = 8, .fp_div32_cycles = 14,
 	.fp_div64_cycles = 29, .fp_move_cycles = 3, .fp_load_cycles = 3, .neon_cycles = 6, .branch_cycles = 1,
 	.system_cycles = 4, .issue_width = 2, .fp_issue_width = 2,
 };
@@ -37,10 +37,15 @@ static const struct block on_dual[] = {
 	{"a result beside what is shifted", 2, {0xe0810002 /* add r0, r1, r2 */, 0xe0803105 /* add r3, r0, r5, lsl #2 */}},
 	/* 0, 0 + load 2 */
 	{"a loaded word", 3, {0xe5910000 /* ldr r0, [r1] */, 0xe0803005 /* add r3, r0, r5 */}},
-	/* 0, 0 + load 2 + address 1 = 3 */
+	/* 0, 0 + pointer 3 */
 	{"a loaded address", 4, {0xe5910000 /* ldr r0, [r1] */, 0xe5902000 /* ldr r2, [r0] */}},
-	/* 0, 0 + alu 1 + address 1 = 2 */
-	{"a computed address", 3, {0xe0810002 /* add r0, r1, r2 */, 0xe5902000 /* ldr r2, [r0] */}},
+	/* 0, 0 + load 2 + address 2 = 4 */
+	{"a loaded index", 5, {0xe5910000 /* ldr r0, [r1] */, 0xe7942000 /* ldr r2, [r4, r0] */}},
+	/* 0, + load 2, + alu 1 + address 2 = 5: what was loaded is not the address */
+	{"an address computed from what was loaded", 6,
+	 {0xe5910000 /* ldr r0, [r1] */, 0xe0800002 /* add r0, r0, r2 */, 0xe5902000 /* ldr r2, [r0] */}},
+	/* 0, 0 + alu 1 + address 2 = 3 */
+	{"a computed address", 4, {0xe0810002 /* add r0, r1, r2 */, 0xe5902000 /* ldr r2, [r0] */}},
 	/* 0; the base is there at 0 + alu 1, though the word comes at 2 */
 	{"a base that was updated", 2, {0xe4910004 /* ldr r0, [r1], #4 */, 0xe0813005 /* add r3, r1, r5 */}},
 	/* one load or store a cycle: 0, 1 */
@@ -56,6 +61,8 @@ static const struct block on_dual[] = {
 	{"the words of such a load", 5, {0xe891007e /* ldm r1, {r1-r6} */, 0xe0860006 /* add r0, r6, r6 */}},
 	/* one multiplication a cycle: 0, 1 */
 	{"two products", 2, {0xe0000291 /* mul r0, r1, r2 */, 0xe0030291 /* mul r3, r1, r2 */}},
+	/* 0, 0 + alu 1 + factor 1 = 2 */
+	{"a factor", 3, {0xe0810002 /* add r0, r1, r2 */, 0xe0030290 /* mul r3, r0, r2 */}},
 	/* 0, 0 + mul 3 */
 	{"a product", 4, {0xe0000291 /* mul r0, r1, r2 */, 0xe0803005 /* add r3, r0, r5 */}},
 	/* the accumulator is wanted 3 - 1 late: 0, 3 - 2 = 1, 1 + 1 = 2 */
@@ -91,7 +98,7 @@ static const struct block on_dual[] = {
 	{"two branches", 3, {0x1a000010 /* bne forwards */, 0xea000010 /* b forwards */}},
 	/* the same with an addition: flags at 0 + 1 */
 	{"a comparison and a conditional addition", 2, {0xe3520000 /* cmp r2, #0 */, 0x00810002 /* addeq r0, r1, r2 */}},
-	/* each round waits for its own word: 2 + address 1 = 3; the other two fit in */
+	/* each round waits for its own word: pointer 3; the other two fit in */
 	{"a chain of pointers in a loop", 3,
 	 {0xe5900000 /* ldr r0, [r0] */, 0xe2511001 /* subs r1, r1, #1 */, 0x1afffffc /* bne to the ldr */}},
 	/* it may follow anything, so its word counts no longer than to its end: ldr and subs 0, bne 1 + branch 1 */
