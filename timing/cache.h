@@ -11,6 +11,7 @@
 
 struct cache {
 	uint32_t sets, ways;	/* sets is a power of two */
+	uint32_t empty;		/* entries that are: where there is none, none is looked for */
 	bool random;		/* pseudo-random victims; least recently used ones otherwise */
 	struct dice dice;
 	uint32_t *tags;		/* sets x ways, CACHE_NONE where empty */

@@ -23,9 +23,11 @@ static uint32_t tlb_tag(uint32_t page)
 	return in_lowmem(page) ? page / SECTION_PAGES | SECTION_TAG : page;
 }
 
-static void forget_page(struct data_page *entry)
+static void forget_page(struct data *data, uint32_t at)
 {
-	*entry = (struct data_page){ .page = CACHE_NONE, .frame = CACHE_NONE };
+	data->pages[at] = (struct data_page){ .page = CACHE_NONE };
+	if (at < data->board->utlb_entries)
+		data->frames[at] = CACHE_NONE;
 }
 
 bool data_init(struct data *data, const struct board *board, struct core *core, struct l2 *l2)
@@ -35,21 +37,19 @@ bool data_init(struct data *data, const struct board *board, struct core *core, 
 	*data = (struct data){ .board = board, .core = core, .l2 = l2 };
 	memset(data->streams, 0xff, sizeof(data->streams));
 	memset(data->slots, board->utlb_entries, sizeof(data->slots));
-	data->pages = calloc(board->utlb_entries + 1, sizeof(*data->pages));
 	data->tlb_frames = calloc(board->tlb_entries, sizeof(*data->tlb_frames));
-	if (!data->pages || !data->tlb_frames || !cache_init(&data->l1, board->l1d_bytes >> LINE_SHIFT, board->l1d_ways, true) ||
+	if (!data->tlb_frames || !cache_init(&data->l1, board->l1d_bytes >> LINE_SHIFT, board->l1d_ways, true) ||
 	    !cache_init(&data->tlb, board->tlb_entries, board->tlb_ways, true)) {
 		data_free(data);
 		return false;
 	}
 	for (i = 0; i <= board->utlb_entries; i++)
-		forget_page(&data->pages[i]);
+		forget_page(data, i);
 	return true;
 }
 
 void data_free(struct data *data)
 {
-	free(data->pages);
 	free(data->tlb_frames);
 	cache_free(&data->l1);
 	cache_free(&data->tlb);
@@ -74,40 +74,40 @@ static uint32_t translate(struct data *data, uint32_t address, frame_fn frame_of
 	return at;
 }
 
-static struct data_page *find_page(struct data *data, uint32_t page)
+static uint32_t find_page(const struct data *data, uint32_t page)
 {
 	uint32_t i;
 
 	for (i = 0; i < data->board->utlb_entries; i++)
 		if (data->pages[i].page == page)
-			return &data->pages[i];
-	return NULL;
+			return i;
+	return CACHE_NONE;
 }
 
-/* The micro-TLB's entry of an address, in the place of the oldest one if there is none; NULL if it is no memory. */
-static struct data_page *look_up(struct data *data, uint32_t address, frame_fn frame_of, void *context)
+/* The index of an address's entry of the micro-TLB, in the place of the oldest one if there is none; CACHE_NONE if it is no memory. */
+static uint32_t look_up(struct data *data, uint32_t address, frame_fn frame_of, void *context)
 {
-	uint32_t page = address >> PAGE_SHIFT, at;
+	uint32_t page = address >> PAGE_SHIFT, at, in_tlb;
 	uint8_t *slot = &data->slots[page & (DATA_SLOTS - 1)];
-	struct data_page *entry = &data->pages[*slot];
 
-	if (entry->page == page)
-		return entry;
-	entry = find_page(data, page);
-	if (!entry) {
-		at = translate(data, address, frame_of, context);
-		if (at == CACHE_NONE)
-			return NULL;
+	if (data->pages[*slot].page == page)
+		return *slot;
+	at = find_page(data, page);
+	if (at == CACHE_NONE) {
+		in_tlb = translate(data, address, frame_of, context);
+		if (in_tlb == CACHE_NONE)
+			return CACHE_NONE;
 		data->core->utlb_misses++;
 		data->core->busy_cycles += data->board->utlb_miss_cycles;
-		entry = &data->pages[data->next_page++];
-		data->next_page %= data->board->utlb_entries;
-		forget_page(entry);
-		entry->page = page;
-		entry->frame = data->tlb_frames[at] + (in_lowmem(page) ? page % SECTION_PAGES : 0);
+		at = data->next_page++;
+		if (data->next_page == data->board->utlb_entries)
+			data->next_page = 0;
+		forget_page(data, at);
+		data->pages[at].page = page;
+		data->frames[at] = data->tlb_frames[in_tlb] + (in_lowmem(page) ? page % SECTION_PAGES : 0);
 	}
-	*slot = entry - data->pages;
-	return entry;
+	*slot = at;
+	return at;
 }
 
 /* Whether a line continues a run of consecutive lines, as the prefetcher sees it; it does from now on, or begins one. */
@@ -154,7 +154,7 @@ static void evict(struct data *data, uint32_t line, bool dirty)
 	uint32_t i;
 
 	for (i = 0; i < data->board->utlb_entries; i++) {
-		if (data->pages[i].frame == line / LINES_PER_PAGE) {
+		if (data->frames[i] == line / LINES_PER_PAGE) {
 			data->pages[i].present &= others;
 			data->pages[i].dirty &= others;
 		}
@@ -182,24 +182,23 @@ static uint32_t fill(struct data *data, uint32_t line, enum access access)
 
 void data_miss(struct data *data, uint32_t address, enum access access, frame_fn frame_of, void *context)
 {
-	struct data_page *entry = look_up(data, address, frame_of, context);
+	uint32_t page = look_up(data, address, frame_of, context), line, at;
 	uint64_t bit = (uint64_t)1 << (address >> LINE_SHIFT & (LINES_PER_PAGE - 1));
-	uint32_t line, at;
 
-	if (!entry)
+	if (page == CACHE_NONE)
 		return;
 	if (access & ACCESS_FIRST)
 		access = data->beside ? ACCESS_BESIDE : access & ~ACCESS_FIRST;
-	line = entry->frame * LINES_PER_PAGE + (address >> LINE_SHIFT & (LINES_PER_PAGE - 1));
+	line = data->frames[page] * LINES_PER_PAGE + (address >> LINE_SHIFT & (LINES_PER_PAGE - 1));
 	at = cache_find(&data->l1, line);
 	if (at == CACHE_NONE)
 		at = fill(data, line, access);
 	else if (access != ACCESS_STORE)
 		data->l1_missed = false;
 	data->l1.dirty[at] |= access == ACCESS_STORE;
-	entry->present |= bit;
+	data->pages[page].present |= bit;
 	if (data->l1.dirty[at])
-		entry->dirty |= bit;
+		data->pages[page].dirty |= bit;
 }
 
 static bool any_tag(uint32_t tag)
@@ -219,7 +218,7 @@ void data_drop_all(struct data *data)
 
 	cache_drop(&data->tlb, any_tag);
 	for (i = 0; i < data->board->utlb_entries; i++)
-		forget_page(&data->pages[i]);
+		forget_page(data, i);
 }
 
 void data_drop_user(struct data *data)
@@ -229,5 +228,5 @@ void data_drop_user(struct data *data)
 	cache_drop(&data->tlb, user_tag);
 	for (i = 0; i < data->board->utlb_entries; i++)
 		if (!in_lowmem(data->pages[i].page))
-			forget_page(&data->pages[i]);
+			forget_page(data, i);
 }

@@ -33,13 +33,15 @@ struct loads {
 typedef bool (*frame_fn)(void *context, uint32_t address, uint32_t *frame);
 
 enum {
+	DATA_PAGES = 64,	/* the most that a micro-TLB may have */
 	DATA_SLOTS = 1024,	/* of the index by page, a power of two */
 	DATA_STREAMS = 8,	/* runs of consecutive lines that are followed at a time */
 };
 
 struct data_page {
 	uint64_t present, dirty;	/* a bit a line of the page */
-	uint32_t page, frame;
+	uint32_t page;
+	uint32_t unused[3];		/* an address is computed faster with a size that is a power of two */
 };
 
 struct data {
@@ -49,7 +51,8 @@ struct data {
 	struct cache l1;
 	struct cache tlb;
 	uint32_t *tlb_frames;		/* of the TLB's entries */
-	struct data_page *pages;	/* the micro-TLB, and one entry that never matches */
+	struct data_page pages[DATA_PAGES + 1];	/* the micro-TLB, and one entry that never matches */
+	uint32_t frames[DATA_PAGES];		/* of its entries */
 	uint32_t next_page;
 	uint8_t slots[DATA_SLOTS];
 	uint32_t streams[DATA_STREAMS];	/* the line that would continue each */
@@ -62,7 +65,8 @@ struct data {
 bool data_init(struct data *data, const struct board *board, struct core *core, struct l2 *l2);
 void data_free(struct data *data);
 
-/* An access that data_hits() has not taken. */
+/* An access that data_hits() has not taken; apart, so that one which it takes is short. */
+__attribute__((noinline))
 void data_miss(struct data *data, uint32_t address, enum access access, frame_fn frame_of, void *context);
 
 /* Whether an access of this address hits in micro-TLB and L1D, and changes nothing there. */
@@ -75,14 +79,19 @@ static inline bool data_hits(struct data *data, uint32_t address, bool store)
 	return entry->page == page && (lines >> (address >> LINE_SHIFT & (LINES_PER_PAGE - 1)) & 1);
 }
 
+/* The same for a load; one that hits is no miss for another to be beside of. */
+static inline bool data_load_hits(struct data *data, uint32_t address)
+{
+	if (!data_hits(data, address, false))
+		return false;
+	data->l1_missed = false;
+	return true;
+}
+
 static inline void data_access(struct data *data, uint32_t address, enum access access, frame_fn frame_of, void *context)
 {
-	if (data_hits(data, address, access == ACCESS_STORE)) {
-		if (access != ACCESS_STORE)
-			data->l1_missed = false;
-		return;
-	}
-	data_miss(data, address, access, frame_of, context);
+	if (access == ACCESS_STORE ? !data_hits(data, address, true) : !data_load_hits(data, address))
+		data_miss(data, address, access, frame_of, context);
 }
 
 /* A block begins. */

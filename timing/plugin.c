@@ -141,12 +141,26 @@ static bool frame_of(void *context, uint32_t address, uint32_t *frame)
 	return true;
 }
 
-static void on_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t address, void *data)
+static void __attribute__((noinline)) miss(qemu_plugin_meminfo_t info, uint32_t address, enum access access)
 {
 	struct place place = { info };
 
+	data_miss(&self.data, address, access, frame_of, &place);
+}
+
+static void on_load(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t address, void *data)
+{
 	(void)vcpu;
-	data_access(&self.data, address, (uintptr_t)data, frame_of, &place);
+	if (!data_load_hits(&self.data, address))
+		miss(info, address, (uintptr_t)data);
+}
+
+static void on_store(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t address, void *data)
+{
+	(void)vcpu;
+	(void)data;
+	if (!data_hits(&self.data, address, true))
+		miss(info, address, ACCESS_STORE);
 }
 
 static void on_counter(unsigned int vcpu, void *data)
@@ -308,9 +322,11 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 		}
 		watch(in, &insns[i]);
 		/* For both directions, since QEMU 7.2 takes one for the other; which one it is the instruction says. */
-		if (insns[i].class == INSN_LOAD || insns[i].class == INSN_STORE)
-			qemu_plugin_register_vcpu_mem_cb(in, on_access, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW,
+		if (insns[i].class == INSN_LOAD)
+			qemu_plugin_register_vcpu_mem_cb(in, on_load, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW,
 							 (void *)(uintptr_t)block_access(insns, n, i));
+		else if (insns[i].class == INSN_STORE)
+			qemu_plugin_register_vcpu_mem_cb(in, on_store, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW, NULL);
 	}
 }
 
