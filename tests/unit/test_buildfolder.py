@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from pibed.base import places, terminal
-from pibed.base.errors import HostError
+from pibed.base.errors import BuildError, HostError
 from pibed.base.files import digest_file
 from pibed.base.process import clean_environment
 from pibed.build import payload, reads
@@ -376,6 +376,35 @@ def test_files_of_a_package_are_what_compiler_and_kernel_say(
         },
         "kmod-paging": named("Kbuild", "kmod_paging.c", "paging_trace.h"),
     }
+
+
+@pytest.mark.parametrize(
+    ("said", "file"),
+    [
+        ("$(O)/build/kmod-paging-1/kmod_paging.c", "module/kmod_paging.c"),
+        ("$(O)/build/kmod-paging-1/user/../paging.h", "module/paging.h"),
+        ("dense_mm.c", "module/user/dense_mm.c"),
+    ],
+)
+def test_error_of_a_package_names_the_users_file(
+    checkout: Path, made: Make, tmp_path: Path, said: str, file: str
+) -> None:
+    folder = made()
+    assert folder.inputs
+    folder.place.mkdir(parents=True)
+    folder.snapshot.move(folder.sources)
+    known = packages(folder)
+    (folder.output / "build" / "kmod-paging-1").mkdir()
+    (tmp_path / "Makefile").write_text(
+        f"all:\n\t@echo '/usr/other.c:1:1: error: theirs'; echo '{said}:3:5: error: mine'\n"
+        f"\t@echo 'make[1]: *** [p: $(O)/build/kmod-paging-1/.stamp_built] Error 2'; false\n"
+    )
+    with folder.held() as held, pytest.raises(BuildError) as caught:
+        held.make(known, tmp_path / "log", lambda line: None)
+    assert caught.value.message == (
+        f"Buildroot: the package kmod-paging could not be built: {checkout / file}:3:5: error: mine"
+    )
+    assert caught.value.context == [f"{checkout / file}:3:5: error: mine"]
 
 
 def test_packages_are_read_past_warnings_of_make(made: Make) -> None:

@@ -21,7 +21,7 @@ from pibed.base import places
 from pibed.base.errors import BuildError
 from pibed.base.files import digest_file, digest_files, digest_text, exclusive, write_file
 from pibed.base.process import capture, clean_environment, run_logged
-from pibed.build import kconfig, reads, store
+from pibed.build import diagnostics, kconfig, reads, store
 from pibed.build.buildroot import recipe
 from pibed.build.buildroot.packagelog import PackageLog
 from pibed.build.buildroot.snapshot import Snapshot
@@ -196,8 +196,29 @@ class HeldFolder:
         try:
             self._run([f"-j{jobs}"], log, follow)
         except BuildError as error:
-            raise follower.failure(error, log) from None
+            failure = follower.failure(error, log)
+            found = diagnostics.find(diagnostics.printed(error), self._locate, only_located=True)
+            if found is not None:
+                failure.message += f": {found.message}"
+                failure.context = found.context
+            raise failure from None
         follower.finished()
+
+    def _locate(self, path: str) -> Path | None:
+        """The user's file that a compiler knows by this path, in a build folder or from there."""
+        root, build = places.checkout(), self.output / "build"
+        if not path.startswith("/"):
+            folders = {program.folder for program in self.folder.payload.programs}
+            found = (reads.actual(path, each) for each in folders if (each / path).is_file())
+            return next(found, None)
+        plain = Path(os.path.normpath(path))
+        for name in self.folder.snapshot.packages:
+            site = recipe.site(self.folder.sources, name)
+            for folder in build.glob(f"{name}-*"):
+                own = root / site / os.path.relpath(plain, folder)
+                if plain.is_relative_to(folder) and own.is_file():
+                    return own
+        return None
 
     def legal_info(self, log: Path, on_line: Callable[[str], None]) -> Path:
         """Makes Buildroot collect licences and sources; returns the folder with them.

@@ -14,6 +14,7 @@ from pibed.base.files import digest_files, digest_text
 from pibed.base.process import run_logged
 from pibed.build import kconfig, reads, toolchain
 from pibed.build.debian.bench import REPRODUCIBLE, Bench
+from pibed.build.diagnostics import explained
 from pibed.build.making import cores
 from pibed.build.mirror import READ_BY_MAKE, mirrored, named, read_by_kbuild, sources
 from pibed.build.payload import Payload
@@ -118,7 +119,11 @@ def device_tree(bench: Bench, kernel: Output) -> Output:
 
 
 def module(bench: Bench, payload: Payload, source: Output, kernel: Output) -> Output:
-    """The payload's module; raises BuildError if its Kbuild file makes another one."""
+    """The payload's module.
+
+    Raises BuildError with what the compiler says if it cannot be built, and if its Kbuild file
+    makes another one.
+    """
     origin = payload.module_folder
     name = f"{payload.module_name}.ko"
     trees = (source.path, kernel.path)
@@ -128,7 +133,11 @@ def module(bench: Bench, payload: Payload, source: Output, kernel: Output) -> Ou
         with mirrored(origin, payload.root, folder / "tree") as mirror:
             command = module_make(kernel.path, bench.variables, mirror.folder, mirror.named)
             command.append(f"{READ_BY_MAKE}={mirror.makefiles}")
-            run_logged(command, log, cwd=source.path, env=REPRODUCIBLE, on_line=on_line)
+            try:
+                run_logged(command, log, cwd=source.path, env=REPRODUCIBLE, on_line=on_line)
+            except BuildError as error:
+                what = f"the module {payload.module_name}"
+                raise explained(error, what, mirror.original, mirror.in_words) from None
             made = mirror.folder / name
             if not made.is_file():
                 raise BuildError(f"{origin / 'Kbuild'}: it makes no {name}", log=log)

@@ -6,15 +6,17 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from pibed.base import places
-from pibed.base.errors import UsageError
+from pibed.base.errors import BuildError, UsageError
 from pibed.base.files import digest_files
 from pibed.base.process import capture, run_logged
 from pibed.build import kconfig, reads, toolchain
 from pibed.build.debian.bench import REPRODUCIBLE, Bench
+from pibed.build.diagnostics import explained
 from pibed.build.initramfs import CharDevice, Entry, File, Folder, Link, write_archive
 from pibed.build.payload import AGENT_PLACE, Payload, Program
 from pibed.build.store import Output, Step
@@ -74,7 +76,7 @@ def agent(bench: Bench) -> Output:
 
 
 def programs(bench: Bench, payload: Payload) -> Output:
-    """The payload's programs."""
+    """The payload's programs; raises BuildError with what the compiler says of one."""
     flags = ["-Wall", "-Wextra", "-static", *payload.cflags]
     # Asked each time: a header that is new can come before the one that was found before.
     files = read_by_compiler(bench.compiler, flags, payload.programs)
@@ -86,7 +88,8 @@ def programs(bench: Bench, payload: Payload) -> Output:
             target = str(folder / program.name)
             # Compiled by names relative to their folder, so that no path of the host gets in.
             argv = [bench.compiler, *flags, "-o", target, *program.arguments()]
-            run_logged(argv, log, cwd=program.folder, on_line=on_line)
+            with _explained(f"the program {program.name}", program.folder):
+                run_logged(argv, log, cwd=program.folder, on_line=on_line)
         reads.require_older(read, payload.root, began_ns)
 
     inputs = {
@@ -112,9 +115,24 @@ def read_by_compiler(compiler: str, flags: Sequence[str], programs: Sequence[Pro
         here = [program for program in programs if program.folder == folder]
         files |= reads.linked(flags, folder)
         arguments = dict.fromkeys(source for each in here for source in each.arguments())
-        rules = capture([compiler, "-M", *flags, *arguments], cwd=folder)
+        what = f"the program {here[0].name}" if len(here) == 1 else "a program"
+        with _explained(what, folder):
+            rules = capture([compiler, "-M", *flags, *arguments], cwd=folder)
         files |= {reads.actual(path, folder) for path in reads.prerequisites(rules)}
     return files
+
+
+@contextmanager
+def _explained(what: str, folder: Path) -> Iterator[None]:
+    """Makes errors of a compiler that runs in a folder those of the user's files."""
+
+    def locate(path: str) -> Path | None:
+        return reads.actual(path, folder) if (folder / path).is_file() else None
+
+    try:
+        yield
+    except BuildError as error:
+        raise explained(error, what, locate) from None
 
 
 def initramfs(
