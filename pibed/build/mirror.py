@@ -85,7 +85,9 @@ def mirrored(origin: Path, root: Path, top: Path) -> Iterator[Mirror]:
     """
     root = root if origin.is_relative_to(root) else origin.parent
     files = frozenset(_files(origin))
-    mirror = Mirror(origin, root, top, top / named(origin, root), files)
+    # The names of folders on the way are of no concern to a compiler that goes up and down again.
+    parts = map(_plain, origin.relative_to(root).parts)
+    mirror = Mirror(origin, root, top, top.joinpath(*parts), files)
     try:
         _copy(mirror)
         for copy, above in mirror.levels():
@@ -101,8 +103,7 @@ def mirrored(origin: Path, root: Path, top: Path) -> Iterator[Mirror]:
 def named(origin: Path, root: Path) -> str:
     """What a module's folder is called in the binary: its path from `root` and a slash, if any."""
     parts = origin.relative_to(root if origin.is_relative_to(root) else origin.parent).parts
-    # Whatever else the folders on the way are called is of no concern to a compiler.
-    return "".join(f"{_plain(part)}/" for part in parts)
+    return "".join(f"{part}/" for part in parts)
 
 
 def sources(origin: Path) -> list[str]:

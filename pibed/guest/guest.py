@@ -23,7 +23,7 @@ from pibed.base.errors import GuestError, HostError
 from pibed.base.process import DIE_WITH_PARENT
 from pibed.build.images import Images
 from pibed.build.initramfs import File, write_archive
-from pibed.guest import qemu
+from pibed.guest import qemu, trace
 from pibed.guest.console import Console, Death, Kind, diagnose
 from pibed.guest.counts import CountsFile
 from pibed.guest.line import Agent, LineClosed, LineTimeout, Stuck
@@ -234,7 +234,7 @@ class Guest:
             ) from None
         except Stuck as error:
             error.log = self._qemu.logs.console
-            error.context = self._console.last_lines()
+            error.context = trace.blocked(self._console.trace_lines(), self._launch.images)
             raise
         except LineClosed:
             status = self._qemu.wait(_LAST_WORDS_S)
@@ -285,7 +285,8 @@ class Guest:
     def _raise_death(self) -> NoReturn:
         death = self._console.death
         assert death is not None
-        raise _of_death(death, self._qemu.logs.console, self._console.last_lines())
+        words = trace.excerpt(self._console.trace_lines(), self._launch.images)
+        raise _of_death(death, self._qemu.logs.console, words)
 
     def _raise_lost(self, status: int | None) -> NoReturn:
         reason = self._qemu.monitor.shutdown_reason() if status is not None else None

@@ -157,6 +157,9 @@ class _Taken:
         if sample.status != Status.OK:
             self._fail(f"round {sample.round}: {sample.cell}: {sample.status}: {sample.message}")
 
+    def died(self, number: int, error: GuestError) -> None:
+        self.display.died(number, error)
+
     def rebooted(self, number: int, error: GuestError) -> None:
         self.display.rebooted(number, error)
 

@@ -197,6 +197,9 @@ FAULTS = [
         attack=lambda pid: os.kill(pid, signal.SIGSTOP),
     ),
 ]
+# Those of the module of which the kernel says where they are.
+TRACED = {1, 2, 3, 4, 6, 7}
+SOURCE = "tests/fixtures/modules/fault_at_init/fault_at_init.c"
 FULL_DISK = "host's disk full"
 
 
@@ -340,6 +343,12 @@ def test_fault(
     if "console.log says where" in middle.message:
         console = (boots / "01" / "console.log").read_text(encoding="utf-8", errors="replace")
         assert "schedule_timeout from fault_at_init" in console
+
+    kept = boots / "01" / "trace.txt"
+    assert kept.exists() == (fault.module_fault in TRACED or fault.status == Status.PANIC)
+    if fault.module_fault in TRACED:
+        # The call trace, with a line of the module, comes before anything else.
+        assert any(f"({SOURCE}:" in line for line in kept.read_text().splitlines()[1:6])
 
     expected = undisturbed(experiment(fault, HARMLESS))
     # Bit for bit: the guest knows nothing of what is to come. What comes after has another past.

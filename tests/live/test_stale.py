@@ -16,6 +16,7 @@ from pibed.base.process import capture
 from pibed.build.debian import rootfs
 from pibed.build.images import Images
 from pibed.build.payload import Payload, Program
+from pibed.build.symbols import Address, positions
 from pibed.commands import build
 from pibed.model.machine import Machine
 
@@ -215,6 +216,21 @@ def test_files_go_by_their_paths_from_the_users_folder(
     assert {path.name for path in (project / "module").rglob("*") if path.is_file()} == {
         *("Kbuild", "main.c", "own.h", "part.c", "README", "none.h")
     }
+
+
+def test_module_below_a_folder_with_a_space(project: Path, machine: Machine) -> None:
+    """Neither make nor a shell comes to grief over it, and traces name it as it is called."""
+    programs = (Program("work", (project / "other" / "extra.c",)),)
+    (project / "other" / "extra.c").write_text("int main(void)\n{\n\treturn 0;\n}\n")
+    payload = Payload(
+        project / "module", "small", programs, (), "usr/bin", "x.yaml", "work", project.parent
+    )
+    images = build.make_payload_images(machine, payload)
+    assert "my pröject/module/main.c" in images.read["module"]
+    found = positions(images.module, "arm-linux-gnueabihf-", [Address("init_module", 0, 0)])
+    (position,) = found[Address("init_module", 0, 0)]
+    assert position.line.removeprefix("./").startswith("my pröject/module/main.c:")
+    assert str(project).encode() not in images.module.read_bytes()
 
 
 def test_file_that_changes_while_it_is_compiled(

@@ -118,7 +118,7 @@ def test_mirror_has_the_folder_without_what_was_built_there(module: Path, tmp_pa
     root = tmp_path / "my project"
     with mirrored(module, root, tmp_path / "top") as copy:
         assert copy.folder == tmp_path / "top" / "of_all" / "module"
-        assert copy.named == "of_all/module/"
+        assert copy.named == "of all/module/"
         assert copy.files == {"Kbuild", "m.c", "sub/Makefile", "sub/s.c"}
         assert (copy.folder / "m.c").read_text() == "x\n"
         assert (copy.folder / "../../size.h").samefile(root / "size.h")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -131,7 +132,7 @@ def module(bench: Bench, payload: Payload, source: Output, kernel: Output) -> Ou
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> Read:
         began_ns = time.time_ns()
         with mirrored(origin, payload.root, folder / "tree") as mirror:
-            command = module_make(kernel.path, bench.variables, mirror.folder, mirror.named)
+            command = module_make(*trees, bench.variables, mirror.folder, mirror.named)
             command.append(f"{READ_BY_MAKE}={mirror.makefiles}")
             try:
                 run_logged(command, log, cwd=source.path, env=REPRODUCIBLE, on_line=on_line)
@@ -153,25 +154,36 @@ def module(bench: Bench, payload: Payload, source: Output, kernel: Output) -> Ou
         "sources": json.dumps(sources(origin)),
         "named": named(origin, payload.root),
     }
-    step = Step("module", inputs, expected_s=3, version=2)
+    step = Step("module", inputs, expected_s=3, version=3)
     return bench.run(step, make, payload.root)
 
 
 def module_make(
-    kernel_build: Path, variables: Mapping[str, str], folder: Path, named: str
+    kernel_source: Path,
+    kernel_build: Path,
+    variables: Mapping[str, str],
+    folder: Path,
+    named: str,
 ) -> list[str]:
     """The make command that builds the module in `folder`; to be run in the kernel's sources.
 
     What the module says of its files begins with `named` in the place of the folder and a slash.
     """
+    # No path of the host in the module, whatever it prints with __FILE__, nor in what debuggers and
+    # traces read: that is there whatever kernel it is for, since it costs the guest nothing.
+    flags = [
+        "-g",
+        f"-ffile-prefix-map={folder}/={named}",
+        f"-fdebug-prefix-map={kernel_source}/=",
+        f"-fdebug-prefix-map={kernel_build}=.",
+    ]
     return [
         "make",
         f"O={kernel_build}",
         f"M={folder}",
         f"-j{cores()}",
         *toolchain.assignments(variables),
-        # No path of the host in the module, whatever it prints with __FILE__.
-        f"KCFLAGS=-ffile-prefix-map={folder}/={named}",
+        f"KCFLAGS={' '.join(shlex.quote(flag) for flag in flags)}",
         "modules",
     ]
 
