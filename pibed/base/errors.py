@@ -75,7 +75,7 @@ class GuestError(PibedError):
 
 
 class IncompleteError(PibedError):
-    """A sweep came to its end, but some of its samples are not `ok`."""
+    """A sweep came to its end, or was to end there, but some of its samples are not `ok`."""
 
     status = 6
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pibed.build.materials import Component
+from pibed.build.reads import Read
 from pibed.build.store import Output
 from pibed.build.timing import Timing
 from pibed.model.builder import Made, Source, Standing
@@ -39,5 +40,7 @@ class Images:
     """What made them and how; see `pibed.build.builders`."""
     components: tuple[Component, ...]
     """All that they consist of, and what made them."""
+    read: Mapping[str, Read] = field(default_factory=dict)
+    """The files of the user's that `module` and `programs` were made of."""
     timing: Timing | None = None
     """The plugin that counts events and drives the clock `board`, where one of the two is asked."""

@@ -6,10 +6,12 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from pibed.build.payload import Payload
+from pibed.build.reads import Read
 from pibed.build.sources.policy import DEFAULT_POLICY, Policy
 from pibed.build.store import Output, Step, Store
 from pibed.model.machine import Machine
@@ -63,14 +65,23 @@ class Workbench:
     progress: Progress
     jobs: int
 
-    def run(self, step: Step, make: Callable[[Path, Path, Callable[[str], None]], None]) -> Output:
-        """The output of a step; `make(folder, log, on_line)` is called if it is not there yet."""
+    def run(
+        self,
+        step: Step,
+        make: Callable[[Path, Path, Callable[[str], None]], Read | None],
+        reads_below: Path | None = None,
+    ) -> Output:
+        """The output of a step; `make(folder, log, on_line)` is called if it is not there yet.
 
-        def logged(folder: Path, log: Path) -> None:
+        See `Store.produce` for the rest.
+        """
+
+        def logged(folder: Path, log: Path) -> Read | None:
             with self.progress.step(step.name, step.expected_s, log) as on_line:
-                make(folder, log, on_line)
+                return make(folder, log, on_line)
 
-        output = self.store.produce(step, logged, lambda: self.progress.waiting(step.name))
+        waiting = partial(self.progress.waiting, step.name)
+        output = self.store.produce(step, logged, waiting, reads_below)
         self.progress.done(output)
         return output
 

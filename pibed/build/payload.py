@@ -6,7 +6,7 @@ An experiment brings a module and its workload, a test suite a module and test p
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pibed.base import places
@@ -21,8 +21,6 @@ class Program:
 
     name: str
     sources: tuple[Path, ...]
-    headers: tuple[Path, ...]
-    """Files that `sources` may include: a change of one makes the program anew."""
 
     @property
     def folder(self) -> Path:
@@ -47,6 +45,9 @@ class Payload:
     """Where all this was asked for, for messages."""
     package: str
     """What the programs are called as a package of Buildroot."""
+    root: Path = field(default_factory=places.checkout)
+    """What the configuration's paths are relative to; in binaries and records files go by their
+    paths from there."""
 
 
 # Where the guest finds the programs of a suite; not in PATH, since `mmap` could be anything.
@@ -69,11 +70,10 @@ def of_experiment(experiment: Experiment) -> Payload:
     if not source.is_file():
         raise UsageError(f"{config_file}: workload.source: there is no file {source}")
     _require_free(source, f"{config_file}: workload.source")
-    headers = {*module.glob("*.h"), *source.parent.glob("*.h")}
     return Payload(
         module,
         experiment.module.name,
-        (Program(source.stem, (source,), tuple(sorted(headers))),),
+        (Program(source.stem, (source,)),),
         tuple(experiment.workload.cflags),
         "usr/bin",
         config_file,
@@ -88,9 +88,8 @@ def of_suite(suite: Suite) -> Payload:
     library = places.checkout() / suite.library
     folder = places.checkout() / suite.programs
     shared = tuple(sorted(library.glob("*.c")))
-    headers = tuple(sorted({*module.glob("*.h"), *library.glob("*.h"), *folder.glob("*.h")}))
     programs = tuple(
-        Program(source.stem, (source, *shared), headers) for source in sorted(folder.glob("*.c"))
+        Program(source.stem, (source, *shared)) for source in sorted(folder.glob("*.c"))
     )
     if not programs:
         raise UsageError(f"{config_file}: programs: there is no C file in {folder}")

@@ -1,6 +1,8 @@
 """The store of what was built, keyed by content.
 
-A step's key is the digest of all that goes into it. Its output is a folder, made under a
+A step's key is the digest of all that goes into it. What a step turns out to have read only when it
+is made, such as headers, is noted in its output, which is taken again as long as all of that is
+what it was; see `pibed.build.reads`. Its output is a folder, made under a
 temporary name and renamed into place when it is whole, so that an interrupted build leaves nothing
 that looks finished. An output is held by one build at a time: the second one waits for the
 first and then finds the output there.
@@ -16,13 +18,15 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 from pibed.base import files
 from pibed.base.errors import BuildError, HostError
 from pibed.base.files import Remedy, exclusive
+from pibed.build import reads
+from pibed.build.reads import Read
 
 # What a user can put right: no space, no permission, a file where the folder should be.
 _HOST_ERRORS = (
@@ -32,6 +36,12 @@ _HOST_ERRORS = (
 
 # Between the name of an output and the number of the process that makes it.
 _UNFINISHED = ".unfinished-"
+
+# In an output: what its step has read.
+_READ = "read.json"
+
+Make: TypeAlias = Callable[[Path, Path], Read | None]
+"""Makes an output in a folder, with a log; gives what it has read where that was not known."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +57,20 @@ class Step:
     inputs: Mapping[str, str]
     expected_s: float
     version: int = 1
+    read: str | None = None
+    """Digest of what it has read beside `inputs`, once that is known."""
 
     @property
     def key(self) -> str:
-        """Hexadecimal SHA-256 of the step's name, version and inputs."""
-        text = json.dumps([self.name, self.version, dict(sorted(self.inputs.items()))])
+        """Hexadecimal SHA-256 of the step's name, version and inputs, and of what it has read."""
+        read = [] if self.read is None else [self.read]
+        text = json.dumps([self.name, self.version, dict(sorted(self.inputs.items())), *read])
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def asked(self) -> Step:
+        """The step as it is before anything is known of what it reads."""
+        return replace(self, read=None)
 
 
 @dataclass(frozen=True)
@@ -63,50 +81,63 @@ class Output:
     path: Path
     cached: bool
     seconds: float
+    read: Read = field(default_factory=dict)
+    """What it was found to have read, where the step's inputs do not name all."""
 
 
 class Store:
-    """Outputs of steps under `root`, one folder each: `<root>/<step>/<start of the key>`."""
+    """Outputs of steps under `root`, one folder each: `<root>/<step>/<start of the key>`.
+
+    Where a step has more than one, by what it has read, the digest of that follows the key.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def place(self, step: Step) -> Path:
         """Where the output of `step` is or will be."""
-        return self.root / step.name / step.key[:16]
+        read = "" if step.read is None else f"-{step.read[:16]}"
+        return self.root / step.name / f"{step.asked.key[:16]}{read}"
 
     def log(self, step: Step) -> Path:
         """The log of the last time `step` ran, kept when it failed as well."""
-        return self.root / "logs" / f"{step.name}-{step.key[:16]}.log"
+        return self.root / "logs" / f"{step.name}-{step.asked.key[:16]}.log"
 
     def produce(
         self,
         step: Step,
-        make: Callable[[Path, Path], None],
+        make: Make,
         on_wait: Callable[[], None] = lambda: None,
+        reads_below: Path | None = None,
     ) -> Output:
         """Returns the output of `step`, calling `make(folder, log)` if it is not there yet.
 
-        `on_wait` is called when another process is making the same output. Raises HostError when
-        the store cannot be written, and whatever `make` raises.
+        `reads_below` is the folder from which the names of files are told that only making it
+        tells; None if the step's inputs are all that it reads. `on_wait` is called when another
+        process is making the same output. Raises HostError when the store cannot be written, and
+        whatever `make` raises.
         """
         place = self.place(step)
         # Unique, since what a killed build had started may still write to its own.
         unfinished = place.with_name(f"{place.name}{_UNFINISHED}{os.getpid()}")
-        if place.is_dir():
-            return Output(step, place, cached=True, seconds=0.0)
         start = time.monotonic()
+        if (known := self._known(step, reads_below)) is not None:
+            return known
         try:
             with exclusive(_lock(place), on_wait):
-                if place.is_dir():
-                    return Output(step, place, cached=True, seconds=time.monotonic() - start)
+                if (known := self._known(step, reads_below)) is not None:
+                    return replace(known, seconds=time.monotonic() - start)
                 _remove_unfinished(place)
                 unfinished.mkdir(parents=True)
                 log = self.log(step)
                 log.parent.mkdir(parents=True, exist_ok=True)
                 log.unlink(missing_ok=True)
-                make(unfinished, log)
-                unfinished.rename(place)
+                read = make(unfinished, log)
+                if read is not None:
+                    step = replace(step, read=reads.digest(read))
+                    text = json.dumps(dict(read), indent=1, ensure_ascii=False)
+                    (unfinished / _READ).write_text(text + "\n", encoding="utf-8")
+                _keep(unfinished, self.place(step))
         except BuildError as error:
             if no_space(error, self.root):
                 raise full(self.root) from error
@@ -117,7 +148,23 @@ class Store:
             if error.errno not in _HOST_ERRORS:
                 raise
             raise explain(error, self.root) from error
-        return Output(step, place, cached=False, seconds=time.monotonic() - start)
+        seconds = time.monotonic() - start
+        return Output(step, self.place(step), cached=False, seconds=seconds, read=read or {})
+
+    def _known(self, step: Step, reads_below: Path | None) -> Output | None:
+        """The output if it is there and nothing that it has read is another file now."""
+        place = self.place(step)
+        if reads_below is None:
+            return Output(step, place, cached=True, seconds=0.0) if place.is_dir() else None
+        for path in sorted(place.parent.glob(f"{place.name}-*/{_READ}")):
+            try:
+                read: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+            if reads.unchanged(read, reads_below):
+                found = replace(step, read=reads.digest(read))
+                return Output(found, path.parent, cached=True, seconds=0.0, read=read)
+        return None
 
     def remove_unfinished(self) -> None:
         """Removes what builds that failed or were killed left behind, but not what one is making.
@@ -133,6 +180,15 @@ class Store:
 def _lock(place: Path) -> Path:
     """What whoever makes the output at `place` holds."""
     return place.with_name(f"{place.name}.lock")
+
+
+def _keep(unfinished: Path, place: Path) -> None:
+    """Puts an output in its place, unless the same is there and only its note was of no use."""
+    if place.is_dir():
+        (unfinished / _READ).rename(place / _READ)
+        shutil.rmtree(unfinished)
+    else:
+        unfinished.rename(place)
 
 
 def _leave_alone() -> NoReturn:

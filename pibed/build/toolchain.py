@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -81,6 +82,15 @@ def host_only(machine: Machine) -> dict[str, str]:
 def version(program: str) -> str:
     """The line in which a program states its version."""
     return capture([program, "--version"]).partition("\n")[0]
+
+
+def headers(compiler: str) -> list[Path]:
+    """The folders in which a compiler looks for headers by itself."""
+    # It says so on standard error.
+    ask = ["sh", "-c", 'exec "$@" 2>&1', "sh", compiler, "-E", "-v", "-x", "c", "/dev/null"]
+    said = capture([*ask, "-o", "/dev/null"]).partition("search starts here:\n")[2]
+    folders = re.findall(r"^ (/.*)$", said.partition("End of search list")[0], re.M)
+    return [Path(os.path.normpath(folder)) for folder in folders]
 
 
 def _libc(compiler: str) -> CLibrary:

@@ -104,7 +104,8 @@ def _sparse(images: Images, module: Path, transcript: Transcript) -> bool:
         for path in module.glob("*"):
             if path.is_file():
                 shutil.copy(path, folder)
-        make = module_make(images.kernel_build, images.variables, folder)
+        trees = (images.kernel_source, images.kernel_build)
+        make = module_make(*trees, images.variables, folder, "module/")
         argv = [*make, "C=2", "CHECK=sparse", "W=1", "KBUILD_VERBOSE=0", "-s"]
         ended = transcript.run(argv, images.kernel_source)
     return ended.status == 0 and not ended.printed

@@ -190,6 +190,7 @@ class SweepOptions(ExperimentOptions, BuilderOptions, MeasureOptions):
     resume: str | None = option(
         "go on with a run that was cut off: its folder, its name, or latest"
     )
+    fail_fast: bool = flag("end at the first sample that is not ok; --resume goes on")
     report: bool = flag(
         "draw the plots and write the report (the default); `./inv report` does it later",
         default=True,

@@ -32,8 +32,8 @@ from pibed.studies import STUDIES
 def sweep(options: SweepOptions) -> None:
     """Measures an experiment, prints its table, and says where the files are.
 
-    Raises IncompleteError if a sample is not `ok`, Interrupted if it was cut off; what was measured
-    is on the disk in either case, and `resume` takes it up.
+    Raises IncompleteError if a sample is not `ok`, at once where that is asked for, Interrupted if
+    it was cut off; what was measured is on the disk in either case, and `resume` takes it up.
     """
     root = locate.root(options.results)
     if options.resume is not None:
@@ -100,13 +100,13 @@ def _measure_anew(root: Path, options: SweepOptions) -> list[Measurement]:
     for machine, count in zip(machines, jobs, strict=True):
         own = name if len(machines) == 1 else f"{name}-{machine.clock}"
         testbed = Testbed(machine, images, experiment, qemu_version)
-        outcomes.append(measure(root, testbed, count, own))
+        outcomes.append(measure(root, testbed, count, own, fail_fast=options.fail_fast))
     return outcomes
 
 
 def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
     """Goes on with a run that was cut off; a finished one is only shown."""
-    allowed = {"resume", "results", "jobs", "report", "locked", "mirror"}
+    allowed = {"resume", "results", "jobs", "report", "fail-fast", "locked", "mirror"}
     given = [
         each.name.replace("_", "-")
         for each in fields(options)
@@ -148,7 +148,7 @@ def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
         before = record.resumed(recorded, jobs)
         run.write_manifest(before)
         testbed = Testbed(machine, images, experiment, qemu_version)
-        return measure_rest(testbed, run, before, there)
+        return measure_rest(testbed, run, before, there, fail_fast=options.fail_fast)
 
 
 def _show(outcomes: Sequence[Measurement]) -> None:

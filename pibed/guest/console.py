@@ -49,9 +49,15 @@ _STAMP = re.compile(r"^\[ *\d+\.\d+\] ")
 
 _LONGEST_LINE = 4096
 
+# To be shown: before a death, and of it.
 _LINES_BEFORE = 15
+_LINES_OF_DEATH = 30
 
-_LINES_OF_TRACE = 30
+# In which the kernel says where its tasks sleep.
+_LINES_KEPT = 80
+
+# Registers and the stack come before the calls.
+_LINES_OF_TRACE = 200
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ class Console:
 
     def __init__(self, line: socket.socket) -> None:
         self._line = line
-        self._last: deque[str] = deque(maxlen=_LINES_BEFORE)
+        self._last: deque[str] = deque(maxlen=_LINES_KEPT)
         self._trace: list[str] = []
         self.death: Death | None = None
         self.received = 0
@@ -99,7 +105,11 @@ class Console:
 
     def last_lines(self) -> list[str]:
         """The console's last lines; with a death, the trace from the line that told of it."""
-        return list(self._trace or self._last)
+        return self._trace[:_LINES_OF_DEATH] or list(self._last)[-_LINES_BEFORE:]
+
+    def trace_lines(self) -> list[str]:
+        """The same, and as many more as a call trace may need."""
+        return self._trace or list(self._last)
 
     def join(self, timeout_s: float) -> None:
         """Waits until all that was printed has been read."""

@@ -23,7 +23,7 @@ from pibed.base.errors import GuestError, HostError
 from pibed.base.process import DIE_WITH_PARENT
 from pibed.build.images import Images
 from pibed.build.initramfs import File, write_archive
-from pibed.guest import qemu
+from pibed.guest import qemu, trace
 from pibed.guest.console import Console, Death, Kind, diagnose
 from pibed.guest.counts import CountsFile
 from pibed.guest.line import Agent, LineClosed, LineTimeout, Stuck
@@ -33,6 +33,9 @@ from pibed.model.protocol import Command, Result
 
 # A kernel that has said its last word resets the board, which ends QEMU; it gets this long.
 _LAST_WORDS_S = 5.0
+
+# One that hangs may say more and does not end: when it has been silent for so long, that was all.
+_SILENCE_S = 1.0
 
 # A QEMU that is stopped for longer than this will not come back by itself.
 _STOPPED_S = 5.0
@@ -44,6 +47,13 @@ _ENDED_BY_HOST = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 _SLOWNESS: dict[Clock, float] = {"virtual": 5.0, "board": 15.0, "host": 1.5}
 
 _SLACK_S = 30.0
+
+# Guest seconds beyond a command's limit in which the agent has said what became of it, if it can:
+# the ten that init gives it for what cannot be killed, and the time to say so.
+_AGENT_S = 12.0
+
+# Host seconds between two looks at the guest's clock.
+_LOOK_S = 0.5
 
 
 class KernelPanic(GuestError):
@@ -125,11 +135,14 @@ class Guest:
                 seed=launch.seed,
                 counts=logs.counts,
             )
+            self._guest_s: float | None = None
+            self._limit_us: int | None = None
+            self._looked = 0.0
             self._counts = None if logs.counts is None else CountsFile(logs.counts)
             self._qemu = Qemu(argv, launch.machine.serial_lines, logs)
             try:
                 self._console = Console(self._qemu.console)
-                self._agent = Agent(self._qemu.agent, self._check)
+                self._agent = Agent(self._qemu.agent, self._check, self._overdue)
                 # QEMU has read the initramfs once the guest speaks; then the folder may go.
                 self._watched(
                     self._agent.expect_ready, launch.machine.boot_timeout_s, "while it was to boot"
@@ -158,15 +171,18 @@ class Guest:
         if self._typed:
             self._send(str(command))
         host_s = command.seconds * _SLOWNESS[self._launch.clock] + _SLACK_S
+        guest_s = command.seconds + _AGENT_S
         self._watched(
             lambda deadline: self._agent.expect_begin(command, deadline),
             host_s,
             f"before `{command.line}`",
+            guest_s,
         )
         result = self._watched(
             lambda deadline: self._agent.expect_end(command, deadline),
             host_s,
             f"in `{command.line}`",
+            guest_s,
         )
         return result if self._counts is None else replace(result, counts=self._counts.take())
 
@@ -184,7 +200,7 @@ class Guest:
             self._raise_death()
         if status is None:
             raise GuestTimeout("the guest did not power off", log=self._qemu.logs.console)
-        if status != 0 or self._qemu.shutdown_reason() != "guest-shutdown":
+        if status != 0 or self._qemu.monitor.shutdown_reason() != "guest-shutdown":
             self._raise_lost(status)
         require_whole(self._qemu.logs.agent, self._agent.drain(_LAST_WORDS_S))
         require_whole(self._qemu.logs.console, self._console.received)
@@ -194,19 +210,31 @@ class Guest:
             lambda deadline: self._agent.send(text), _SLACK_S, "while it was to take a command"
         )
 
-    def _watched(self, wait: Callable[[float], _T], timeout_s: float, what: str) -> _T:
+    def _watched(
+        self,
+        wait: Callable[[float], _T],
+        timeout_s: float,
+        what: str,
+        guest_s: float | None = None,
+    ) -> _T:
+        """Waits for so many seconds of the host's time, and of the guest's where that is known."""
+        self._guest_s, self._limit_us = guest_s, None
+        start = self._looked = time.monotonic()
         try:
-            return wait(time.monotonic() + timeout_s)
+            return wait(start + timeout_s)
         except LineTimeout:
             self._check()
+            words = f"{timeout_s:.0f} s of the host's time {what}"
+            if time.monotonic() < start + timeout_s:
+                words = f"{guest_s:g} s of its own time {what}: its kernel lets no program run"
             raise GuestTimeout(
-                f"the guest was silent for {timeout_s:.0f} s of the host's time {what}",
+                f"the guest was silent for {words}",
                 log=self._qemu.logs.console,
                 context=self._console.last_lines(),
             ) from None
         except Stuck as error:
             error.log = self._qemu.logs.console
-            error.context = self._console.last_lines()
+            error.context = trace.blocked(self._console.trace_lines(), self._launch.images)
             raise
         except LineClosed:
             status = self._qemu.wait(_LAST_WORDS_S)
@@ -218,19 +246,50 @@ class Guest:
         """Raises if there is no point in waiting any longer."""
         self._stop_requested()
         if self._console.death is not None:
-            self._qemu.wait(_LAST_WORDS_S)
-            self._console.join(_LAST_WORDS_S)
+            self._hear_last_words(self._console.death)
             self._raise_death()
         if self._qemu.stopped_for() > _STOPPED_S:
             raise QemuLost(f"QEMU was stopped (SIGSTOP) for more than {_STOPPED_S:.0f} s")
 
+    def _hear_last_words(self, death: Death) -> None:
+        """Waits until a dying kernel has said all; at most some seconds."""
+        deadline = time.monotonic() + _LAST_WORDS_S
+        while time.monotonic() < deadline:
+            before = self._console.received
+            if self._qemu.wait(_SILENCE_S) is not None:
+                self._console.join(_LAST_WORDS_S)
+                return
+            if death.kind == Kind.HANG and self._console.received == before:
+                return
+
+    def _overdue(self) -> bool:
+        """Whether the guest has had more of its own time than what is waited for may take.
+
+        That is counted from the first look, which is not worth it for what takes no time.
+        """
+        if self._guest_s is None or time.monotonic() < self._looked + _LOOK_S:
+            return False
+        now_us = self._guest_us()
+        self._looked = time.monotonic()
+        if now_us is not None and self._limit_us is None:
+            self._limit_us = now_us + round(self._guest_s * 1e6)
+        return now_us is not None and self._limit_us is not None and now_us > self._limit_us
+
+    def _guest_us(self) -> int | None:
+        """What the guest's clock says; None where that is the host's, or cannot be asked."""
+        address = self._launch.machine.guest_clock
+        if address is None or self._launch.clock == "host":
+            return None
+        return self._qemu.monitor.guest_us(address)
+
     def _raise_death(self) -> NoReturn:
         death = self._console.death
         assert death is not None
-        raise _of_death(death, self._qemu.logs.console, self._console.last_lines())
+        words = trace.excerpt(self._console.trace_lines(), self._launch.images)
+        raise _of_death(death, self._qemu.logs.console, words)
 
     def _raise_lost(self, status: int | None) -> NoReturn:
-        reason = self._qemu.shutdown_reason() if status is not None else None
+        reason = self._qemu.monitor.shutdown_reason() if status is not None else None
         if status is not None and status < 0:
             message = f"QEMU was killed by signal {-status} ({signal.strsignal(-status)})"
             if status == -signal.SIGKILL:

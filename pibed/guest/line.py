@@ -55,12 +55,18 @@ class Agent:
     """Follows the agent's markers.
 
     `check` is called while waiting, and raises when there is no point in waiting any longer. All
-    deadlines are times of `time.monotonic`.
+    deadlines are times of `time.monotonic`; `overdue` says whether one has passed by another clock.
     """
 
-    def __init__(self, line: socket.socket, check: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        line: socket.socket,
+        check: Callable[[], None],
+        overdue: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._spawn = _CountingSpawn(line, maxread=65536)
         self._check = check
+        self._overdue = overdue
 
     def drain(self, timeout_s: float) -> int:
         """Reads what is left on the line of a QEMU that has ended; how many bytes came in all."""
@@ -120,7 +126,7 @@ class Agent:
     def _next(self, deadline: float) -> str:
         while True:
             self._check()
-            late = time.monotonic() >= deadline
+            late = time.monotonic() >= deadline or self._overdue()
             # Even then one look: we may have been stopped, and the line may be full of words.
             wait = 0.01 if late else min(_CHECK_INTERVAL_S, deadline - time.monotonic())
             try:

@@ -6,8 +6,6 @@ itself writes what passes over them to log files, so the logs are whole whatever
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import socket
 import subprocess
@@ -19,6 +17,7 @@ from pathlib import Path
 from pibed.base.errors import HostError
 from pibed.base.process import DIE_WITH_PARENT, kill_group
 from pibed.build.images import Images
+from pibed.guest.monitor import Monitor
 from pibed.model.machine import Clock, Machine, SerialLine, Use
 
 
@@ -106,18 +105,17 @@ class Logs:
 class Qemu:
     """A running QEMU in a process group of its own, which dies with the thread that started it.
 
-    `console` and `agent` are the host's ends of the two serial lines. Raises HostError when the
-    program cannot be started.
+    `console` and `agent` are the host's ends of the two serial lines, `monitor` is QEMU's own.
+    Raises HostError when the program cannot be started.
     """
 
     def __init__(self, argv: Sequence[str], lines: Sequence[SerialLine], logs: Logs) -> None:
         self.logs = logs
         self.console, console_far = socket.socketpair()
         self.agent, agent_far = socket.socketpair()
-        self._monitor, monitor_far = socket.socketpair()
+        monitor, monitor_far = socket.socketpair()
         far = (console_far, agent_far, monitor_far)
-        # QMP reports events once it has been greeted; the greeting waits in the socket.
-        self._monitor.sendall(b'{"execute": "qmp_capabilities"}\n')
+        self.monitor = Monitor(monitor)
         options = [
             *_socket("console", console_far.fileno(), logs.console),
             *_socket("agent", agent_far.fileno(), logs.agent),
@@ -167,20 +165,6 @@ class Qemu:
         except subprocess.TimeoutExpired:
             return None
 
-    def shutdown_reason(self) -> str | None:
-        """Why QEMU ended, as its monitor said (`guest-shutdown`, `guest-reset`, …), if it did.
-
-        To be called when it has ended. See ShutdownCause in QEMU's qapi/run-state.json.
-        """
-        reason = None
-        with contextlib.suppress(OSError), self._monitor.makefile("rb") as messages:
-            for line in messages:
-                with contextlib.suppress(ValueError):
-                    message = json.loads(line)
-                    if message.get("event") == "SHUTDOWN":
-                        reason = message["data"].get("reason")
-        return reason
-
     def errors(self) -> list[str]:
         """What QEMU itself printed, without its command line."""
         text = self.logs.qemu.read_text(encoding="utf-8", errors="replace")
@@ -189,7 +173,7 @@ class Qemu:
     def close(self) -> None:
         """Kills QEMU if it still runs, and closes the lines."""
         kill_group(self.process)
-        for end in (self.console, self.agent, self._monitor):
+        for end in (self.console, self.agent, self.monitor):
             end.close()
 
 

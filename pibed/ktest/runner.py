@@ -284,7 +284,11 @@ class _Boot:
         """The outcome of what the guest was lost over; the console's log is whole by now."""
         self.alive = False
         text = self.logs.console.read_text(encoding="utf-8", errors="replace")
-        decoded = trace.decode(trace_in(text.splitlines()) or error.context, self.setup.images)
+        images = self.setup.images
+        if lines := trace_in(text.splitlines()):
+            decoded = [*trace.excerpt(lines, images), "", *trace.decode(lines, images)]
+        else:
+            decoded = error.context
         file = self.folder / "trace.txt"
         file.write_text("".join(f"{line}\n" for line in decoded), encoding="utf-8")
         return self.outcome(

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
+# The innermost functions of a call trace; all of them are in the boot's folder.
+_LINES_OF_TRACE = 10
+
+
 def duration_key(experiment: Experiment, clock: Clock, cell: Cell) -> str:
     """Under which the host seconds of a visit to a cell are known."""
     return f"{experiment.name} {clock} {cell}"
@@ -128,6 +132,12 @@ class SweepProgress:
                     f"round {sample.round} done; {finished} of {self._experiment.rounds} rounds, "
                     f"{self._taken} of {self._total} samples{self._time_left(', ')}"
                 )
+
+    def died(self, number: int, error: GuestError) -> None:
+        """The kernel of a round's guest died or hangs; the error's context says where."""
+        with self._lock:
+            for line in error.context[:_LINES_OF_TRACE]:
+                self._say(f"round {number}: | {line}")
 
     def rebooted(self, number: int, error: GuestError) -> None:
         """A round lost its guest and goes on in a new boot."""

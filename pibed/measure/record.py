@@ -20,6 +20,8 @@ from pibed.model import board, plan
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
 from pibed.model.samples import Sample
+from pibed.runs import madeof
+from pibed.runs.madeof import MadeOf
 from pibed.runs.manifest import (
     SCHEMA_VERSION,
     Git,
@@ -57,6 +59,7 @@ def begun(
         tools=images.tools,
         lock=images.lock,
         steps={output.step.name: output.step.key for output in images.steps},
+        made_of=_made_of(images),
         images=_digests(images),
         qemu=Qemu(version=qemu_version, command=_command(machine, experiment, images)),
         timing=_timing(images),
@@ -121,13 +124,17 @@ def differences(recorded: Manifest, images: Images, qemu_version: str) -> list[s
 
 
 def other_images(recorded: Manifest, images: Images) -> list[str]:
-    """Which images are not those that the run was measured with, one line each."""
+    """Which images are not those that the run was measured with, one line each.
+
+    First which files of the user's have changed, if that is why.
+    """
     now = _digests(images)
-    return [
+    lines = [
         f"{name}: its SHA-256 is {now.get(name)} instead of {digest}"
         for name, digest in recorded.images.items()
         if now.get(name) != digest
     ]
+    return [*madeof.changes(recorded.made_of, _made_of(images)), *lines] if lines else []
 
 
 def _other_timing(then: TimingRecord | None, now: TimingRecord | None) -> list[str]:
@@ -137,6 +144,12 @@ def _other_timing(then: TimingRecord | None, now: TimingRecord | None) -> list[s
     if now.plugin != then.plugin:
         lines.append(f"timing plugin: its SHA-256 is {now.plugin} instead of {then.plugin}")
     return lines
+
+
+def _made_of(images: Images) -> MadeOf | None:
+    if not images.read:
+        return None
+    return MadeOf(module=dict(images.read["module"]), workload=dict(images.read["programs"]))
 
 
 def _timing(images: Images) -> TimingRecord | None:

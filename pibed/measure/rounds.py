@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from pibed.base.errors import GuestError
+from pibed.base.files import write_file
 from pibed.build.images import Images
 from pibed.guest.guest import Guest, GuestTimeout, KernelHang, KernelOops, KernelPanic, Launch
 from pibed.guest.line import Stuck
@@ -36,6 +38,9 @@ class RoundsObserver(Protocol):
 
     def took(self, sample: Sample) -> None:
         """A sample is there."""
+
+    def died(self, number: int, error: GuestError) -> None:
+        """The kernel of a round's guest died or hangs; the error's context says where."""
 
     def rebooted(self, number: int, error: GuestError) -> None:
         """A round lost its guest and goes on in a new boot."""
@@ -120,8 +125,9 @@ class _Round:
             with Guest(launch, logs, commands, stop_requested) as guest:
                 for each in steps:
                     self._take(self._visit(guest, each), log, left)
-                self._finish(guest, last)
+                self._finish(guest, last, folder)
         except _CellLost as lost:
+            self._keep_trace(lost.error, folder)
             self._take(lost.sample, log, left)
             return lost.error
         except GuestError as error:
@@ -159,7 +165,14 @@ class _Round:
             return self._sample(visit, Status.FAILED, str(error))
         return self._sample(visit, Status.OK, metrics=metrics)
 
-    def _finish(self, guest: Guest, last: Command) -> None:
+    def _keep_trace(self, error: GuestError, folder: Path) -> None:
+        """Writes where the kernel was when it died, and says so."""
+        if isinstance(error, KernelPanic | KernelOops | KernelHang | Stuck) and error.context:
+            text = "".join(f"{line}\n" for line in error.context)
+            write_file(folder / "trace.txt", text)
+            self._observer.died(self._round.number, error)
+
+    def _finish(self, guest: Guest, last: Command, folder: Path) -> None:
         """Unloads the module and powers off; what goes wrong there is no sample's fault."""
         try:
             result = guest.run(last)
@@ -167,6 +180,7 @@ class _Round:
                 self._problem(f"`{last.line}` {result.ending}: {result.words}")
             guest.finish()
         except GuestError as error:
+            self._keep_trace(error, folder)
             self._problem(f"the guest was lost at the end: {error.message}")
 
     def _failure(self, visit: Visit, command: Command, result: Result) -> Sample:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pibed.base import places, terminal
 from pibed.base.durations import Durations
-from pibed.base.errors import GuestError
+from pibed.base.errors import GuestError, IncompleteError
 from pibed.build.images import Images
 from pibed.measure import record
 from pibed.measure.progress import SweepProgress
@@ -21,7 +21,7 @@ from pibed.model import plan
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
 from pibed.model.plan import Visit
-from pibed.model.samples import Sample
+from pibed.model.samples import Sample, Status
 from pibed.runs.folder import Measured, RunFolder
 from pibed.runs.hints import resume_command
 from pibed.runs.manifest import Manifest
@@ -71,25 +71,39 @@ def tell_differences(name: str, recorded: Manifest, images: Images, qemu_version
     return bool(lines)
 
 
-def measure(root: Path, testbed: Testbed, jobs: int, name: str) -> Measurement:
-    """Measures an experiment into a new folder in `root`, `jobs` rounds at a time."""
+def measure(
+    root: Path, testbed: Testbed, jobs: int, name: str, *, fail_fast: bool = False
+) -> Measurement:
+    """Measures an experiment into a new folder in `root`, `jobs` rounds at a time.
+
+    See `measure_rest` for the rest.
+    """
     machine, experiment = testbed.machine, testbed.experiment
     run = RunFolder.create(root, experiment, name, datetime.datetime.now(datetime.UTC))
     before = record.begun(machine, experiment, jobs, testbed.images, testbed.qemu_version)
     with run.held():
         run.write_manifest(before)
-        return measure_rest(testbed, run, before, Measured([], []))
+        return measure_rest(testbed, run, before, Measured([], []), fail_fast=fail_fast)
 
 
 def measure_rest(
-    testbed: Testbed, run: RunFolder, before: Manifest, measured: Measured
+    testbed: Testbed,
+    run: RunFolder,
+    before: Manifest,
+    measured: Measured,
+    *,
+    fail_fast: bool = False,
 ) -> Measurement:
-    """Measures the rounds that are not measured; the run's files are written whatever happens."""
+    """Measures the rounds that are not measured; the run's files are written whatever happens.
+
+    With `fail_fast` the first sample that is not `ok`, and the first problem beside the samples,
+    ends it: IncompleteError.
+    """
     machine, experiment, jobs = testbed.machine, testbed.experiment, before.jobs
     console = terminal.stderr()
     durations = Durations(places.cache() / "durations.json")
     display = SweepProgress(console, experiment, machine.clock, jobs, durations, measured.samples)
-    taken = _Taken(display, list(measured.samples), list(measured.problems))
+    taken = _Taken(display, list(measured.samples), list(measured.problems), run.folder, fail_fast)
     known = {sample.round for sample in measured.samples}
     left = [each for each in plan.rounds(experiment) if each.number not in known]
     outcome = Measurement(
@@ -130,6 +144,9 @@ class _Taken:
     display: RoundsObserver
     samples: list[Sample]
     problems: list[str]
+    folder: Path
+    fail_fast: bool
+    """Whether the first that is not as it should be is the last."""
 
     def began(self, number: int, visit: Visit) -> None:
         self.display.began(number, visit)
@@ -137,6 +154,11 @@ class _Taken:
     def took(self, sample: Sample) -> None:
         self.samples.append(sample)
         self.display.took(sample)
+        if sample.status != Status.OK:
+            self._fail(f"round {sample.round}: {sample.cell}: {sample.status}: {sample.message}")
+
+    def died(self, number: int, error: GuestError) -> None:
+        self.display.died(number, error)
 
     def rebooted(self, number: int, error: GuestError) -> None:
         self.display.rebooted(number, error)
@@ -144,6 +166,15 @@ class _Taken:
     def noticed(self, problem: str) -> None:
         self.problems.append(problem)
         self.display.noticed(problem)
+        self._fail(problem)
+
+    def _fail(self, what: str) -> None:
+        if self.fail_fast:
+            logs = f"see the logs in {self.folder}/boots/"
+            raise IncompleteError(
+                f"ended at the first failure: {what}",
+                fix=f"{logs}; to go on: {resume_command(self.folder)}",
+            )
 
 
 @contextmanager

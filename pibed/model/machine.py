@@ -131,6 +131,9 @@ class Machine(Record):
     kernel: Kernel
     board_folder: RelativePath
     """Folder with `overlay/` (files of the root file system) and `busybox.config`."""
+    guest_clock: Annotated[int, Field(ge=0)] | None = None
+    """Physical address of a 64-bit counter of microseconds that reading leaves as it is: by it the
+    host knows how long a command has taken of a guest that says nothing any more."""
     serial_lines: list[SerialLine]
     """In the order in which QEMU's board has them."""
     kernel_args: list[str]

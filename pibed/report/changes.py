@@ -15,6 +15,7 @@ from pibed.model.samples import Status
 from pibed.model.words import amount, heading, in_unit, labels, number, place, title, unit
 from pibed.report.table import Column, Table
 from pibed.report.tables import between
+from pibed.runs import madeof
 from pibed.runs.reading import Run
 from pibed.stats.comparison import Comparison, Verdict, judge_all, measure
 from pibed.stats.observations import Alternative, draw_apart
@@ -197,6 +198,8 @@ def _settings(before: Run, after: Run) -> Iterable[str]:
     """What differs in how two runs were made, one line each."""
     if before.samples == after.samples:
         yield "all samples of both runs are the same"
+    if before.recorded.images != after.recorded.images:
+        yield from madeof.changes(before.recorded.made_of, after.recorded.made_of)
     described = [_described(run) for run in (before, after)]
     for name, value in described[0].items():
         if value != described[1][name]:

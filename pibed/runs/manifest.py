@@ -26,6 +26,7 @@ from pibed.model.experiment import Experiment
 from pibed.model.loading import Record
 from pibed.model.machine import Clock, Machine
 from pibed.model.samples import Status
+from pibed.runs.madeof import MadeOf
 
 SCHEMA_VERSION: Literal[3] = 3
 
@@ -119,6 +120,8 @@ class Manifest(Record):
     lock: Standing
     steps: dict[str, str]
     """The build's steps and their keys."""
+    made_of: MadeOf | None = None
+    """None where it was not recorded yet."""
     images: dict[str, str]
     """SHA-256 of each."""
     qemu: Qemu

@@ -32,6 +32,7 @@ class Silent:
     def took(self, sample: Sample) -> None:
         self.samples.append(sample)
 
+    def died(self, number: int, error: GuestError) -> None: ...
     def rebooted(self, number: int, error: GuestError) -> None: ...
     def noticed(self, problem: str) -> None:
         self.problems.append(problem)

@@ -50,7 +50,7 @@ def test_error_is_heard_and_traced_to_its_line(
     debug: tuple[Machine, Images], tmp_path: Path, error: str, kind: type[GuestError], words: str
 ) -> None:
     decoded = commit(debug, tmp_path, error, kind, words)
-    assert any("(module/debug_errors.c:" in line for line in decoded)
+    assert any("(tests/fixtures/modules/debug_errors/debug_errors.c:" in line for line in decoded)
     assert str(debug[1].kernel_source) not in "\n".join(decoded)
 
 

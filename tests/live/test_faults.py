@@ -64,6 +64,9 @@ def host_s(guest_s: float) -> float:
     return guest_s * 5 + 30
 
 
+# Host seconds in which a guest that says nothing has had some ten seconds of its own time.
+SILENT_S = 40.0
+
 FAULTS = [
     in_workload("kernel panic", "echo c >/proc/sysrq-trigger", Status.PANIC),
     Fault("oops", "the module dereferences a null pointer", Status.OOPS, module_fault=1),
@@ -80,8 +83,32 @@ FAULTS = [
         "module spins, interrupts off",
         "the same behind `local_irq_disable()`, `module.timeout_s: 1`",
         Status.TIMEOUT,
-        host_s(1) + 5,
+        SILENT_S,
         module_fault=5,
+        timeout_s=1,
+    ),
+    Fault(
+        "module polls",
+        "`while (!READ_ONCE(answered)) cpu_relax();` in the module's init function, "
+        "`module.timeout_s: 1`",
+        Status.TIMEOUT,
+        SILENT_S,
+        module_fault=10,
+        timeout_s=1,
+    ),
+    Fault(
+        "module polls, interrupts off",
+        "the same behind `local_irq_disable()`, `module.timeout_s: 20`, which is the default",
+        Status.TIMEOUT,
+        2 * SILENT_S,
+        module_fault=11,
+    ),
+    Fault(
+        "module waits",
+        "`wait_event_interruptible()` in the module's init function, for what does not come",
+        Status.TIMEOUT,
+        host_s(1),
+        module_fault=12,
         timeout_s=1,
     ),
     Fault(
@@ -170,6 +197,9 @@ FAULTS = [
         attack=lambda pid: os.kill(pid, signal.SIGSTOP),
     ),
 ]
+# Those of the module of which the kernel says where they are.
+TRACED = {1, 2, 3, 4, 6, 7}
+SOURCE = "tests/fixtures/modules/fault_at_init/fault_at_init.c"
 FULL_DISK = "host's disk full"
 
 
@@ -185,7 +215,7 @@ def experiment(fault: Fault, middle: int) -> Experiment:
                 "title": "cell",
                 "values": [BEFORE, middle, AFTER],
                 "minimum": 0,
-                "maximum": 9,
+                "maximum": 99,
             }
         },
     }
@@ -313,6 +343,12 @@ def test_fault(
     if "console.log says where" in middle.message:
         console = (boots / "01" / "console.log").read_text(encoding="utf-8", errors="replace")
         assert "schedule_timeout from fault_at_init" in console
+
+    kept = boots / "01" / "trace.txt"
+    assert kept.exists() == (fault.module_fault in TRACED or fault.status == Status.PANIC)
+    if fault.module_fault in TRACED:
+        # The call trace, with a line of the module, comes before anything else.
+        assert any(f"({SOURCE}:" in line for line in kept.read_text().splitlines()[1:6])
 
     expected = undisturbed(experiment(fault, HARMLESS))
     # Bit for bit: the guest knows nothing of what is to come. What comes after has another past.

@@ -309,6 +309,30 @@ def test_wrong_module_is_caught(tmp_path: Path, wrong: Wrong) -> None:
     assert re.search(wrong.words, "\n".join((outcome.message, *outcome.details)))
 
 
+@pytest.mark.alone
+@pytest.mark.parametrize(
+    "debug", [False, pytest.param(True, marks=pytest.mark.full)], ids=["plain", "debug"]
+)
+def test_crash_is_told_by_lines_of_the_module_first(tmp_path: Path, debug: bool) -> None:
+    machine = arguments.machine("pi2", DEBUG_SERIES if debug else None)
+    if debug:
+        machine = machine.with_debug_kernel()
+    count = "\tatomic_long_inc(&faults);\n"
+    crash = f"{count}\t*(int *)(vmf->address & 1) = 1;\n"
+    wrong = Wrong("null pointer", ((count, crash),), "mmap.zeroed", "NULL pointer")
+    images = wrong_images(machine, wrong, tmp_path)
+    outcomes = run_tests(machine, images, wrong.variant, wrong.caught_by, tmp_path / "results")
+    outcome = outcomes[wrong.caught_by]
+    lines = (tmp_path / "module" / "kmod_paging.c").read_text().splitlines()
+    number = next(n for n, line in enumerate(lines, 1) if "vmf->address & 1" in line)
+    assert any(f"(module/kmod_paging.c:{number})" in line for line in outcome.details[1:4])
+    assert outcome.logs is not None
+    trace = (outcome.logs / "trace.txt").read_text(encoding="utf-8")
+    assert trace.startswith("\n".join(outcome.details[:4]))
+    # And all that the kernel said is there as well.
+    assert "PC is at paging_vma_fault+" in trace
+
+
 def test_module_of_another_kernel_is_refused_before_boot(images: Images) -> None:
     other = arguments.machine("pi2", "6.12")
     newer = build.make_images(other, load_experiment("paging"))

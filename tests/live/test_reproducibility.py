@@ -430,3 +430,48 @@ def test_both_clocks_stand_in_one_table(invoke: Run, tmp_path: Path) -> None:
     refused = invoke("verify", "--measure", "--run", str(host))
     assert refused.returncode == 2
     assert "measured in real time" in refused.stderr
+
+
+def test_changed_module_and_workload_are_named(tmp_path: Path) -> None:
+    """To whoever measures again, goes on, or compares."""
+    checkout, results = copy_of_checkout(tmp_path / "copy"), tmp_path / "results"
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "invoke", *arguments, "--results", str(results)],
+            cwd=checkout,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        return done.stdout + done.stderr
+
+    run(*MEASURE, "--sizes", "16", "--modes", "0", "--runs", "1")
+    first = only_run(results)
+    record = json.loads((first / "manifest.json").read_text())
+    assert set(record["made_of"]) == {"module", "workload"}
+    assert "module/paging.h" in record["made_of"]["module"]
+    assert list(record["made_of"]["workload"]) == ["module/paging.h", "module/user/dense_mm.c"]
+    for name, old, new in (
+        ("module/kmod_paging.c", "Loaded ", "Here is "),
+        ("module/user/dense_mm.c", '"usage: ', '"to be called: '),
+    ):
+        text = (checkout / name).read_text()
+        assert old in text
+        (checkout / name).write_text(text.replace(old, new))
+    module = "your module changed: module/kmod_paging.c"
+    workload = "your workload changed: module/user/dense_mm.c"
+    again = run("rerun", str(first / "manifest.json"), "--name", "again")
+    assert f"differs from {first.name}: {module}\n" in again
+    assert f"differs from {first.name}: {workload}\n" in again
+    (second,) = set(runs(results)) - {first}
+    compared = run("compare", str(first), str(second))
+    assert module in compared
+    assert workload in compared
+    shutil.rmtree(first / "boots")
+    refused = run("sweep", "--resume", str(first))
+    assert module in refused
+    assert "cannot be measured as its beginning was" in refused

@@ -7,19 +7,24 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from pibed.base.errors import IncompleteError
 from pibed.base.files import digest_file
 from pibed.build.sources import lock
+from pibed.commands import build
+from pibed.measure import rounds, run
 from pibed.model.experiment import Experiment, load_experiment
 from pibed.model.machine import Machine
 from pibed.model.samples import Status
+from pibed.runs import manifest
 
 from .conftest import Run
-from .helpers import measure, only_run, start, wait_for_samples
+from .helpers import copy_of_checkout, measure, only_run, start, wait_for_samples
 
 # The report is looked at where it is what is tested.
 SWEEP = ("sweep", "--no-report")
@@ -268,3 +273,52 @@ def test_no_cell_is_measured_in_another_ones_mode(machine: Machine, tmp_path: Pa
             values = sample.cell.as_dict()
             expected = pages(values["size"]) if values["demand_paging"] else 0
             assert sample.metrics["faults"] == expected
+
+
+def test_first_failure_can_be_the_last(images: object, tmp_path: Path) -> None:
+    """What was measured is kept, and the rest can be measured later."""
+    checkout, results = copy_of_checkout(tmp_path / "copy"), tmp_path / "results"
+    study = checkout / "configs" / "experiments" / "paging.yaml"
+    text = study.read_text(encoding="utf-8")
+    assert "command: dense_mm {size}" in text
+    study.write_text(text.replace("dense_mm {size}", "test {size} = 16 && dense_mm {size}"))
+
+    def sweep(*options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "invoke", "sweep", "--no-report", *options],
+            cwd=checkout,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    what = ("--sizes", "16,17", "--modes", "1", "--runs", "6", "--jobs", "1")
+    done = sweep(*what, "--fail-fast", "--results", str(results))
+    assert done.returncode == 6, done.stderr
+    assert "ended at the first failure: round 1: demand_paging=1 size=17: failed: " in done.stderr
+    assert "Traceback" not in done.stderr
+    folder = only_run(results)
+    assert f"./inv sweep --resume {folder}" in done.stderr
+    assert [row["status"] for row in rows(folder)][-1] == "failed"
+    assert len(rows(folder)) <= 2
+    assert manifest.read(folder / "manifest.json").finished is False
+    assert sweep("--resume", str(folder), "--fail-fast").returncode == 6
+    rest = sweep("--resume", str(folder))
+    assert rest.returncode == 6
+    assert "6 of 12 samples are not ok" in rest.stderr
+    assert manifest.read(folder / "manifest.json").finished is True
+
+
+def test_failure_of_a_guest_beside_its_samples_can_be_the_last(
+    machine: Machine, tmp_path: Path
+) -> None:
+    experiment = buggy("oops_at_exit").model_copy(update={"rounds": 2})
+    images = build.make_images(machine, experiment)
+    testbed = rounds.Testbed(machine, images, experiment, "QEMU")
+    with pytest.raises(IncompleteError, match="round 1: the guest was lost at the end"):
+        run.measure(tmp_path, testbed, 1, "buggy", fail_fast=True)
+    record = manifest.read(only_run(tmp_path) / "manifest.json")
+    assert record.finished is False
+    assert len(record.problems) == 1

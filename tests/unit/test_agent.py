@@ -208,6 +208,24 @@ def test_deadline(line: Line) -> None:
     assert 0.1 <= time.monotonic() - start < 0.5
 
 
+def test_deadline_by_another_clock(line: Line) -> None:
+    answers = iter([False, True])
+    agent = Agent(line.near, line.check, lambda: next(answers))
+    start = time.monotonic()
+    with pytest.raises(LineTimeout):
+        agent.expect_ready(soon(60))
+    assert time.monotonic() - start < 2
+    assert next(answers, None) is None
+
+
+def test_what_was_said_before_another_clocks_deadline_is_heard(line: Line) -> None:
+    """The guest may be far ahead of whoever listens."""
+    line.says(b"\n@@pibed begin 1.run\n| one\n\n@@pibed end 1.run 0\n\n@@pibed begin 2.run\n")
+    agent = Agent(line.near, line.check, lambda: True)
+    agent.expect_begin(RUN, soon())
+    assert agent.expect_end(RUN, soon()).output == ("one",)
+
+
 def test_deadline_while_words_come_that_are_not_the_wanted_ones(line: Line) -> None:
     stop = threading.Event()
 

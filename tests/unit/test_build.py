@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from pibed.base import terminal
-from pibed.build import payload
+from pibed.build import payload, toolchain
 from pibed.build.debian import kernel, rootfs
 from pibed.build.debian.bench import Bench
 from pibed.build.progress import BuildProgress
-from pibed.build.store import Output, Step, Store
+from pibed.build.store import Make, Output, Step, Store
 from pibed.build.toolchain import CLibrary, Toolchain
 from pibed.model.experiment import load_experiment
 from pibed.model.machine import load_machine
@@ -25,8 +25,9 @@ class Recorder(Store):
     def produce(
         self,
         step: Step,
-        make: Callable[[Path, Path], None],
+        make: Make,
         on_wait: Callable[[], None] = lambda: None,
+        reads_below: Path | None = None,
     ) -> Output:
         return Output(step, self.root, cached=True, seconds=0.0)
 
@@ -35,9 +36,13 @@ TOOLS = Toolchain({"gcc": "12.2.0", "cross-gcc": "12.2.0"}, CLibrary("libc 2.36"
 
 
 @pytest.fixture
-def steps(tmp_path: Path) -> Callable[[Toolchain], dict[str, Step]]:
+def steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Toolchain], dict[str, Step]]:
     """The steps that run tools, by name, as they are with a toolchain."""
     machine = load_machine("pi2")
+    monkeypatch.setattr(rootfs, "read_by_compiler", lambda *_: set())
+    monkeypatch.setattr(toolchain, "headers", lambda _: [])
     dts = tmp_path / "arch" / "arm" / "boot" / "dts"
     dts.mkdir(parents=True)
     (dts / f"{machine.kernel.device_tree}.dts").touch()

@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 
 from pibed.base import places, terminal
-from pibed.base.errors import HostError
+from pibed.base.errors import BuildError, HostError
+from pibed.base.files import digest_file
 from pibed.base.process import clean_environment
-from pibed.build import payload
-from pibed.build.buildroot import folder, recipe, snapshot
+from pibed.build import payload, reads
+from pibed.build.buildroot import folder, reading, recipe, snapshot
 from pibed.build.buildroot.folder import BuildFolder, Compiler
 from pibed.build.buildroot.tree import Tree
 from pibed.build.making import Workbench
@@ -113,6 +114,7 @@ def packages(folder: BuildFolder, *unfinished: str) -> dict[str, dict[str, str]]
         place.mkdir(parents=True, exist_ok=True)
         if name not in unfinished:
             (place / ".stamp_installed").touch()
+    (folder.place / "reads.json").write_text('{"dense-mm": {}}')
     return {
         name: {"folder": f"{name}-1"} for name in ("linux", "dense-mm", "host-tar", "kmod-paging")
     }
@@ -302,6 +304,113 @@ def test_package_that_was_cut_off_begins_anew(made: Make, tmp_path: Path) -> Non
     with folder.held() as held:
         held._forget(known, tmp_path / "log")
     assert forgotten(folder) == ["host-tar"]
+
+
+def test_package_whose_header_from_elsewhere_changed_begins_anew(
+    made: Make, tmp_path: Path
+) -> None:
+    folder = made()
+    header = tmp_path / "elsewhere" / "size.h"
+    header.parent.mkdir()
+    header.write_text("#define SIZE 1\n")
+    with folder.held() as held:
+        known = packages(folder)
+        (folder.place / "packages.json").write_text(json.dumps(folder.inputs))
+        held.keep_reads({"dense-mm": reads.digests([header], places.checkout())})
+        held._forget(known, tmp_path / "log")
+        assert forgotten(folder) == []
+        packages(folder)
+        held.keep_reads({"dense-mm": reads.digests([header], places.checkout())})
+        header.write_text("#define SIZE 2\n")
+        held._forget(known, tmp_path / "log")
+        assert forgotten(folder) == ["dense-mm"]
+
+
+def test_package_of_a_build_that_failed_begins_anew(made: Make, tmp_path: Path) -> None:
+    """What it was made of is noted when all is built: later its headers may be others."""
+    folder = made()
+    with folder.held() as held:
+        (folder.place / "packages.json").parent.mkdir(exist_ok=True)
+        known = packages(folder)
+        (folder.place / "packages.json").write_text(json.dumps(folder.inputs))
+        held._forget(known, tmp_path / "log")
+        assert forgotten(folder) == []
+        held._forget(known, tmp_path / "log")
+    assert forgotten(folder) == ["dense-mm"]
+
+
+def test_files_of_a_package_are_what_compiler_and_kernel_say(
+    checkout: Path, made: Make, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "a header" / "size.h"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text("#define SIZE 1\n")
+    folder = made()
+    assert folder.inputs  # names the packages
+    folder.place.mkdir(parents=True)
+    folder.snapshot.move(folder.sources)
+    known = packages(folder)
+    program, module = (
+        folder.output / "build" / f"{name}-1" for name in ("dense-mm", "kmod-paging")
+    )
+    for build in (program, module):
+        shutil.rmtree(build, ignore_errors=True)
+        shutil.copytree(folder.sources / "module", build)
+    toolchain = folder.output / "host" / "stdio.h"
+    system = tmp_path / "usr" / "stdio.h"
+    for path in (toolchain, system):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    escaped = str(elsewhere).replace(" ", "\\ ")
+    (program / "user" / "dense_mm.d").write_text(
+        f"dense_mm: dense_mm.c ../paging.h \\\n {escaped} {toolchain} {system} ../made.h\n"
+    )
+    (program / "made.h").touch()
+    (module / ".kmod_paging.o.cmd").write_text(
+        f"cmd_{module}/kmod_paging.o := /bin/sh -I{module} {module}/kmod_paging.c\n\n"
+        f"deps_{module}/kmod_paging.o := \\\n  include/linux/mm.h \\\n"
+        f"    $(wildcard include/config/A) \\\n  {module}/paging_trace.h \\\n"
+    )
+
+    def named(*names: str) -> dict[str, str]:
+        return {f"module/{name}": digest_file(checkout / "module" / name) for name in names}
+
+    assert reading.of_packages(folder, known, [system.parent]) == {
+        "dense-mm": {
+            str(elsewhere): digest_file(elsewhere),
+            **named("paging.h", "user/dense_mm.c"),
+        },
+        "kmod-paging": named("Kbuild", "kmod_paging.c", "paging_trace.h"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "file"),
+    [
+        ("$(O)/build/kmod-paging-1/kmod_paging.c", "module/kmod_paging.c"),
+        ("$(O)/build/kmod-paging-1/user/../paging.h", "module/paging.h"),
+        ("dense_mm.c", "module/user/dense_mm.c"),
+    ],
+)
+def test_error_of_a_package_names_the_users_file(
+    checkout: Path, made: Make, tmp_path: Path, said: str, file: str
+) -> None:
+    folder = made()
+    assert folder.inputs
+    folder.place.mkdir(parents=True)
+    folder.snapshot.move(folder.sources)
+    known = packages(folder)
+    (folder.output / "build" / "kmod-paging-1").mkdir()
+    (tmp_path / "Makefile").write_text(
+        f"all:\n\t@echo '/usr/other.c:1:1: error: theirs'; echo '{said}:3:5: error: mine'\n"
+        f"\t@echo 'make[1]: *** [p: $(O)/build/kmod-paging-1/.stamp_built] Error 2'; false\n"
+    )
+    with folder.held() as held, pytest.raises(BuildError) as caught:
+        held.make(known, tmp_path / "log", lambda line: None)
+    assert caught.value.message == (
+        f"Buildroot: the package kmod-paging could not be built: {checkout / file}:3:5: error: mine"
+    )
+    assert caught.value.context == [f"{checkout / file}:3:5: error: mine"]
 
 
 def test_packages_are_read_past_warnings_of_make(made: Make) -> None:

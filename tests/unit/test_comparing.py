@@ -154,6 +154,17 @@ def test_other_builder_and_what_it_changes(tmp_path: Path) -> None:
             run(tmp_path, words[:3], lazy64=OTHER, made=made)
 
 
+def test_what_changed_of_the_users_own_is_told(tmp_path: Path) -> None:
+    def made(name: str, module: str) -> Run:
+        made_of = {"module": {"module/a.c": module}, "workload": {"work.c": "1"}}
+        images = {"kernel": "1", "device_tree": "1", "initramfs": module}
+        return run(tmp_path, name, lazy64=CALM, made={"made_of": made_of, "images": images})
+
+    a, b, c = made("a", "1"), made("b", "2"), made("c", "1")
+    assert "your module changed: module/a.c" in changes(a, b).notes
+    assert not [note for note in changes(a, c).notes if "changed" in note]
+
+
 def test_identical_runs(tmp_path: Path) -> None:
     a, b = run(tmp_path, "a", lazy64=CALM), run(tmp_path, "b", lazy64=CALM)
     found = changes(a, b)

@@ -22,7 +22,7 @@ from pibed.build.progress import BuildProgress
 from pibed.build.sources import packages as sources
 from pibed.build.sources import unpack
 from pibed.build.sources.apt import SourcePackage
-from pibed.build.store import Output, Step, Store
+from pibed.build.store import Make, Output, Step, Store
 from pibed.build.toolchain import CLibrary, Toolchain
 from pibed.guest import qemu
 from pibed.model.builder import Source, Standing
@@ -103,8 +103,9 @@ class Made(Store):
     def produce(
         self,
         step: Step,
-        make: Callable[[Path, Path], None],
+        make: Make,
         on_wait: Callable[[], None] = lambda: None,
+        reads_below: Path | None = None,
     ) -> Output:
         folder = self.root / step.name
         folder.mkdir(parents=True, exist_ok=True)
@@ -170,6 +171,8 @@ def made(
     )
     monkeypatch.setattr(sources, "fetch", lambda *_: (archives, Standing(None, ())))
     monkeypatch.setattr(toolchain, "find", lambda machine: TOOLS)
+    monkeypatch.setattr(toolchain, "headers", lambda compiler: [])
+    monkeypatch.setattr(rootfs, "read_by_compiler", lambda *_: set())
     monkeypatch.setattr(unpack, "extract_linux", lambda archive, folder, log: folder)
     monkeypatch.setattr(rootfs, "write_archive", lambda *_: None)
     monkeypatch.setattr(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pibed.model.machine import load_machine
 from pibed.model.plan import Cell
 from pibed.model.samples import Sample, Status
 from pibed.runs import manifest
+from pibed.runs.madeof import MadeOf
 from pibed.runs.manifest import Manifest
 from tests.unit.helpers import BUILDROOT, ROOT, experiment
 
@@ -129,6 +131,40 @@ def test_differences_are_named(tmp_path: Path, images: Images) -> None:
     assert "other commands" in plan_line
     assert qemu == "QEMU: it is QEMU 10 instead of QEMU 7.2"
     assert options.endswith(" -other")
+
+
+def test_what_changed_of_the_users_own_comes_first(tmp_path: Path, images: Images) -> None:
+    then = {"module": {"module/a.c": "1", "module/b.h": "1"}, "programs": {"work.c": "1"}}
+    now = {"module": {"module/a.c": "2", "new.h": "1"}, "programs": {"work.c": "2"}}
+    recorded = manifest.read(write(tmp_path, begun(replace(images, read=then))))
+    assert recorded.made_of == MadeOf(module=then["module"], workload=then["programs"])
+    changed = replace(images, read=now)
+    # A comment changes no image.
+    assert record.differences(recorded, changed, "QEMU 7.2") == []
+    images.initramfs.write_text("other")
+    module, workload, initramfs = record.differences(recorded, changed, "QEMU 7.2")
+    assert module == (
+        "your module changed: module/a.c, new.h (new), module/b.h (not used any more)"
+    )
+    assert workload == "your workload changed: work.c"
+    assert initramfs.startswith("initramfs: its SHA-256 is ")
+    same = replace(images, read=then)
+    assert len(record.differences(recorded, same, "QEMU 7.2")) == 1
+
+
+def test_files_of_the_users_need_not_be_known(tmp_path: Path, images: Images) -> None:
+    """As in runs of before they were recorded."""
+    content = content_of(images)
+    del content["made_of"]
+    recorded = manifest.read(write(tmp_path, content))
+    assert recorded.made_of is None
+    images.initramfs.write_text("other")
+    read = {"module": {"a.c": "1"}, "programs": {}}
+    (line,) = record.differences(recorded, replace(images, read=read), "QEMU 7.2")
+    assert line.startswith("initramfs: ")
+    content["made_of"] = {"module": {"a.c": 1}, "workload": {}}
+    with pytest.raises(UsageError, match=r"made_of\.module\.a\.c: "):
+        manifest.read(write(tmp_path, content))
 
 
 def test_folders_of_another_host_are_no_difference(tmp_path: Path, images: Images) -> None:

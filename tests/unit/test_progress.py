@@ -99,6 +99,18 @@ def test_bad_sample_is_told_at_once(path: Path) -> None:
     assert sweep.lines == ["round 1: eager=0 size=64: panic: why [so]"]
 
 
+def test_where_a_kernel_died_is_told_by_its_innermost_functions(path: Path) -> None:
+    sweep = Sweep(path)
+    trace = [
+        "Oops [x]",
+        *(f"  function{number}+0x0/0x4 (lab/a.c:{number})" for number in range(20)),
+    ]
+    sweep.progress.died(3, GuestError("the kernel died", context=trace))
+    lines = sweep.lines
+    assert lines[:2] == ["round 3: | Oops [x]", "round 3: |   function0+0x0/0x4 (lab/a.c:0)"]
+    assert len(lines) == 10
+
+
 def test_lost_guest_is_told_with_its_log(path: Path) -> None:
     sweep = Sweep(path)
     sweep.progress.rebooted(1, GuestError("the kernel died: [x]", log=Path("/log")))

@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ import pytest
 from pibed.base import places
 from pibed.base.errors import BuildError, HostError
 from pibed.base.files import digest_file, digest_files, digest_text
-from pibed.build.store import Step, Store, clean
+from pibed.build import reads
+from pibed.build.reads import Read
+from pibed.build.store import Output, Step, Store, clean
 from tests.unit.helpers import python
 
 STEP = Step("kernel", {"source": "abc", "config": "def"}, expected_s=1)
@@ -379,3 +382,61 @@ def test_digest_of_files(tmp_path: Path) -> None:
     two.rename(tmp_path / "three")
     renamed = digest_files(tmp_path, [one, tmp_path / "three"])
     assert len({before, executable, edited, renamed}) == 4
+
+
+def read_it(header: Path, made: list[str]) -> Callable[[Path, Path], Read]:
+    def make(folder: Path, log: Path) -> Read:
+        made.append(header.read_text())
+        (folder / "out").write_text(header.read_text())
+        return reads.digests([header], header.parent)
+
+    return make
+
+
+def test_output_is_taken_again_as_long_as_what_it_has_read_is_the_same(tmp_path: Path) -> None:
+    store, made = Store(tmp_path / "steps"), list[str]()
+    header = tmp_path / "size.h"
+    make = read_it(header, made)
+
+    def produced(text: str) -> Output:
+        header.write_text(text)
+        output = store.produce(STEP, make, reads_below=tmp_path)
+        assert (output.path / "out").read_text() == text
+        assert output.path == store.place(output.step)
+        assert output.step.asked == STEP
+        assert list(output.read) == ["size.h"]
+        return output
+
+    one, two, again = produced("1"), produced("2"), produced("1")
+    assert made == ["1", "2"]
+    assert [each.cached for each in (one, two, again)] == [False, False, True]
+    assert one.step.key == again.step.key != two.step.key
+    assert one.read == again.read
+    header.unlink()
+    with pytest.raises(FileNotFoundError):
+        store.produce(STEP, make, reads_below=tmp_path)
+
+
+def test_output_whose_note_is_lost_is_made_again(tmp_path: Path) -> None:
+    store, made = Store(tmp_path / "steps"), list[str]()
+    header = tmp_path / "size.h"
+    header.write_text("1")
+    make = read_it(header, made)
+    first = store.produce(STEP, make, reads_below=tmp_path)
+    (first.path / "read.json").write_text("{")
+    assert store.produce(STEP, make, reads_below=tmp_path).path == first.path
+    assert store.produce(STEP, make, reads_below=tmp_path).cached
+    assert made == ["1", "1"]
+    assert unfinished(store.root) == []
+
+
+def test_same_output_serves_files_of_the_same_names_elsewhere(tmp_path: Path) -> None:
+    store, made = Store(tmp_path / "steps"), list[str]()
+    outputs = []
+    for name in ("a", "b"):
+        header = tmp_path / name / "size.h"
+        header.parent.mkdir()
+        header.write_text("1")
+        outputs.append(store.produce(STEP, read_it(header, made), reads_below=header.parent))
+    assert made == ["1"]
+    assert outputs[0].path == outputs[1].path

@@ -12,7 +12,7 @@ DENSE_MM_LICENSE_FILES = user/dense_mm.c
 
 # By names relative to the folder, so that no path of the host gets in.
 define DENSE_MM_BUILD_CMDS
-	cd $(@D)/user && $(TARGET_CC) -Wall -Wextra -static \
+	cd $(@D)/user && $(TARGET_CC) -MD -Wall -Wextra -static \
 		$(call qstrip,$(BR2_PACKAGE_DENSE_MM_CFLAGS)) -o dense_mm dense_mm.c
 endef
 

@@ -13,7 +13,7 @@ PAGING_TESTS_LICENSE_FILES = tests/lib/device.c
 # By names relative to the folder, so that no path of the host gets in.
 define PAGING_TESTS_BUILD_CMDS
 	cd $(@D)/tests && for source in *.c; do \
-		$(TARGET_CC) -Wall -Wextra -static \
+		$(TARGET_CC) -MD -Wall -Wextra -static \
 			$(call qstrip,$(BR2_PACKAGE_PAGING_TESTS_CFLAGS)) \
 			-o $${source%.c} $$source lib/*.c || exit 1; \
 	done

@@ -23,7 +23,7 @@
  * signal, or one that left its group and hides. Output beyond LIMIT bytes is dropped.
  *
  * On ARM a command's child marks where it begins, and the agent, for every command once, where it
- * has ended, by instructions that do nothing: hints without a meaning, which the timing plugin sees.
+ * has ended, by instructions that do nothing: hints without a meaning, which a plugin of QEMU sees.
  *
  * The kernel's messages since the last command go from LOG to the kernel's CONSOLE, between
  * commands, so that printing them disturbs nothing that is measured. LOG is /dev/kmsg, of which
@@ -74,9 +74,9 @@
 #define END 0x81
 
 #if defined(__thumb2__)
-#define MARK(code) __asm__ volatile(".inst.w %c0" : : "i"(0xf3af8000 | (code)) : "memory")
+#define MARK(code) ({ __asm__ volatile(".inst.w %c0" : : "i"(0xf3af8000 | (code)) : "memory"); })
 #elif defined(__arm__) && !defined(__thumb__)
-#define MARK(code) __asm__ volatile(".inst %c0" : : "i"(0xe320f000 | (code)) : "memory")
+#define MARK(code) ({ __asm__ volatile(".inst %c0" : : "i"(0xe320f000 | (code)) : "memory"); })
 #else
 #define MARK(code) ((void)(code))
 #endif

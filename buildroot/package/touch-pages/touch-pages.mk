@@ -12,7 +12,7 @@ TOUCH_PAGES_LICENSE_FILES = user/touch_pages.c
 
 # By names relative to the folder, so that no path of the host gets in.
 define TOUCH_PAGES_BUILD_CMDS
-	cd $(@D)/user && $(TARGET_CC) -Wall -Wextra -static \
+	cd $(@D)/user && $(TARGET_CC) -MD -Wall -Wextra -static \
 		$(call qstrip,$(BR2_PACKAGE_TOUCH_PAGES_CFLAGS)) -o touch_pages touch_pages.c
 endef
 

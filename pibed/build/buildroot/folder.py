@@ -15,17 +15,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
+from pibed.base import places
 from pibed.base.errors import BuildError
 from pibed.base.files import digest_file, digest_files, digest_text, exclusive, write_file
 from pibed.base.process import capture, clean_environment, run_logged
-from pibed.build import kconfig, store
+from pibed.build import diagnostics, kconfig, reads, store
 from pibed.build.buildroot import recipe
 from pibed.build.buildroot.packagelog import PackageLog
 from pibed.build.buildroot.snapshot import Snapshot
 from pibed.build.buildroot.tree import Tree
 from pibed.build.making import Workbench
 from pibed.build.payload import Payload
+from pibed.build.reads import Read
 from pibed.build.store import Output
 from pibed.model.builder import Settings
 from pibed.model.machine import Machine
@@ -193,8 +196,29 @@ class HeldFolder:
         try:
             self._run([f"-j{jobs}"], log, follow)
         except BuildError as error:
-            raise follower.failure(error, log) from None
+            failure = follower.failure(error, log)
+            found = diagnostics.find(diagnostics.printed(error), self._locate, only_located=True)
+            if found is not None:
+                failure.message += f": {found.message}"
+                failure.context = found.context
+            raise failure from None
         follower.finished()
+
+    def _locate(self, path: str) -> Path | None:
+        """The user's file that a compiler knows by this path, in a build folder or from there."""
+        root, build = places.checkout(), self.output / "build"
+        if not path.startswith("/"):
+            folders = {program.folder for program in self.folder.payload.programs}
+            found = (reads.actual(path, each) for each in folders if (each / path).is_file())
+            return next(found, None)
+        plain = Path(os.path.normpath(path))
+        for name in self.folder.snapshot.packages:
+            site = recipe.site(self.folder.sources, name)
+            for folder in build.glob(f"{name}-*"):
+                own = root / site / os.path.relpath(plain, folder)
+                if plain.is_relative_to(folder) and own.is_file():
+                    return own
+        return None
 
     def legal_info(self, log: Path, on_line: Callable[[str], None]) -> Path:
         """Makes Buildroot collect licences and sources; returns the folder with them.
@@ -268,7 +292,7 @@ class HeldFolder:
 
     def _forget(self, packages: Mapping[str, Mapping[str, str]], log: Path) -> None:
         """Removes what was built of packages whose inputs are others now, or was left half made."""
-        before, now = self._recorded(), self.folder.inputs
+        before, now = self._json(self._record), self.folder.inputs
         built = {
             name: path
             for name, each in packages.items()
@@ -277,6 +301,14 @@ class HeldFolder:
         # A file that was being written when make was killed would pass for a whole one.
         partial = {name for name, path in built.items() if not (path / ".stamp_installed").exists()}
         changed = {name for name in built if before.get(name) != now.get(name)}
+        # Of what they were made of beside that; of those of a build that failed it is not known.
+        read = self._json(self._reads)
+        changed |= {
+            name
+            for name in built.keys() & {*self.folder.snapshot.packages}
+            if name not in read or not reads.unchanged(read[name], places.checkout())
+        }
+        self._reads.unlink(missing_ok=True)
         if changed:
             self.folder.bench.progress.note(
                 f"buildroot: built anew: {', '.join(sorted(changed))}",
@@ -294,12 +326,24 @@ class HeldFolder:
         """Of the digests that packages are built from."""
         return self.folder.place / "packages.json"
 
-    def _recorded(self) -> dict[str, str]:
+    @property
+    def _reads(self) -> Path:
+        """Of the files that the external tree's packages were made of when all was built."""
+        return self.folder.place / "reads.json"
+
+    def keep_reads(self, read: Mapping[str, Read]) -> None:
+        """Notes by package which files the external tree's packages were made of."""
+        text = json.dumps(read, indent=1, ensure_ascii=False)
+        write_file(self._reads, f"{text}\n", store.remedy(self.folder.root))
+
+    @staticmethod
+    def _json(path: Path) -> dict[str, Any]:
+        """A record of ours; empty if it is not there or not whole."""
         try:
-            known = json.loads(self._record.read_text(encoding="utf-8"))
+            known = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return {str(name): str(digest) for name, digest in known.items()}
+        return known if isinstance(known, dict) else {}
 
     def _run(
         self, arguments: list[str], log: Path, on_line: Callable[[str], None] = lambda line: None

@@ -9,21 +9,24 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pibed.base import places
 from pibed.base.errors import BuildError, HostError
 from pibed.base.files import digest_file
 from pibed.build import kconfig, materials, store, toolchain, vermagic
-from pibed.build.buildroot import contents, recipe, snapshot, sysroot
+from pibed.build.buildroot import contents, reading, recipe, snapshot, sysroot
 from pibed.build.buildroot import tree as upstream
 from pibed.build.buildroot.folder import BuildFolder, Compiler
 from pibed.build.buildroot.snapshot import Snapshot
 from pibed.build.images import Images
 from pibed.build.making import Order, Workbench
 from pibed.build.payload import AGENT_PLACE
+from pibed.build.reads import Read
 from pibed.build.sources import lock, standing
 from pibed.build.sources import packages as sources
 from pibed.build.sources.apt import SourcePackage
@@ -56,6 +59,7 @@ def build(order: Order, settings: Settings, folder: Path | None) -> Images:
         output = _images(work)
     record = json.loads((output.path / "images.json").read_text(encoding="utf-8"))
     compilers, libc = record["compilers"], CLibrary(**record["libc"])
+    module, programs = recipe.packages(payload)
     return Images(
         kernel=output.path / machine.kernel.image,
         device_tree=output.path / "board.dtb",
@@ -89,6 +93,7 @@ def build(order: Order, settings: Settings, folder: Path | None) -> Images:
         components=materials.of_buildroot(
             work.tree.version, record["packages"], record["overrides"], archives, compilers, libc
         ),
+        read={"module": record["read"][module], "programs": record["read"][programs]},
     )
 
 
@@ -107,7 +112,7 @@ def legal_info(
         prepared.work.held() as held,
         order.progress.step("legal-info", 30, log) as on_line,
     ):
-        if _step(prepared.work).key != images.steps[-1].step.key:
+        if _step(prepared.work).key != images.steps[-1].step.asked.key:
             raise BuildError(
                 "the checkout, or a tool, has changed since the images were made",
                 fix="run the same command again",
@@ -229,7 +234,8 @@ def _tarball(bench: Workbench, archive: SourcePackage) -> Output:
 def _images(work: BuildFolder) -> Output:
     """The images, copied out of the build folder, with `images.json` about them."""
 
-    def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
+    def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> Read:
+        began_ns = time.time_ns()
         with work.held() as held:
             packages = held.prepare(log)
             overrides = work.compiler.overrides.items()
@@ -240,7 +246,12 @@ def _images(work: BuildFolder) -> Output:
             _copy(work, folder)
             prefix = held.prefix
             tools = toolchain.ask(f"{work.output}/{prefix}", work.machine)
+            known = toolchain.headers(f"{work.output}/{prefix}gcc")
+            read = reading.of_packages(work, packages, known)
+            reading.require_older(work, read, began_ns)
+            held.keep_reads(read)
             record = {
+                "read": read,
                 "prefix": prefix,
                 "compilers": tools.compilers,
                 "libc": asdict(tools.libc),
@@ -249,8 +260,9 @@ def _images(work: BuildFolder) -> Output:
             }
         text = json.dumps(record, indent=1, sort_keys=True)
         (folder / "images.json").write_text(text + "\n", encoding="utf-8")
+        return {name: digest for each in read.values() for name, digest in each.items()}
 
-    return work.bench.run(_step(work), make)
+    return work.bench.run(_step(work), make, places.checkout())
 
 
 def _step(work: BuildFolder) -> Step:
@@ -268,7 +280,7 @@ def _step(work: BuildFolder) -> Step:
         },
         # Measured on two cores with the distribution's toolchain; others are downloaded or built.
         expected_s=60 if (work.output / "images").is_dir() else 250,
-        version=2,
+        version=3,
     )
 
 

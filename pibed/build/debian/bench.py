@@ -29,6 +29,11 @@ class Bench(Workbench):
     tools: Toolchain
 
     @property
+    def compiler(self) -> str:
+        """What compiles for the guest."""
+        return f"{self.machine.cross_compile}gcc"
+
+    @property
     def variables(self) -> dict[str, str]:
         """What make is given."""
         return toolchain.make_variables(self.machine, self.machine.cross_compile)

@@ -77,6 +77,7 @@ def build(order: Order) -> Images:
         components=materials.of_debian(
             linux.source, busybox.source, payload, tools.compilers, tools.libc
         ),
+        read={"module": module.read, "programs": programs.read},
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,10 +13,13 @@ from pibed.base import places
 from pibed.base.errors import BuildError, UsageError
 from pibed.base.files import digest_files, digest_text
 from pibed.base.process import run_logged
-from pibed.build import kconfig, toolchain
+from pibed.build import kconfig, reads, toolchain
 from pibed.build.debian.bench import REPRODUCIBLE, Bench
+from pibed.build.diagnostics import explained
 from pibed.build.making import cores
+from pibed.build.mirror import READ_BY_MAKE, mirrored, named, read_by_kbuild, sources
 from pibed.build.payload import Payload
+from pibed.build.reads import Read
 from pibed.build.store import Output, Step
 from pibed.model.machine import Machine
 
@@ -114,42 +120,70 @@ def device_tree(bench: Bench, kernel: Output) -> Output:
 
 
 def module(bench: Bench, payload: Payload, source: Output, kernel: Output) -> Output:
-    """The payload's module; raises BuildError if its Kbuild file makes another one."""
+    """The payload's module.
+
+    Raises BuildError with what the compiler says if it cannot be built, and if its Kbuild file
+    makes another one.
+    """
     origin = payload.module_folder
-    files = [
-        path
-        for path in sorted(origin.glob("*"))
-        if path.name in ("Kbuild", "Makefile") or path.suffix in (".c", ".h", ".S")
-    ]
     name = f"{payload.module_name}.ko"
+    trees = (source.path, kernel.path)
 
-    def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
-        for path in files:
-            shutil.copyfile(path, folder / path.name)
-        run_logged(
-            module_make(kernel.path, bench.variables, folder),
-            log,
-            cwd=source.path,
-            env=REPRODUCIBLE,
-            on_line=on_line,
-        )
-        if not (folder / name).is_file():
-            raise BuildError(f"{origin / 'Kbuild'}: it makes no {name}", log=log)
+    def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> Read:
+        began_ns = time.time_ns()
+        with mirrored(origin, payload.root, folder / "tree") as mirror:
+            command = module_make(*trees, bench.variables, mirror.folder, mirror.named)
+            command.append(f"{READ_BY_MAKE}={mirror.makefiles}")
+            try:
+                run_logged(command, log, cwd=source.path, env=REPRODUCIBLE, on_line=on_line)
+            except BuildError as error:
+                what = f"the module {payload.module_name}"
+                raise explained(error, what, mirror.original, mirror.in_words) from None
+            made = mirror.folder / name
+            if not made.is_file():
+                raise BuildError(f"{origin / 'Kbuild'}: it makes no {name}", log=log)
+            files = read_by_kbuild(mirror, [*trees, *toolchain.headers(bench.compiler)])
+            read = reads.digests(files, payload.root)
+            made.rename(folder / name)
+        reads.require_older(read, payload.root, began_ns)
+        return read
 
-    inputs = {"kernel": kernel.step.key, "files": digest_files(origin, files), "name": name}
-    return bench.run(Step("module", inputs, expected_s=3), make)
+    inputs = {
+        "kernel": kernel.step.key,
+        "name": name,
+        "sources": json.dumps(sources(origin)),
+        "named": named(origin, payload.root),
+    }
+    step = Step("module", inputs, expected_s=3, version=3)
+    return bench.run(step, make, payload.root)
 
 
-def module_make(kernel_build: Path, variables: Mapping[str, str], folder: Path) -> list[str]:
-    """The make command that builds the module in `folder`; to be run in the kernel's sources."""
+def module_make(
+    kernel_source: Path,
+    kernel_build: Path,
+    variables: Mapping[str, str],
+    folder: Path,
+    named: str,
+) -> list[str]:
+    """The make command that builds the module in `folder`; to be run in the kernel's sources.
+
+    What the module says of its files begins with `named` in the place of the folder and a slash.
+    """
+    # No path of the host in the module, whatever it prints with __FILE__, nor in what debuggers and
+    # traces read: that is there whatever kernel it is for, since it costs the guest nothing.
+    flags = [
+        "-g",
+        f"-ffile-prefix-map={folder}/={named}",
+        f"-fdebug-prefix-map={kernel_source}/=",
+        f"-fdebug-prefix-map={kernel_build}=.",
+    ]
     return [
         "make",
         f"O={kernel_build}",
         f"M={folder}",
         f"-j{cores()}",
         *toolchain.assignments(variables),
-        # No path of the host in the module, whatever it prints with __FILE__.
-        f"KCFLAGS=-ffile-prefix-map={folder}=module",
+        f"KCFLAGS={' '.join(shlex.quote(flag) for flag in flags)}",
         "modules",
     ]
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from pibed.base import places
-from pibed.base.errors import UsageError
+from pibed.base.errors import BuildError, UsageError
 from pibed.base.files import digest_files
-from pibed.base.process import run_logged
-from pibed.build import kconfig
+from pibed.base.process import capture, run_logged
+from pibed.build import kconfig, reads, toolchain
 from pibed.build.debian.bench import REPRODUCIBLE, Bench
+from pibed.build.diagnostics import explained
 from pibed.build.initramfs import CharDevice, Entry, File, Folder, Link, write_archive
-from pibed.build.payload import AGENT_PLACE, Payload
+from pibed.build.payload import AGENT_PLACE, Payload, Program
 from pibed.build.store import Output, Step
 
 
@@ -71,25 +76,63 @@ def agent(bench: Bench) -> Output:
 
 
 def programs(bench: Bench, payload: Payload) -> Output:
-    """The payload's programs."""
-    compiler = f"{bench.machine.cross_compile}gcc"
+    """The payload's programs; raises BuildError with what the compiler says of one."""
     flags = ["-Wall", "-Wextra", "-static", *payload.cflags]
+    # Asked each time: a header that is new can come before the one that was found before.
+    files = read_by_compiler(bench.compiler, flags, payload.programs)
+    read = reads.digests(files, payload.root)
 
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
+        began_ns = time.time_ns()
         for program in payload.programs:
             target = str(folder / program.name)
             # Compiled by names relative to their folder, so that no path of the host gets in.
-            argv = [compiler, *flags, "-o", target, *program.arguments()]
-            run_logged(argv, log, cwd=program.folder, on_line=on_line)
+            argv = [bench.compiler, *flags, "-o", target, *program.arguments()]
+            with _explained(f"the program {program.name}", program.folder):
+                run_logged(argv, log, cwd=program.folder, on_line=on_line)
+        reads.require_older(read, payload.root, began_ns)
 
-    files = {file for each in payload.programs for file in (*each.sources, *each.headers)}
     inputs = {
-        "files": digest_files(places.checkout(), sorted(files)),
-        "programs": " ".join(each.name for each in payload.programs),
+        "read": reads.digest(read),
+        "programs": json.dumps([[each.name, *each.arguments()] for each in payload.programs]),
         "cflags": " ".join(payload.cflags),
         "tools": str(bench.tools.linking),
     }
-    return bench.run(Step("programs", inputs, expected_s=len(payload.programs)), make)
+    step = Step("programs", inputs, expected_s=len(payload.programs), version=2)
+    output = bench.run(step, make)
+    known = toolchain.headers(bench.compiler)
+    own = [file for file in files if not any(map(file.is_relative_to, known))]
+    return replace(output, read=reads.digests(own, payload.root))
+
+
+def read_by_compiler(compiler: str, flags: Sequence[str], programs: Sequence[Program]) -> set[Path]:
+    """All files that go into programs as they are now, but for those that the linker knows itself.
+
+    Raises BuildError for one that is not there.
+    """
+    files: set[Path] = set()
+    for folder in {program.folder for program in programs}:
+        here = [program for program in programs if program.folder == folder]
+        files |= reads.linked(flags, folder)
+        arguments = dict.fromkeys(source for each in here for source in each.arguments())
+        what = f"the program {here[0].name}" if len(here) == 1 else "a program"
+        with _explained(what, folder):
+            rules = capture([compiler, "-M", *flags, *arguments], cwd=folder)
+        files |= {reads.actual(path, folder) for path in reads.prerequisites(rules)}
+    return files
+
+
+@contextmanager
+def _explained(what: str, folder: Path) -> Iterator[None]:
+    """Makes errors of a compiler that runs in a folder those of the user's files."""
+
+    def locate(path: str) -> Path | None:
+        return reads.actual(path, folder) if (folder / path).is_file() else None
+
+    try:
+        yield
+    except BuildError as error:
+        raise explained(error, what, locate) from None
 
 
 def initramfs(

@@ -1,0 +1,34 @@
+"""What a run's module and workload were made of, and what of it is another file now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pibed.model.loading import Record
+
+
+class MadeOf(Record):
+    """Files by their paths from where the configuration's begin, and their SHA-256."""
+
+    module: dict[str, str]
+    workload: dict[str, str]
+
+
+def changes(then: MadeOf | None, now: MadeOf | None) -> Iterator[str]:
+    """Which files are others than they were, one line for the module and one for the workload.
+
+    Nothing if it is not known of both.
+    """
+    if then is None or now is None:
+        return
+    for what, before, after in (
+        ("module", then.module, now.module),
+        ("workload", then.workload, now.workload),
+    ):
+        files = [
+            *(name for name in before if name in after and before[name] != after[name]),
+            *(f"{name} (new)" for name in after if name not in before),
+            *(f"{name} (not used any more)" for name in before if name not in after),
+        ]
+        if files:
+            yield f"your {what} changed: {', '.join(files)}"
