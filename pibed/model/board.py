@@ -32,7 +32,8 @@ _LIMITS: tuple[tuple[tuple[int, int], str], ...] = (
         "l2_hit_cycles l2_beside_cycles l2_from_cycles l2_stream_cycles utlb_miss_cycles "
         "walk_cycles alu_cycles shift_cycles mul_cycles mul_long_cycles div_cycles load_cycles "
         "address_cycles pointer_cycles factor_cycles fp_add_cycles fp_mul_cycles fp_mac_cycles "
-        "fp_div32_cycles fp_div64_cycles fp_move_cycles fp_load_cycles neon_cycles branch_cycles system_cycles",
+        "fp_div32_cycles fp_div64_cycles fp_move_cycles fp_load_cycles neon_cycles "
+        "branch_cycles system_cycles",
     ),
     (
         (0, 10_000_000),

@@ -323,9 +323,9 @@ def test_crash_is_told_by_lines_of_the_module_first(tmp_path: Path, debug: bool)
     images = wrong_images(machine, wrong, tmp_path)
     outcomes = run_tests(machine, images, wrong.variant, wrong.caught_by, tmp_path / "results")
     outcome = outcomes[wrong.caught_by]
-    lines = (tmp_path / "module" / "kmod_paging.c").read_text().splitlines()
+    lines = (tmp_path / "module" / "paging.c").read_text().splitlines()
     number = next(n for n, line in enumerate(lines, 1) if "vmf->address & 1" in line)
-    assert any(f"(module/kmod_paging.c:{number})" in line for line in outcome.details[1:4])
+    assert any(f"(module/paging.c:{number})" in line for line in outcome.details[1:4])
     assert outcome.logs is not None
     trace = (outcome.logs / "trace.txt").read_text(encoding="utf-8")
     assert trace.startswith("\n".join(outcome.details[:4]))

@@ -454,15 +454,19 @@ def test_changed_module_and_workload_are_named(tmp_path: Path) -> None:
     record = json.loads((first / "manifest.json").read_text())
     assert set(record["made_of"]) == {"module", "workload"}
     assert "module/paging.h" in record["made_of"]["module"]
-    assert list(record["made_of"]["workload"]) == ["module/paging.h", "module/user/dense_mm.c"]
+    assert list(record["made_of"]["workload"]) == [
+        "module/paging.h",
+        "module/user/dense_mm.c",
+        "module/user/phase.h",
+    ]
     for name, old, new in (
-        ("module/kmod_paging.c", "Loaded ", "Here is "),
+        ("module/paging.c", "Loaded ", "Here is "),
         ("module/user/dense_mm.c", '"usage: ', '"to be called: '),
     ):
         text = (checkout / name).read_text()
         assert old in text
         (checkout / name).write_text(text.replace(old, new))
-    module = "your module changed: module/kmod_paging.c"
+    module = "your module changed: module/paging.c"
     workload = "your workload changed: module/user/dense_mm.c"
     again = run("rerun", str(first / "manifest.json"), "--name", "again")
     assert f"differs from {first.name}: {module}\n" in again

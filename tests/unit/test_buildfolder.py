@@ -366,9 +366,9 @@ def test_files_of_a_package_are_what_compiler_and_kernel_say(
         f"dense_mm: dense_mm.c ../paging.h \\\n {escaped} {toolchain} {system} ../made.h\n"
     )
     (program / "made.h").touch()
-    (module / ".kmod_paging.o.cmd").write_text(
-        f"cmd_{module}/kmod_paging.o := /bin/sh -I{module} {module}/kmod_paging.c\n\n"
-        f"deps_{module}/kmod_paging.o := \\\n  include/linux/mm.h \\\n"
+    (module / ".paging.o.cmd").write_text(
+        f"cmd_{module}/paging.o := /bin/sh -I{module} {module}/paging.c\n\n"
+        f"deps_{module}/paging.o := \\\n  include/linux/mm.h \\\n"
         f"    $(wildcard include/config/A) \\\n  {module}/paging_trace.h \\\n"
     )
 
@@ -380,14 +380,14 @@ def test_files_of_a_package_are_what_compiler_and_kernel_say(
             str(elsewhere): digest_file(elsewhere),
             **named("paging.h", "user/dense_mm.c"),
         },
-        "kmod-paging": named("Kbuild", "kmod_paging.c", "paging_trace.h"),
+        "kmod-paging": named("Kbuild", "paging.c", "paging_trace.h"),
     }
 
 
 @pytest.mark.parametrize(
     ("said", "file"),
     [
-        ("$(O)/build/kmod-paging-1/kmod_paging.c", "module/kmod_paging.c"),
+        ("$(O)/build/kmod-paging-1/paging.c", "module/paging.c"),
         ("$(O)/build/kmod-paging-1/user/../paging.h", "module/paging.h"),
         ("dense_mm.c", "module/user/dense_mm.c"),
     ],
