@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "lib/ktap.h"
-#include "lib/device.h"
+#include "paging/device.h"
 
 /* These cases take seconds, and much longer on an emulated machine with a debug kernel. */
 #define LONG_TIMEOUT_S 600

@@ -85,25 +85,28 @@ def of_suite(suite: Suite) -> Payload:
     """The module and the test programs of a suite; raises UsageError as `of_experiment` does."""
     config_file = f"configs/suites/{suite.name}.yaml"
     module = _module_folder(suite.module.folder, config_file)
-    library = places.checkout() / suite.library
-    folder = places.checkout() / suite.programs
-    shared = tuple(sorted(library.glob("*.c")))
-    programs = tuple(
-        Program(source.stem, (source, *shared)) for source in sorted(folder.glob("*.c"))
-    )
-    if not programs:
-        raise UsageError(f"{config_file}: programs: there is no C file in {folder}")
-    for program in programs:
-        _require_free(program.sources[0], f"{config_file}: programs")
+    programs = _c_files(suite.programs, f"{config_file}: programs")
+    for source in programs:
+        _require_free(source, f"{config_file}: programs")
+    shared = [
+        source for name in suite.library for source in _c_files(name, f"{config_file}: library")
+    ]
     return Payload(
         module,
         suite.module.name,
-        programs,
+        tuple(Program(source.stem, (source, *shared)) for source in programs),
         tuple(suite.cflags),
         TESTS_PLACE,
         config_file,
         f"{suite.name}-tests",
     )
+
+
+def _c_files(relative: str, key: str) -> list[Path]:
+    folder = places.checkout() / relative
+    if not (found := sorted(folder.glob("*.c"))):
+        raise UsageError(f"{key}: there is no C file in {folder}")
+    return found
 
 
 def _require_free(source: Path, key: str) -> None:
