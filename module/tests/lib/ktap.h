@@ -36,7 +36,7 @@ struct ktap_case {
 struct ktap_options {
 	unsigned long seed;		/* default 1 */
 	unsigned int seconds;		/* default 10; for cases that run for a set time */
-	const char *variant;		/* how the suite calls the way the module is loaded, or "" */
+	const char *variant;		/* what the suite calls how it is loaded, or "" */
 	const char *module;		/* the module under test, or NULL */
 };
 
