@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,19 @@ def test_counter_that_is_not_there_or_not_zero_is_said(machine: Machine, tmp_pat
     # What a case has found itself comes before.
     found = told.outcomes["empty", "bytes.all_come_back"]
     assert found.message == FOUND
+
+
+def test_modules_of_folders_elsewhere_are_not_taken_for_each_other(
+    machine: Machine, tmp_path: Path
+) -> None:
+    wanted = payload.of_suite(load_file(Suite, FOLDER / "suite.yaml", {}))
+    folders = [tmp_path / name / "module" for name in ("one", "other")]
+    for folder in folders:
+        shutil.copytree(FOLDER / "module", folder)
+    source = folders[1] / "echo_device.c"
+    source.write_text(source.read_text().replace("size - 1", "size - 2"))
+    one, other = (
+        build.make_payload_images(machine, replace(wanted, module_folder=folder)).module
+        for folder in folders
+    )
+    assert one.read_bytes() != other.read_bytes()
