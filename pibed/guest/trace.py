@@ -5,6 +5,7 @@ Of the module there is always debugging information, of the kernel where it was 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -153,7 +154,7 @@ class _Known:
         line = position.line
         for folder in (self._images.kernel_build, self._images.kernel_source):
             line = line.replace(f"{folder}/", "")
-        return line.removeprefix("./")
+        return os.path.normpath(line)
 
 
 def _trace(lines: Sequence[str]) -> list[_Frame]:

@@ -370,7 +370,10 @@ def test_files_of_a_package_are_what_compiler_and_kernel_say(
         f"cmd_{module}/paging.o := /bin/sh -I{module} {module}/paging.c\n\n"
         f"deps_{module}/paging.o := \\\n  include/linux/mm.h \\\n"
         f"    $(wildcard include/config/A) \\\n  {module}/paging_trace.h \\\n"
+        # As ccache has it.
+        "  ../kmod-paging-1/paging.h \\\n"
     )
+    folder.kernel.mkdir()
 
     def named(*names: str) -> dict[str, str]:
         return {f"module/{name}": digest_file(checkout / "module" / name) for name in names}
@@ -380,7 +383,7 @@ def test_files_of_a_package_are_what_compiler_and_kernel_say(
             str(elsewhere): digest_file(elsewhere),
             **named("paging.h", "user/dense_mm.c"),
         },
-        "kmod-paging": named("Kbuild", "paging.c", "paging_trace.h"),
+        "kmod-paging": named("Kbuild", "paging.c", "paging.h", "paging_trace.h"),
     }
 
 

@@ -12,7 +12,7 @@ MEMORY_BENCH_LICENSE_FILES = user/memory_bench.c
 
 # By names relative to the folder, so that no path of the host gets in.
 define MEMORY_BENCH_BUILD_CMDS
-	cd $(@D)/user && $(TARGET_CC) -Wall -Wextra -static \
+	cd $(@D)/user && $(TARGET_CC) -MD -Wall -Wextra -static \
 		$(call qstrip,$(BR2_PACKAGE_MEMORY_BENCH_CFLAGS)) -o memory_bench memory_bench.c
 endef
 

@@ -10,10 +10,13 @@ PAGING_TESTS_SITE_METHOD = local
 PAGING_TESTS_LICENSE = GPL-2.0
 PAGING_TESTS_LICENSE_FILES = tests/lib/ktap.c
 
-# By names relative to the folder, so that no path of the host gets in.
+# By names relative to the folder, so that no path of the host gets in. With
+# several sources -MD tells of the last one only.
 define PAGING_TESTS_BUILD_CMDS
 	cd $(@D)/tests && for source in *.c; do \
-		$(TARGET_CC) -MD -Wall -Wextra -static \
+		$(TARGET_CC) $(call qstrip,$(BR2_PACKAGE_PAGING_TESTS_CFLAGS)) \
+			-M $$source lib/*.c >$${source%.c}.d && \
+		$(TARGET_CC) -Wall -Wextra -static \
 			$(call qstrip,$(BR2_PACKAGE_PAGING_TESTS_CFLAGS)) \
 			-o $${source%.c} $$source lib/*.c paging/*.c || exit 1; \
 	done

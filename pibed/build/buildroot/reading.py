@@ -47,7 +47,7 @@ def _of_package(work: BuildFolder, name: str, build: Path, known: Sequence[Path]
     site = recipe.site(work.sources, name)
     found = {}
     known = [*known, work.output, work.output.resolve()]
-    for path in {*_paths(build)}:
+    for path in {*_paths(build, work.kernel)}:
         if path.is_relative_to(build):
             own = work.sources / site / path.relative_to(build)
             if own.is_file():
@@ -57,14 +57,14 @@ def _of_package(work: BuildFolder, name: str, build: Path, known: Sequence[Path]
     return dict(sorted(found.items()))
 
 
-def _paths(build: Path) -> Iterator[Path]:
+def _paths(build: Path, kernel: Path) -> Iterator[Path]:
     for file in build.rglob("*.d"):
         text = file.read_text(encoding="utf-8", errors="replace")
         yield from (reads.actual(path, file.parent) for path in reads.prerequisites(text))
     for file in build.rglob(".*.cmd"):
         commands, others = reads.of_kbuild(file.read_text(encoding="utf-8", errors="replace"))
         own = [path for path in commands if path.startswith(f"{build}/")]
-        # Paths that are not absolute are those of the kernel.
-        yield from (reads.actual(path, build) for path in (*own, *others) if path.startswith("/"))
+        # Ccache makes them relative to where the kernel is built.
+        yield from (reads.actual(path, kernel) for path in (*own, *others))
         # Those that make reads besides are not told.
         yield from (path for name in MAKEFILES if (path := file.with_name(name)).is_file())
