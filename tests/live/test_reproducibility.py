@@ -176,6 +176,8 @@ def test_disk_that_is_full_for_a_moment_is_noticed(undisturbed: Path, small_disk
     subprocess.run(["mount", "-o", "remount,size=1m", small_disk], check=True)
     process = start(
         *(*MEASURE, "--sizes", "16,32,48,64,96,128", "--runs", "1"),
+        # A line of the kernel's log for each fault: what is dropped must be more than a block.
+        *("--experiment", "logging", "--set", "log_faults=on"),
         *("--results", str(small_disk)),
     )
     wait_for_samples(small_disk, 1)
