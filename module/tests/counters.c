@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "lib/ktap.h"
-#include "lib/device.h"
+#include "paging/device.h"
 
 #define NR_LOGGED 300
 

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "lib/ktap.h"
-#include "lib/device.h"
+#include "paging/device.h"
 
 #define NR_PAGES 64
 #define NR_RUNNERS 4		/* threads, or processes */

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "lib/ktap.h"
-#include "lib/device.h"
+#include "paging/device.h"
 
 #define NR_PAGES 16
 #define NR_CHILDREN 32

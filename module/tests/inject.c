@@ -22,8 +22,8 @@
 #include <unistd.h>
 
 #include "lib/ktap.h"
-#include "lib/device.h"
-#include "lib/reload.h"
+#include "paging/device.h"
+#include "paging/reload.h"
 
 #define DEBUG_FOLDER "/sys/kernel/debug"
 #define FAIL_NTH "/proc/thread-self/fail-nth"

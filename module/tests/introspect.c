@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "lib/ktap.h"
-#include "lib/device.h"
+#include "paging/device.h"
 
 #define NR_PAGES 16
 #define READ_WRITE (PROT_READ | PROT_WRITE)

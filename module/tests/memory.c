@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "lib/ktap.h"
-#include "lib/device.h"
+#include "paging/device.h"
 
 /* These cases take seconds, and much longer on an emulated machine with a debug kernel. */
 #define LONG_TIMEOUT_S 600
@@ -141,11 +141,19 @@ static size_t all_pages(void)
 	return memory("MemTotal") * 1024 / PAGE;
 }
 
+/* Where the program's own variables begin and end, as the linker says. */
+extern char __data_start[], _end[];
+
 /* Later, when memory has run out, the process's own memory must not need any. */
-static void touch_stack(void)
+static void touch_own_memory(void)
 {
 	char stack[8 * PAGE];
+	char *data;
 
+	/* Variables, as the streams that the end flushes, are shared with the parent till then. */
+	for (data = __data_start; data < _end; data += PAGE)
+		__atomic_fetch_add(data, 0, __ATOMIC_RELAXED);
+	__atomic_fetch_add(_end - 1, 0, __ATOMIC_RELAXED);
 	memset(stack, 1, sizeof(stack));
 	asm volatile("" : : "r" (stack) : "memory");
 }
@@ -205,7 +213,7 @@ static void bisect(void *argument)
 	size_t low, high;
 
 	(void)argument;
-	touch_stack();
+	touch_own_memory();
 	ASSERT(!mmap_works(all_pages()));
 	allocated = counter("pages_allocated") - allocated;
 	low = allocated - EDGE_PAGES;
@@ -296,7 +304,7 @@ static void use_all_memory(void *argument)
 	char *mapping = map_pages(pages, PROT_READ | PROT_WRITE);
 
 	told->touched = 0;
-	touch_stack();
+	touch_own_memory();
 	/* The page tables, which the core allocates, and with the OOM killer if need be. */
 	for (i = 0; i < pages; i += PAGES_PER_TABLE)
 		mapping[i * PAGE] = 1;

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "lib/ktap.h"
-#include "lib/device.h"
+#include "paging/device.h"
 
 /* Where the random case maps. */
 #define ARENA_PAGES 512

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "lib/ktap.h"
-#include "lib/device.h"
-#include "lib/reload.h"
+#include "paging/device.h"
+#include "paging/reload.h"
 
 #define NR_PAGES 64
 

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 
 #include "lib/ktap.h"
-#include "lib/device.h"
+#include "paging/device.h"
 
 #define NR_PAGES 12
 #define NR_PIECES 200

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "lib/ktap.h"
-#include "lib/device.h"
+#include "paging/device.h"
 
 #define NR_WORKERS 4
 #define NR_THREADS 3

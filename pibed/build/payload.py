@@ -93,22 +93,18 @@ def of_suite(suite: Suite) -> Payload:
     if suite.folder is not None:
         config_file = f"the suite {suite.name} of {root}"
     module = _module_folder(root, suite.module.folder, config_file)
-    library = root / suite.library
-    folder = root / suite.programs
-    shared = tuple(sorted(library.glob("*.c")))
-    programs = tuple(
-        Program(source.stem, (source, *shared)) for source in sorted(folder.glob("*.c"))
-    )
-    if not programs:
-        raise UsageError(f"{config_file}: programs: there is no C file in {folder}")
-    for program in programs:
-        for source in program.sources:
-            _require_inside(source, root, f"{config_file}: programs")
-        _require_free(program.sources[0], f"{config_file}: programs")
+    programs = _c_files(root, suite.programs, f"{config_file}: programs")
+    for source in programs:
+        _require_free(source, f"{config_file}: programs")
+    shared = [
+        source
+        for name in suite.library
+        for source in _c_files(root, name, f"{config_file}: library")
+    ]
     return Payload(
         module,
         suite.module.name,
-        programs,
+        tuple(Program(source.stem, (source, *shared)) for source in programs),
         tuple(suite.cflags),
         TESTS_PLACE,
         config_file,
@@ -131,6 +127,15 @@ def root_of(config: Experiment | Suite) -> Path:
             fix="put the folder back where it was",
         )
     return folder
+
+
+def _c_files(root: Path, relative: str, key: str) -> list[Path]:
+    folder = root / relative
+    if not (found := sorted(folder.glob("*.c"))):
+        raise UsageError(f"{key}: there is no C file in {folder}")
+    for path in found:
+        _require_inside(path, root, key)
+    return found
 
 
 def _require_free(source: Path, key: str) -> None:

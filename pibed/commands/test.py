@@ -20,7 +20,7 @@ _DURATIONS = {
     "checks": "half a minute",
     "unit": "two minutes",
     "everyday": "12 minutes",
-    "full": "45 minutes",
+    "full": "40 minutes",
 }
 
 

@@ -72,7 +72,10 @@ def _problem(result: Result, document: ktap.Document, expected: int) -> str | No
     if result.truncated:
         return "more than 64 KiB were printed"
     if document.problem is not None:
-        return f"not KTAP: {document.problem}"
+        # What the program said before it ended is what was found; its form comes second.
+        found = next((note for note in document.notes if not _TIME.fullmatch(note)), None)
+        problem = f"not KTAP: {document.problem}"
+        return problem if found is None else f"{found} ({problem})"
     if (count := len(document.results)) != expected:
         return f"not KTAP: {count} results instead of {expected}"
     return None

@@ -38,10 +38,14 @@ class KtapResult:
 
 @dataclass(frozen=True)
 class Document:
-    """What a program printed: its results, and why they are not all that it planned, if so."""
+    """What a program printed: its results, and why they are not all that it planned, if so.
+
+    `notes` are those after the last result.
+    """
 
     results: tuple[KtapResult, ...]
     problem: str | None
+    notes: tuple[str, ...]
 
 
 def parse(lines: Sequence[str]) -> Document:
@@ -73,7 +77,7 @@ def parse(lines: Sequence[str]) -> Document:
         problem = problem or "there is no plan (a line such as '1..4')"
     elif planned != len(results):
         problem = problem or f"{len(results)} of {planned} results are there"
-    return Document(tuple(results), problem)
+    return Document(tuple(results), problem, tuple(notes))
 
 
 def _result(match: re.Match[str], notes: tuple[str, ...]) -> KtapResult:

@@ -254,7 +254,13 @@ class _Boot:
         return self.outcome(str(case), *verdict)
 
     def _options(self) -> str:
-        return f"--seed {self.setup.seed} --seconds {self.setup.stress_s}"
+        """All that a program knows of its suite; see module/tests/lib/ktap.h."""
+        suite = self.setup.suite
+        words = ["--seed", str(self.setup.seed), "--seconds", str(self.setup.stress_s)]
+        words += ["--variant", self.variant, "--module", suite.module.name]
+        for counter in suite.counters:
+            words += ["--counter", counter]
+        return shlex.join(words)
 
     def leaks(self) -> dict[str, list[str]]:
         """What kmemleak reports, by the process that allocated it; empty without kmemleak."""

@@ -135,21 +135,23 @@ def take_metrics(
             cut = ", which was cut off at 64 KiB," if run.truncated else ""
             raise ValueError(
                 f"{name}: the pattern matches the output{cut} {len(found)} times instead of once"
-                f"{_tried(text, found)}"
+                f"{_tried(run, text, found)}"
             )
         try:
             metrics[name] = _number(found[0])
         except ValueError as error:
-            raise ValueError(f"{name}: {error}{_tried(text, [])}") from None
+            raise ValueError(f"{name}: {error}{_tried(run, text, [])}") from None
     return metrics
 
 
-def _tried(text: str, found: Sequence[str]) -> str:
+def _tried(run: Result, text: str, found: Sequence[str]) -> str:
     """What a pattern has found, or else what it was tried on, fit for a message."""
     if found:
         more = ", …" if len(found) > _FEW else ""
         return f": {', '.join(map(_shortened, found[:_FEW]))}{more}"
-    return f"; the output: {_shortened(text)}" if text.strip() else "; there was no output"
+    if text.strip():
+        return f"; the output: {_shortened(text)}"
+    return "; no line of it is whole" if run.truncated else "; there was no output"
 
 
 def _shortened(text: str) -> str:

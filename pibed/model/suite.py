@@ -14,6 +14,9 @@ from pydantic.json_schema import SkipJsonSchema
 from pibed.model.experiment import ModuleSource
 from pibed.model.loading import Identifier, Name, Record, RelativePath, load
 
+MAX_COUNTERS = 32
+"""As many as module/tests/lib/ktap.c takes."""
+
 
 class Suite(Record):
     """Programs that print KTAP, run once for each variant of how a module is loaded."""
@@ -25,10 +28,14 @@ class Suite(Record):
     """The module under test."""
     variants: Annotated[dict[Name, dict[Identifier, str | int]], Field(min_length=1)]
     """The parameters with which the module is loaded; every case runs with each."""
+    counters: Annotated[
+        list[Annotated[str, Field(pattern=r"^/\S+$")]], Field(max_length=MAX_COUNTERS)
+    ] = []
+    """Files of the guest with a number that must be 0 when nothing of a case is left."""
     programs: RelativePath
     """Folder whose C files are the programs, one each."""
-    library: RelativePath
-    """Folder whose C files are compiled into every program."""
+    library: Annotated[list[RelativePath], Field(min_length=1)]
+    """Folders whose C files are compiled into every program."""
     cflags: list[str]
     """Options for the compiler."""
     stress_s: Annotated[int, Field(ge=1, le=86_400)]

@@ -18,7 +18,7 @@ from pibed.commands import build
 from pibed.commands.verify import compare_runs
 from pibed.guest.guest import Guest, Launch
 from pibed.guest.qemu import Logs
-from pibed.measure.rounds import Testbed, measure_rounds
+from pibed.measure import rounds
 from pibed.model import plan
 from pibed.model.experiment import Experiment, load_experiment
 from pibed.model.machine import Clock, Machine, load_machine
@@ -51,7 +51,9 @@ def measured(results: Path, clock: Clock, study: Experiment, jobs: int = 1) -> P
     now = datetime.datetime.now(datetime.UTC)
     run = RunFolder.create(results, study, study.name, now)
     observer = Silent()
-    measure_rounds(Testbed(known, images, study, "QEMU"), run, plan.rounds(study), jobs, observer)
+    rounds.measure_rounds(
+        rounds.Testbed(known, images, study, "QEMU"), run, plan.rounds(study), jobs, observer
+    )
     assert {each.status for each in observer.samples} == {Status.OK}
     assert observer.problems == []
     return run.folder
@@ -165,7 +167,9 @@ def test_instructions_are_those_of_qemu(tmp_path: Path, encoding: str) -> None:
     images = build.make_images(known, study, board=timing.wanted(known, study))
     run = RunFolder.create(tmp_path, study, "ticks", datetime.datetime.now(datetime.UTC))
     observer = Silent()
-    measure_rounds(Testbed(known, images, study, "QEMU"), run, plan.rounds(study), 1, observer)
+    rounds.measure_rounds(
+        rounds.Testbed(known, images, study, "QEMU"), run, plan.rounds(study), 1, observer
+    )
     taken: dict[int, dict[str, Number]] = {
         each.cell.as_dict()["steps"]: each.metrics for each in observer.samples
     }

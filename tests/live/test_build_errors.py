@@ -77,7 +77,7 @@ def test_error_names_the_users_file(
     assert caught.value.log.is_file()
 
 
-@pytest.mark.parametrize("name", ["module/user/dense_mm.c", "module/tests/lib/device.c"])
+@pytest.mark.parametrize("name", ["module/user/dense_mm.c", "module/tests/lib/system.c"])
 def test_error_is_shown_with_its_line(images: object, tmp_path: Path, name: str) -> None:
     checkout = copy_of_checkout(tmp_path / "copy")
     path = checkout / name

@@ -478,6 +478,11 @@ def test_suite_of_the_module() -> None:
         "pre-paging": {"demand_paging": 0},
     }
     assert suite.stress_s == 60
+    assert [counter.rpartition("/")[2] for counter in suite.counters] == [
+        "pages_live",
+        "pages_spare",
+        "mappings",
+    ]
     with pytest.raises(UsageError, match="there is no suite 'pagng'"):
         load_suite("pagng")
 

@@ -70,6 +70,11 @@ def test_what_was_cut_off_has_failed_whatever_it_printed(timed_out: bool, words:
         ((), 0, "not KTAP: there is no line 'KTAP version 1'"),
         (("Segmentation fault",), 139, "not KTAP"),
         (("KTAP version 1", "1..1"), 0, "not KTAP: 0 of 1 results"),
+        (
+            ("KTAP version 1", "1..1", "# time 1.000 s", "# a.c:3: no", "# more"),
+            1,
+            "a.c:3: no (not KTAP: 0 of 1 results are there)",
+        ),
         (("KTAP version 1", "1..2", "ok 1 shared", "ok 2 b"), 0, "2 results instead of 1"),
         (
             ("KTAP version 1", "1..1", "ok 1 other"),

@@ -214,10 +214,17 @@ def test_names_of_the_guests_own_parts_are_taken(
     study, suite = load_experiment("paging"), load_suite("paging")
     changes = {"source": f"programs/{name}.c"}
     study = study.model_copy(update={"workload": study.workload.model_copy(update=changes)})
-    suite = suite.model_copy(update={"programs": "programs", "library": "programs/lib"})
+    suite = suite.model_copy(update={"programs": "programs", "library": ["programs/lib"]})
     monkeypatch.setattr(places, "checkout", lambda: tmp_path)
     words = f"{name}.c: the name {name} is taken"
     with pytest.raises(UsageError, match=f"workload.source: .*{words}"):
         payload.of_experiment(study)
     with pytest.raises(UsageError, match=f"programs: .*{words}"):
+        payload.of_suite(suite)
+
+
+def test_folder_of_a_library_without_a_c_file_is_an_error() -> None:
+    suite = load_suite("paging")
+    suite = suite.model_copy(update={"library": [*suite.library, "docs"]})
+    with pytest.raises(UsageError, match=r"paging\.yaml: library: there is no C file in .*docs"):
         payload.of_suite(suite)

@@ -8,14 +8,14 @@ PAGING_TESTS_VERSION = 1
 PAGING_TESTS_SITE = $(BR2_EXTERNAL_PIBED_PATH)/../module
 PAGING_TESTS_SITE_METHOD = local
 PAGING_TESTS_LICENSE = GPL-2.0
-PAGING_TESTS_LICENSE_FILES = tests/lib/device.c
+PAGING_TESTS_LICENSE_FILES = tests/lib/ktap.c
 
 # By names relative to the folder, so that no path of the host gets in.
 define PAGING_TESTS_BUILD_CMDS
 	cd $(@D)/tests && for source in *.c; do \
 		$(TARGET_CC) -MD -Wall -Wextra -static \
 			$(call qstrip,$(BR2_PACKAGE_PAGING_TESTS_CFLAGS)) \
-			-o $${source%.c} $$source lib/*.c || exit 1; \
+			-o $${source%.c} $$source lib/*.c paging/*.c || exit 1; \
 	done
 endef
 

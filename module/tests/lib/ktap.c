@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "ktap.h"
-#include "device.h"
+#include "system.h"
 
 #define DEFAULT_TIMEOUT_S 60
 
@@ -29,7 +29,12 @@
 
 enum verdict { PASSED, FAILED, SKIPPED };
 
-struct ktap_options ktap_options = { .seed = 1, .seconds = 10 };
+struct ktap_options ktap_options = { .seed = 1, .seconds = 10, .variant = "" };
+
+/* The files that --counter names. */
+#define MAX_COUNTERS 32
+static const char *counters[MAX_COUNTERS];
+static size_t nr_counters;
 
 /* Why a case was skipped; memory that the case and the runner share. */
 static char *reason;
@@ -137,30 +142,66 @@ static void kill_rest(pid_t group)
 	}
 }
 
-/* What must hold when nothing of a case is left. */
-static bool nothing_left(unsigned long taint_before)
+static unsigned long taint_now(void)
 {
-	static const char * const counters[] = { "pages_live", "pages_spare", "mappings" };
-	unsigned long taint = read_number("/proc/sys/kernel/tainted");
-	bool clean = true;
-	size_t i;
+	long taint = 0;
 
-	if (access("/sys/module/" MODULE_NAME, F_OK)) {
+	find_number("/proc/sys/kernel/tainted", &taint);
+	return taint;
+}
+
+/* A file of the module's folder in sysfs; whether that is there, if a module is named at all. */
+static bool module_file(char *path, size_t size, const char *file)
+{
+	snprintf(path, size, "/sys/module/%s%s", ktap_options.module, file);
+	return access(path, F_OK) == 0;
+}
+
+static bool module_idle(void)
+{
+	char path[128];
+	long users;
+
+	if (!ktap_options.module)
+		return true;
+	if (!module_file(path, sizeof(path), "")) {
 		note("the module is not loaded any more");
 		return false;
 	}
-	for (i = 0; i < ARRAY_SIZE(counters); i++) {
-		long left = counter(counters[i]);
-
-		if (left) {
-			note("afterwards %s is %ld, expected 0", counters[i], left);
-			clean = false;
-		}
-	}
-	if (read_number("/sys/module/" MODULE_NAME "/refcnt")) {
+	/* A kernel that cannot unload modules does not count their users. */
+	if (!module_file(path, sizeof(path), "/refcnt"))
+		return true;
+	if (!find_number(path, &users) || users) {
 		note("afterwards the module is still in use");
-		clean = false;
+		return false;
 	}
+	return true;
+}
+
+static bool counter_is_zero(const char *path)
+{
+	const char *name = strrchr(path, '/');
+	long left;
+
+	name = name ? name + 1 : path;
+	if (!find_number(path, &left)) {
+		note("afterwards %s cannot be read", path);
+		return false;
+	}
+	if (left)
+		note("afterwards %s is %ld, expected 0", name, left);
+	return !left;
+}
+
+/* What must hold when nothing of a case is left; says what does not. */
+static bool nothing_left(unsigned long taint_before)
+{
+	unsigned long taint = taint_now();
+	bool clean = module_idle();
+	size_t i;
+
+	for (i = 0; i < nr_counters; i++)
+		clean &= counter_is_zero(counters[i]);
 	if (taint & ~taint_before & ~TAINT_ALLOWED) {
 		note("the kernel has become tainted: %#lx", taint);
 		clean = false;
@@ -179,7 +220,7 @@ static unsigned int deadline_s(const struct ktap_case *test)
 static enum verdict run_case(const char *program, const struct ktap_case *test, unsigned int id)
 {
 	unsigned int timeout_s = deadline_s(test);
-	unsigned long taint = read_number("/proc/sys/kernel/tainted");
+	unsigned long taint = taint_now();
 	double start = now_s();
 	int status = 0;
 	pid_t child;
@@ -245,6 +286,24 @@ static unsigned long parse_number(const char *program, const char *option, const
 	return value;
 }
 
+static const char *parse_text(const char *program, const char *option, const char *text)
+{
+	if (!text || !*text) {
+		fprintf(stderr, "%s: %s needs a value\n", program, option);
+		exit(2);
+	}
+	return text;
+}
+
+static void parse_counter(const char *program, const char *text)
+{
+	if (nr_counters == MAX_COUNTERS) {
+		fprintf(stderr, "%s: more than %d counters\n", program, MAX_COUNTERS);
+		exit(2);
+	}
+	counters[nr_counters++] = parse_text(program, "--counter", text);
+}
+
 static const struct ktap_case *find_case(const struct ktap_case *cases, size_t count,
 					 const char *name)
 {
@@ -262,6 +321,7 @@ int ktap_main(int argc, char **argv, const struct ktap_case *cases, size_t count
 	const char *program = strrchr(argv[0], '/');
 	unsigned int wanted, number;
 	bool passed = true;
+	char path[128];
 	int i;
 
 	program = program ? program + 1 : argv[0];
@@ -277,6 +337,15 @@ int ktap_main(int argc, char **argv, const struct ktap_case *cases, size_t count
 			i++;
 		} else if (!strcmp(argv[i], "--seconds")) {
 			ktap_options.seconds = parse_number(program, "--seconds", argv[i + 1]);
+			i++;
+		} else if (!strcmp(argv[i], "--variant")) {
+			ktap_options.variant = parse_text(program, "--variant", argv[i + 1]);
+			i++;
+		} else if (!strcmp(argv[i], "--module")) {
+			ktap_options.module = parse_text(program, "--module", argv[i + 1]);
+			i++;
+		} else if (!strcmp(argv[i], "--counter")) {
+			parse_counter(program, argv[i + 1]);
 			i++;
 		} else {
 			fprintf(stderr, "%s: unknown option %s\n", program, argv[i]);
@@ -298,8 +367,8 @@ int ktap_main(int argc, char **argv, const struct ktap_case *cases, size_t count
 
 	wanted = argc ? (unsigned int)argc : (unsigned int)count;
 	printf("KTAP version 1\n1..%u\n", wanted);
-	if (access("/sys/module/" MODULE_NAME, F_OK)) {
-		printf("Bail out! the module " MODULE_NAME " is not loaded\n");
+	if (ktap_options.module && !module_file(path, sizeof(path), "")) {
+		printf("Bail out! the module %s is not loaded\n", ktap_options.module);
 		return 1;
 	}
 	for (number = 1; number <= wanted; number++) {

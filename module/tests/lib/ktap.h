@@ -2,14 +2,16 @@
 /*
  * A small runner for test programs that print KTAP (Documentation/dev-tools/ktap.rst of Linux).
  *
- *   PROGRAM [--seed N] [--seconds N] [--list | CASE...]
+ *   PROGRAM [--seed N] [--seconds N] [--variant NAME] [--module NAME] [--counter FILE]...
+ *           [--list | CASE...]
  *
  * runs the named cases, or all; --list prints each case's name and deadline in seconds instead.
+ * It knows of no module but what the options say.
  * Each case is a process of its own, in a process group of its own, named "<program>.<number>"
  * (which a kernel report shows as comm). A case ends by returning (passed), by a failed ASSERT or
  * skip(), by a signal, or at its deadline. When it and all processes that it left have gone, the
- * module must hold no page, mapping or reference any more and the kernel must have no new taint;
- * otherwise the case has failed.
+ * module must be loaded and not in use, the number in each counter's file must be 0, and the kernel
+ * must have no new taint; otherwise the case has failed. What it said itself comes first.
  *
  * Exit status: 0 if no case failed, 1 if one did, 2 for a bad command line.
  */
@@ -34,6 +36,8 @@ struct ktap_case {
 struct ktap_options {
 	unsigned long seed;		/* default 1 */
 	unsigned int seconds;		/* default 10; for cases that run for a set time */
+	const char *variant;		/* what the suite calls how it is loaded, or "" */
+	const char *module;		/* the module under test, or NULL */
 };
 
 extern struct ktap_options ktap_options;

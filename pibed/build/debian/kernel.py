@@ -153,6 +153,8 @@ def module(bench: Bench, payload: Payload, source: Output, kernel: Output) -> Ou
         "name": name,
         "sources": json.dumps(sources(origin)),
         "named": named(origin, payload.root),
+        # What another folder outside the root has read says nothing of this one.
+        "folder": reads.name_of(origin, payload.root),
     }
     step = Step("module", inputs, expected_s=3, version=3)
     return bench.run(step, make, payload.root)

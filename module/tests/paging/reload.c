@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ktap.h"
+#include "../lib/ktap.h"
 #include "reload.h"
 
 static const char * const names[] = {
