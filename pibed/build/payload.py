@@ -64,11 +64,15 @@ def of_experiment(experiment: Experiment) -> Payload:
     Raises UsageError for files that the configuration names and that are not there, or that are
     called as a program is that every guest has.
     """
+    root = root_of(experiment)
     config_file = f"configs/experiments/{experiment.name}.yaml"
-    module = _module_folder(experiment.module.folder, config_file)
-    source = places.checkout() / experiment.workload.source
+    if experiment.folder is not None:
+        config_file = f"the experiment {experiment.name} of {root}"
+    module = _module_folder(root, experiment.module.folder, config_file)
+    source = root / experiment.workload.source
     if not source.is_file():
         raise UsageError(f"{config_file}: workload.source: there is no file {source}")
+    _require_inside(source, root, f"{config_file}: workload.source")
     _require_free(source, f"{config_file}: workload.source")
     return Payload(
         module,
@@ -78,18 +82,24 @@ def of_experiment(experiment: Experiment) -> Payload:
         "usr/bin",
         config_file,
         source.stem.replace("_", "-"),
+        root,
     )
 
 
 def of_suite(suite: Suite) -> Payload:
     """The module and the test programs of a suite; raises UsageError as `of_experiment` does."""
+    root = root_of(suite)
     config_file = f"configs/suites/{suite.name}.yaml"
-    module = _module_folder(suite.module.folder, config_file)
-    programs = _c_files(suite.programs, f"{config_file}: programs")
+    if suite.folder is not None:
+        config_file = f"the suite {suite.name} of {root}"
+    module = _module_folder(root, suite.module.folder, config_file)
+    programs = _c_files(root, suite.programs, f"{config_file}: programs")
     for source in programs:
         _require_free(source, f"{config_file}: programs")
     shared = [
-        source for name in suite.library for source in _c_files(name, f"{config_file}: library")
+        source
+        for name in suite.library
+        for source in _c_files(root, name, f"{config_file}: library")
     ]
     return Payload(
         module,
@@ -99,13 +109,32 @@ def of_suite(suite: Suite) -> Payload:
         TESTS_PLACE,
         config_file,
         f"{suite.name}-tests",
+        root,
     )
 
 
-def _c_files(relative: str, key: str) -> list[Path]:
-    folder = places.checkout() / relative
+def root_of(config: Experiment | Suite) -> Path:
+    """What the paths of an experiment or a suite are relative to: its own folder, or the checkout.
+
+    Raises UsageError for a folder that is no more.
+    """
+    if config.folder is None:
+        return places.checkout()
+    folder = Path(config.folder)
+    if not folder.is_dir():
+        raise UsageError(
+            f"{folder}: the folder of {config.name}, with its sources, is not there any more",
+            fix="put the folder back where it was",
+        )
+    return folder
+
+
+def _c_files(root: Path, relative: str, key: str) -> list[Path]:
+    folder = root / relative
     if not (found := sorted(folder.glob("*.c"))):
         raise UsageError(f"{key}: there is no C file in {folder}")
+    for path in found:
+        _require_inside(path, root, key)
     return found
 
 
@@ -117,8 +146,17 @@ def _require_free(source: Path, key: str) -> None:
         )
 
 
-def _module_folder(relative: str, config_file: str) -> Path:
-    folder = places.checkout() / relative
+def _require_inside(path: Path, root: Path, key: str) -> None:
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise UsageError(
+            f"{key}: {path} leads out of {root}, to {path.resolve()}",
+            fix="put a copy in place of the link",
+        )
+
+
+def _module_folder(root: Path, relative: str, config_file: str) -> Path:
+    folder = root / relative
     if not (folder / "Kbuild").is_file():
         raise UsageError(f"{config_file}: module.folder: there is no file {folder / 'Kbuild'}")
+    _require_inside(folder / "Kbuild", root, f"{config_file}: module.folder")
     return folder

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from pibed.model import placeholders
 from pibed.model.counts import PHASES, Event
@@ -177,6 +178,9 @@ class Experiment(Record):
     """Samples of each cell; each round is a boot of its own."""
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
     """Everything random in the experiment follows from it."""
+    folder: SkipJsonSchema[str | None] = None
+    """Where its file lies, and what its paths are relative to, if that is not the checkout; never
+    in the file itself."""
     analysis: AnalysisPlan | None = None
     """Without it, see `Experiment.analysed`."""
 

@@ -79,19 +79,40 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 def load(kind: type[_R], noun: str, name: str, overrides: Mapping[str, Any]) -> _R:
-    """Reads `configs/<noun>s/<name>.yaml` as a record of that kind; see `load_machine`."""
+    """Reads `configs/<noun>s/<name>.yaml` as a record of that kind; see `load_machine`.
+
+    A name with a slash, or that ends in .yaml, is the path of a file anywhere; the record's
+    `folder` is then that file's.
+    """
+    if "/" in name or name.endswith(".yaml"):
+        return _load_anywhere(kind, noun, Path(name), overrides)
     folder = places.checkout() / "configs" / f"{noun}s"
     known = sorted(path.stem for path in folder.glob("*.yaml"))
     if name not in known:
         raise UsageError(
             f"there is no {noun} {name!r}",
-            fix=f"choose one of: {', '.join(known)} (files of {folder})",
+            fix=f"choose one of: {', '.join(known)} (files of {folder}), "
+            "or give the path of a file, as in ./NAME.yaml",
         )
     path = folder / f"{name}.yaml"
     record = load_file(kind, path, overrides)
     if (stated := getattr(record, "name", name)) != name:
         raise UsageError(f"{path}: name: expected {name}, as the file is called, not {stated}")
     return record
+
+
+def _load_anywhere(kind: type[_R], noun: str, given: Path, overrides: Mapping[str, Any]) -> _R:
+    path = given.expanduser().absolute()
+    if path.is_dir():
+        raise UsageError(
+            f"{path}: expected the {noun}'s file, not a folder",
+            fix=f"name the file in it, such as {given / noun}.yaml",
+        )
+    if not path.exists():
+        raise UsageError(f"{path}: there is no such file, which was given as the {noun}")
+    if "folder" in _read_yaml(path):
+        raise UsageError(f"{path}: folder: unknown key")
+    return load_file(kind, path, {**overrides, "folder": str(path.parent)})
 
 
 def load_file(kind: type[_R], path: Path, overrides: Mapping[str, Any]) -> _R:

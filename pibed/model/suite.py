@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from pibed.model.experiment import ModuleSource
 from pibed.model.loading import Identifier, Name, Record, RelativePath, load
@@ -39,6 +40,9 @@ class Suite(Record):
     """Options for the compiler."""
     stress_s: Annotated[int, Field(ge=1, le=86_400)]
     """Guest seconds that a stress test runs, in each variant, unless `--stress` says otherwise."""
+    folder: SkipJsonSchema[str | None] = None
+    """Where its file lies, and what its paths are relative to, if that is not the checkout; never
+    in the file itself."""
 
 
 def load_suite(name: str, overrides: Mapping[str, Any] | None = None) -> Suite:

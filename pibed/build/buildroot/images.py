@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pibed.base import places
-from pibed.base.errors import BuildError, HostError
+from pibed.base.errors import BuildError, HostError, UsageError
 from pibed.base.files import digest_file
 from pibed.build import kconfig, materials, store, toolchain, vermagic
 from pibed.build.buildroot import contents, reading, recipe, snapshot, sysroot
@@ -139,6 +139,11 @@ def _prepared(order: Order, settings: Settings, folder: Path | None) -> Iterator
         raise HostError(
             f"the cache folder {root} has a @ in its path, where Buildroot cannot work",
             fix="set PIBED_CACHE to another folder",
+        )
+    if payload.root != places.checkout():
+        raise UsageError(
+            f"{payload.config_file}: the builder buildroot takes sources from the checkout only",
+            fix="take --builder debian",
         )
     bench.store.remove_unfinished()
     recipe.require_packages(payload)
