@@ -121,11 +121,13 @@ def _load(experiment: Experiment, options: BootOptions) -> list[str]:
 
     What is not given is as in the experiment's first cell.
     """
+    from pibed.build import payload
     from pibed.model import plan
 
     short = settings.declared(experiment, "boot", options.declared, "--param")
     module = experiment.module
-    given = settings.of_module(module, module.parameters, options.param)
+    root = payload.root_of(experiment)
+    given = settings.of_module(root, module, module.parameters, options.param)
     if not (short or given):
         return []
     # Of the module's parameters, those that are a parameter of the experiment and no more.

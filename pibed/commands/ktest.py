@@ -96,9 +96,11 @@ def _suite(options: KtestOptions) -> tuple[Suite, str]:
 
     Variants that say otherwise are left out; raises UsageError if all do.
     """
+    from pibed.build import payload
+
     suite = load_suite(load_defaults().suite if options.suite is None else options.suite)
     configured = [name for parameters in suite.variants.values() for name in parameters]
-    given = settings.of_module(suite.module, configured, options.param)
+    given = settings.of_module(payload.root_of(suite), suite.module, configured, options.param)
     added: dict[str, str | int] = {each.name: each.text for each in given}
     kept = {
         name: added | parameters

@@ -57,8 +57,8 @@ class ExperimentOptions(KernelOptions):
     """Of verbs that need images of an experiment."""
 
     experiment: str | None = option(
-        "configuration in configs/experiments/: what is measured, and whose module and workload "
-        "the guest has (default {experiment})"
+        "configuration in configs/experiments/, or the path of one anywhere: what is measured, and "
+        "whose module and workload the guest has (default {experiment})"
     )
 
 

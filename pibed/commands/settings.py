@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from pibed.base import places
 from pibed.base.errors import UsageError
 from pibed.commands import arguments
 from pibed.model.experiment import Experiment, ModuleSource
@@ -146,14 +146,14 @@ def value(setting: Setting, parameter: Parameter) -> Value:
 
 
 def of_module(
-    module: ModuleSource, configured: Iterable[str], given: Sequence[str]
+    root: Path, module: ModuleSource, configured: Iterable[str], given: Sequence[str]
 ) -> list[Setting]:
-    """The parameters of a module that `--param` sets.
+    """The parameters of a module that `--param` sets; its folder is relative to `root`.
 
     A module has those that its configuration names and those that its sources define.
     """
     settings = pairs("--param", given)
-    known = {*configured, *_parameters_in_sources(module)}
+    known = {*configured, *_parameters_in_sources(root / module.folder)}
     for setting in settings:
         if setting.name not in known:
             raise UsageError(
@@ -169,8 +169,7 @@ def of_module(
 _MODULE_PARAM = re.compile(r"^\s*module_param\w*\(\s*(\w+)\s*,", re.MULTILINE)
 
 
-def _parameters_in_sources(module: ModuleSource) -> set[str]:
-    folder = places.checkout() / module.folder
+def _parameters_in_sources(folder: Path) -> set[str]:
     return {
         name
         for path in folder.glob("*.[ch]")

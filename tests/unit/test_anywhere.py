@@ -10,6 +10,7 @@ import pytest
 from pibed.base import places
 from pibed.base.errors import UsageError
 from pibed.build import payload
+from pibed.commands import settings
 from pibed.model.experiment import Experiment, load_experiment
 from pibed.model.suite import load_suite
 
@@ -39,6 +40,13 @@ def test_a_recorded_experiment_keeps_its_folder(own: Path) -> None:
     shutil.rmtree(own)
     with pytest.raises(UsageError, match="not there any more"):
         payload.of_experiment(again)
+
+
+def test_parameters_are_those_of_its_own_module(own: Path) -> None:
+    (own / "module" / "paging.c").write_text("module_param(mine, int, 0444);\n")
+    suite = load_suite(str(own / "suite.yaml"))
+    given = settings.of_module(payload.root_of(suite), suite.module, [], ["mine=1"])
+    assert [each.name for each in given] == ["mine"]
 
 
 def test_a_link_out_of_the_folder_is_refused(own: Path) -> None:

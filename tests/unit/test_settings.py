@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from pibed.base import places
 from pibed.base.errors import UsageError
 from pibed.commands import boot, ktest, settings, sweep
 from pibed.commands.options import BootOptions, KtestOptions, SweepOptions
@@ -103,17 +102,16 @@ def test_text_reaches_the_module_as_it_is() -> None:
     assert loaded(param=("log={x} 'y' $z",)) == ("""demand_paging=1 log='{x} '"'"'y'"'"' $z'""")
 
 
-def test_parameter_that_only_the_sources_have(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parameter_that_only_the_sources_have(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "main.c").write_text(
         "module_param(one, int, 0444);\n\tmodule_param_named(two, value, int, 0);\n"
         "module_param_array(three,\n int, NULL, 0);\nMODULE_PARM_DESC(four, module_param(five, x))"
     )
-    monkeypatch.setattr(places, "checkout", lambda: tmp_path)
     module = ModuleSource(folder="own", name="own")
-    given = settings.of_module(module, ["six"], ("one=1", "two=a=b", "three=1,2", "six=6"))
+    given = settings.of_module(
+        tmp_path, module, ["six"], ("one=1", "two=a=b", "three=1,2", "six=6")
+    )
     assert {each.name: each.text for each in given} == {
         "one": "1",
         "two": "a=b",
@@ -121,7 +119,7 @@ def test_parameter_that_only_the_sources_have(
         "six": "6",
     }
     with pytest.raises(UsageError, match="the module own has no parameter four") as caught:
-        settings.of_module(module, ["six"], ("four=4",))
+        settings.of_module(tmp_path, module, ["six"], ("four=4",))
     assert caught.value.fix == "its parameters: one, six, three, two"
 
 
