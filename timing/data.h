@@ -88,12 +88,6 @@ static inline bool data_load_hits(struct data *data, uint32_t address)
 	return true;
 }
 
-static inline void data_access(struct data *data, uint32_t address, enum access access, frame_fn frame_of, void *context)
-{
-	if (access == ACCESS_STORE ? !data_hits(data, address, true) : !data_load_hits(data, address))
-		data_miss(data, address, access, frame_of, context);
-}
-
 /* A block begins. */
 static inline void data_enter(struct data *data, const struct loads *loads)
 {

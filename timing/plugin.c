@@ -126,14 +126,10 @@ static void on_block(unsigned int vcpu, void *data)
 	}
 }
 
-struct place {
-	qemu_plugin_meminfo_t info;
-};
-
 static bool frame_of(void *context, uint32_t address, uint32_t *frame)
 {
-	const struct place *place = context;
-	struct qemu_plugin_hwaddr *at = qemu_plugin_get_hwaddr(place->info, address);
+	const qemu_plugin_meminfo_t *info = context;
+	struct qemu_plugin_hwaddr *at = qemu_plugin_get_hwaddr(*info, address);
 
 	if (!at || qemu_plugin_hwaddr_is_io(at))
 		return false;
@@ -143,9 +139,7 @@ static bool frame_of(void *context, uint32_t address, uint32_t *frame)
 
 static void __attribute__((noinline)) miss(qemu_plugin_meminfo_t info, uint32_t address, enum access access)
 {
-	struct place place = { info };
-
-	data_miss(&self.data, address, access, frame_of, &place);
+	data_miss(&self.data, address, access, frame_of, &info);
 }
 
 static void on_load(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t address, void *data)
