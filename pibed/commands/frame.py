@@ -29,6 +29,7 @@ def command(function: _Function) -> _Function:
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(signum) is not signal.SIG_IGN:  # as under nohup
                 signal.signal(signum, _interrupt)
+        sys.unraisablehook = _unraisable
         # An error like any other: a QEMU that ends closes its lines.
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         # None where the caller has closed it.
@@ -60,6 +61,20 @@ def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
         signal.signal(each, signal.SIG_IGN)
     name = "interrupted" if signum == signal.SIGINT else f"ended by {signal.Signals(signum).name}"
     raise Interrupted(name, signum)
+
+
+def _unraisable(ignored: sys.UnraisableHookArgs) -> None:
+    """A signal that came while an extension could not pass an exception on comes again."""
+    if not isinstance(ignored.exc_value, Interrupted):
+        sys.__unraisablehook__(ignored)
+        return
+    error = ignored.exc_value
+
+    def again(signum: int, frame: FrameType | None) -> NoReturn:
+        raise error
+
+    signal.signal(signal.SIGALRM, again)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
 
 
 def _fail(error: PibedError) -> NoReturn:

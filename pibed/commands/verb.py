@@ -40,7 +40,6 @@ def verb(name: str, record: type[Any], function: str, configured: Configured) ->
         files = ", ".join(configured.files(name, clash))
         print(f"pibed: {files}: --{clash} is an option of {name} already", file=sys.stderr)
 
-    @command
     def body(context: Context, **given: Any) -> None:
         options = {
             each.name: _all_given(each, given[each.name])
@@ -52,7 +51,9 @@ def verb(name: str, record: type[Any], function: str, configured: Configured) ->
             values = {option: given[_DECLARED + option] for option in declared}
             options["declared"] = {key: text for key, text in values.items() if text is not None}
         module, _, attribute = function.partition(":")
-        if status := getattr(import_module(module), attribute)(record(**options)):
+        # A signal during the import has nothing to put in order yet, and ends the process.
+        run = command(getattr(import_module(module), attribute))
+        if status := run(record(**options)):
             raise Exit(code=status)
 
     body.__name__ = name
