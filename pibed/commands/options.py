@@ -200,12 +200,12 @@ class SweepOptions(ExperimentOptions, BuilderOptions, MeasureOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class RerunOptions(MeasureOptions):
-    """Measure again what a manifest describes, and say whether the samples are the same.
+    """Measure again what a run's manifest describes, and say whether the samples are the same.
 
-    Example: ./inv rerun results/latest/manifest.json
+    Example: ./inv rerun latest
     """
 
-    manifest: str = argument("manifest.json of a run, of this machine or another")
+    manifest: str = argument("a run, or the manifest.json of one of another machine")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,17 +47,19 @@ def sweep(options: SweepOptions) -> None:
 
 
 def rerun(options: RerunOptions) -> None:
-    """Measures once more what a manifest describes, and says whether the samples are the same.
+    """Measures once more what a run's manifest describes, and says whether the samples are the same.
 
-    Raises UsageError for what is no manifest; otherwise as `sweep`.
+    Raises UsageError for what is neither a run nor a manifest; otherwise as `sweep`.
     """
+    root = locate.root(options.results)
     path = Path(options.manifest)
+    if not path.is_file():
+        path = locate.find(root, options.manifest) / "manifest.json"
     policy = arguments.policy(options)
     recorded = manifest.read(path)
     machine, experiment = recorded.machine, recorded.experiment
     name = arguments.name(options.name, experiment)
     count = _jobs(machine, experiment, options.jobs)
-    root = locate.root(options.results)
     locate.require_writable(root)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     images = build.make_images(
