@@ -166,6 +166,19 @@ class LockOptions(MachineOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NewOptions:
+    """Make a folder of your own with a module, a workload, an experiment and a suite.
+
+    They run at once, from wherever the folder is; docs/your-own.md goes on from there.
+
+    Example: ./inv new ~/ring-buffer
+    """
+
+    dir: str = argument("the new folder, or an empty one")
+    from_: str | None = option("which of examples/ it is a copy of (default hello)")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SweepOptions(ExperimentOptions, BuilderOptions, MeasureOptions):
     """Measure the experiment: every cell once a round, and a table of all.
 
@@ -301,7 +314,9 @@ class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
     Example: ./inv ktest --builder buildroot
     """
 
-    suite: str | None = option("configuration in configs/suites/ (default {suite})")
+    suite: str | None = option(
+        "configuration in configs/suites/, or the path of one anywhere (default {suite})"
+    )
     debug: bool = flag("on a kernel with KASAN, lockdep, kmemleak, fault injection and more")
     tests: str | None = option(
         "programs or patterns such as 'PROGRAM.*', with commas (default: all)"

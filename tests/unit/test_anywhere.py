@@ -33,7 +33,7 @@ def test_paths_are_relative_to_the_file(own: Path) -> None:
     assert payload.of_suite(load_suite(str(own / "suite.yaml"))).root == own
 
 
-def test_a_recorded_experiment_keeps_its_folder(own: Path) -> None:
+def test_a_recorded_experiment_knows_its_file(own: Path) -> None:
     loaded = load_experiment(str(own / "experiment.yaml"))
     again = Experiment.model_validate_json(loaded.model_dump_json())
     assert payload.root_of(again) == own
@@ -65,8 +65,8 @@ def test_a_path_that_is_no_file(own: Path) -> None:
         load_experiment(str(own / "none.yaml"))
 
 
-def test_the_folder_is_no_key_of_the_file(own: Path) -> None:
+def test_where_it_is_is_no_key_of_the_file(own: Path) -> None:
     path = own / "experiment.yaml"
-    path.write_text(path.read_text(encoding="utf-8") + "folder: /tmp\n", encoding="utf-8")
-    with pytest.raises(UsageError, match="folder: unknown key"):
+    path.write_text(path.read_text(encoding="utf-8") + "file: /tmp/x.yaml\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="file: unknown key"):
         load_experiment(str(path))
