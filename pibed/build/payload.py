@@ -129,7 +129,7 @@ def root_of(config: Experiment | Suite) -> Path:
     if not folder.is_dir():
         raise UsageError(
             f"{folder}: the folder of {config.name}, with its sources, is not there any more",
-            fix="put the folder back where it was",
+            fix="put it back, or measure anew from its new place: ./inv rerun RUN --sources DIR",
         )
     return folder
 

@@ -219,6 +219,9 @@ class RerunOptions(MeasureOptions):
     """
 
     manifest: str = argument("a run, or the manifest.json of one of another machine")
+    sources: str | None = option(
+        "the folder of the experiment's own file and sources, if it is not where it was"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,7 +268,8 @@ class PackOptions(RunOptions):
 class VerifyOptions(BuilderOptions, ResultsOptions):
     """Build again and measure a run again, and prove both the same to the byte.
 
-    With --build or --measure only that half is done.
+    With --build or --measure only that half is done. What is built again are the images of the run
+    that is measured again.
 
     Example: ./inv verify
     Example: ./inv verify --measure --run latest
@@ -275,6 +279,10 @@ class VerifyOptions(BuilderOptions, ResultsOptions):
     run: str | None = option(
         "the run that is measured again: its folder, its name, or latest "
         "(default: the newest finished one that can be the same twice)"
+    )
+    experiment: str | None = option(
+        "take the newest run of this experiment, a name or a path; with --build alone, its images "
+        "(default {experiment})"
     )
     build: bool = flag("build only")
     measure: bool = flag("measure only")
