@@ -29,7 +29,7 @@ def test_paths_are_relative_to_the_file(own: Path) -> None:
     made = payload.of_experiment(load_experiment(str(own / "experiment.yaml")))
     assert made.root == own
     assert made.module_folder.is_relative_to(own)
-    assert made.programs[0].folder.is_relative_to(own)
+    assert made.compiled[0].folder.is_relative_to(own)
     assert payload.of_suite(load_suite(str(own / "suite.yaml"))).root == own
 
 
@@ -51,9 +51,10 @@ def test_parameters_are_those_of_its_own_module(own: Path) -> None:
 
 def test_a_link_out_of_the_folder_is_refused(own: Path) -> None:
     experiment = load_experiment(str(own / "experiment.yaml"))
-    source = own / experiment.workload.source
+    (name,) = experiment.workload.compiled
+    source = own / name
     source.unlink()
-    source.symlink_to(places.checkout() / experiment.workload.source)
+    source.symlink_to(places.checkout() / name)
     with pytest.raises(UsageError, match="leads out of"):
         payload.of_experiment(experiment)
 
