@@ -10,7 +10,10 @@ from pathlib import Path
 
 from pibed.base import places
 from pibed.base.errors import UsageError
+from pibed.build import overlay
 from pibed.build.program import AnyProgram, Program, Ready
+from pibed.build.sources import guestlock
+from pibed.build.sources.guestpackages import Wanted
 from pibed.model.experiment import Experiment
 from pibed.model.suite import Suite
 from pibed.model.workload import Workload
@@ -32,6 +35,10 @@ class Payload:
     root: Path = field(default_factory=places.checkout)
     """What the configuration's paths are relative to; in binaries and records files go by their
     paths from there."""
+    files: Path | None = None
+    """Folder with files of the guest's, each at its path from there."""
+    packages: Wanted | None = None
+    """Packages of the distribution."""
 
     @property
     def compiled(self) -> tuple[Program, ...]:
@@ -68,6 +75,8 @@ def of_experiment(experiment: Experiment) -> Payload:
         config_file,
         "".join(each.name.replace("_", "-") for each in programs),
         root,
+        _overlay(experiment, root, config_file),
+        _packages(experiment, root, config_file),
     )
 
 
@@ -95,6 +104,8 @@ def of_suite(suite: Suite) -> Payload:
         config_file,
         f"{suite.name}-tests",
         root,
+        _overlay(suite, root, config_file),
+        _packages(suite, root, config_file),
     )
 
 
@@ -121,6 +132,26 @@ def _c_files(root: Path, relative: str, key: str) -> list[Path]:
     for path in found:
         _require_inside(path, root, key)
     return found
+
+
+def _overlay(config: Experiment | Suite, root: Path, config_file: str) -> Path | None:
+    if config.files is None:
+        return None
+    key = f"{config_file}: files"
+    folder = root / config.files
+    if not folder.is_dir():
+        raise UsageError(f"{key}: there is no folder {folder}")
+    _require_inside(folder, root, key)
+    overlay.require(folder, key)
+    return folder
+
+
+def _packages(config: Experiment | Suite, root: Path, config_file: str) -> Wanted | None:
+    if not config.packages:
+        return None
+    beside = places.checkout() / "configs" if config.folder is None else root
+    names = tuple(dict.fromkeys(config.packages))
+    return Wanted(names, beside / guestlock.NAME, f"{config_file}: packages")
 
 
 def _workload(workload: Workload, root: Path, key: str) -> tuple[AnyProgram, ...]:

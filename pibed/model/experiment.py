@@ -11,7 +11,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from pibed.model import placeholders
 from pibed.model.counts import PHASES, Event
-from pibed.model.loading import Identifier, Name, Record, RelativePath, Words, load
+from pibed.model.loading import Identifier, Name, Package, Record, RelativePath, Words, load
 from pibed.model.parameter import Parameter, ParameterValue, Verb
 from pibed.model.workload import Workload
 
@@ -145,6 +145,10 @@ class Experiment(Record):
     name: Name
     title: Words
     module: Module
+    files: RelativePath | None = None
+    """Folder whose files the guest gets, each at its path from there."""
+    packages: list[Package] = []
+    """Packages of the distribution that the guest gets, with what they depend on."""
     workload: Workload
     parameters: Annotated[dict[Identifier, Parameter], Field(min_length=1)]
     metrics: Annotated[dict[Identifier, Metric], Field(min_length=1)]

@@ -71,6 +71,12 @@ def _require_c_only(payload: Payload) -> None:
             forms[each.name] = "has libraries of its own"
     if not payload.programs:
         forms["the workload"] = "is no program of the experiment's"
+    if payload.files is not None or payload.packages is not None:
+        key = "packages" if payload.files is None else "files"
+        raise UsageError(
+            f"{payload.config_file}: {key}: the builder buildroot does not put them into the guest",
+            fix="take --builder debian",
+        )
     for name, what in forms.items():
         raise UsageError(
             f"{payload.config_file}: workload: {name} {what}, which the builder buildroot does "

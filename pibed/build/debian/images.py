@@ -6,18 +6,25 @@ next through its key, so that a change rebuilds exactly what depends on it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pibed.base import places
-from pibed.build import materials, toolchain, vermagic
+from pibed.base.errors import UsageError
+from pibed.build import materials, overlay, reads, toolchain, vermagic
 from pibed.build.debian import kernel, rootfs
+from pibed.build.debian import packages as packages_
 from pibed.build.debian import programs as programs_
 from pibed.build.debian.bench import Bench
 from pibed.build.images import Images
 from pibed.build.making import Order
+from pibed.build.payload import Payload
+from pibed.build.reads import Read
+from pibed.build.sources import guestpackages
 from pibed.build.sources import packages as sources
 from pibed.build.sources.unpack import unpack_busybox, unpack_linux
 from pibed.model.builder import Made
+from pibed.model.machine import Machine
 
 
 def build(order: Order) -> Images:
@@ -31,6 +38,14 @@ def build(order: Order) -> Images:
     tools = toolchain.find(machine)
     packages = sources.linux(machine) | sources.busybox()
     (linux, busybox), comparison = sources.fetch(packages, order.root, tools.all, order.policy)
+    for_guest = None
+    if payload.packages is not None:
+        for_guest = guestpackages.fetch(
+            payload.packages, _architecture(machine), order.root, order.policy
+        )
+        comparison = replace(comparison, differs=(*comparison.differs, *for_guest.differs))
+        if for_guest.note:
+            order.progress.note(for_guest.note)
     for line in comparison.differs:
         order.progress.differs(line)
     plain = order.bench
@@ -45,9 +60,9 @@ def build(order: Order) -> Images:
     module = kernel.module(bench, payload, linux_source, linux_build)
     programs = programs_.make(bench, payload)
     agent = rootfs.agent(bench)
-    initramfs = rootfs.initramfs(
-        bench, payload, linux_build, busybox_binary, module, programs, agent
-    )
+    unpacked = None if for_guest is None else packages_.unpack(bench, for_guest)
+    parts = rootfs.Parts(linux_build, busybox_binary, agent, module, programs, unpacked)
+    initramfs = rootfs.initramfs(bench, payload, parts)
     boot = linux_build.path / machine.kernel.boot_folder
     module_file = module.path / f"{payload.module_name}.ko"
     vermagic.check(
@@ -67,19 +82,40 @@ def build(order: Order) -> Images:
         kernel_source=linux_source.path,
         kernel_build=linux_build.path,
         variables=bench.variables,
-        sources={archive.package: archive.source for archive in (linux, busybox)},
+        sources={
+            **{archive.package: archive.source for archive in (linux, busybox)},
+            **({} if for_guest is None else for_guest.recorded),
+        },
         tools=tools.linking,
         steps=(
             *(linux_source, busybox_source),
-            *(linux_build, device_tree, busybox_binary, module, *programs.steps, agent, initramfs),
+            *(linux_build, device_tree, busybox_binary, module, *programs.steps, agent),
+            *(() if unpacked is None else (unpacked,)),
+            initramfs,
         ),
         lock=comparison,
         builder=Made(name="debian"),
         components=materials.of_debian(
             linux.source, busybox.source, payload, tools.compilers, tools.libc
         ),
-        read={"module": module.read, "programs": programs.read},
+        read={"module": module.read, "programs": _read(payload, programs.read)},
     )
+
+
+def _architecture(machine: Machine) -> str:
+    if machine.packages.architecture is None:
+        raise UsageError(
+            f"configs/machines/{machine.name}.yaml: packages.architecture: missing, but the guest "
+            "is to get packages"
+        )
+    return machine.packages.architecture
+
+
+def _read(payload: Payload, programs: Read) -> Read:
+    """All files of the user's, but for the module's."""
+    files = [] if payload.files is None else overlay.require(payload.files, "files")
+    own = reads.digests((path for path in files if path.is_file()), payload.root)
+    return {**programs, **own}
 
 
 def legal_info(order: Order, images: Images, target: Path) -> None:
