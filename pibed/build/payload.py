@@ -61,9 +61,7 @@ def of_experiment(experiment: Experiment) -> Payload:
     called as a program is that every guest has.
     """
     root = root_of(experiment)
-    config_file = f"configs/experiments/{experiment.name}.yaml"
-    if experiment.folder is not None:
-        config_file = f"the experiment {experiment.name} of {root}"
+    config_file = experiment.where
     module = _module_folder(root, experiment.module.folder, config_file)
     programs = _workload(experiment.workload, root, f"{config_file}: workload")
     return Payload(
@@ -83,9 +81,7 @@ def of_experiment(experiment: Experiment) -> Payload:
 def of_suite(suite: Suite) -> Payload:
     """The module and the test programs of a suite; raises UsageError as `of_experiment` does."""
     root = root_of(suite)
-    config_file = f"configs/suites/{suite.name}.yaml"
-    if suite.folder is not None:
-        config_file = f"the suite {suite.name} of {root}"
+    config_file = suite.where
     module = _module_folder(root, suite.module.folder, config_file)
     programs = _c_files(root, suite.programs, f"{config_file}: programs")
     for source in programs:
@@ -95,11 +91,17 @@ def of_suite(suite: Suite) -> Payload:
         for name in suite.library
         for source in _c_files(root, name, f"{config_file}: library")
     ]
+    cflags = list(suite.cflags)
+    if all(path.name != "ktap.c" for path in shared):
+        library = places.checkout() / "module" / "tests" / "lib"
+        shared += sorted(library.glob("*.c"))
+        # Its headers are found by their names, and what failed there is told by a path from there.
+        cflags += [f"-I{library}", f"-ffile-prefix-map={library}/="]
     return Payload(
         module,
         suite.module.name,
         tuple(Program(source.stem, (source, *shared)) for source in programs),
-        tuple(suite.cflags),
+        tuple(cflags),
         TESTS_PLACE,
         config_file,
         f"{suite.name}-tests",
@@ -114,13 +116,13 @@ def root_of(config: Experiment | Suite) -> Path:
 
     Raises UsageError for a folder that is no more.
     """
-    if config.folder is None:
+    if config.file is None:
         return places.checkout()
-    folder = Path(config.folder)
+    folder = Path(config.file).parent
     if not folder.is_dir():
         raise UsageError(
             f"{folder}: the folder of {config.name}, with its sources, is not there any more",
-            fix="put the folder back where it was",
+            fix="put it back, or measure anew from its new place: ./inv rerun RUN --sources DIR",
         )
     return folder
 
@@ -149,7 +151,7 @@ def _overlay(config: Experiment | Suite, root: Path, config_file: str) -> Path |
 def _packages(config: Experiment | Suite, root: Path, config_file: str) -> Wanted | None:
     if not config.packages:
         return None
-    beside = places.checkout() / "configs" if config.folder is None else root
+    beside = places.checkout() / "configs" if config.file is None else root
     names = tuple(dict.fromkeys(config.packages))
     return Wanted(names, beside / guestlock.NAME, f"{config_file}: packages")
 

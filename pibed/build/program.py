@@ -31,14 +31,15 @@ class Program:
         """Whether any of it is C++."""
         return any(source.suffix in CXX for source in self.sources)
 
-    def arguments(self) -> list[str]:
-        """The sources as the compiler gets them, relative to `folder`."""
+    def arguments(self, root: Path) -> list[str]:
+        """The sources as the compiler gets them, relative to `folder` if they are below `root`."""
         words = []
         for source in self.sources:
             if self.is_cxx:
                 # The C++ compiler takes C for C++ unless it is told.
                 words += ["-x", _LANGUAGES.get(source.suffix, "c++")]
-            words.append(os.path.relpath(source, self.folder))
+            own = source.is_relative_to(root)
+            words.append(os.path.relpath(source, self.folder) if own else str(source))
         return words
 
 

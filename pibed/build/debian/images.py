@@ -114,7 +114,11 @@ def _architecture(machine: Machine) -> str:
 def _read(payload: Payload, programs: Read) -> Read:
     """All files of the user's, but for the module's."""
     files = [] if payload.files is None else overlay.require(payload.files, "files")
-    own = reads.digests((path for path in files if path.is_file()), payload.root)
+    if payload.packages is not None:
+        files.append(payload.packages.lock)
+    own = reads.digests(
+        (path for path in files if path.is_file() and not path.is_symlink()), payload.root
+    )
     return {**programs, **own}
 
 

@@ -63,7 +63,7 @@ def compile(bench: Bench, payload: Payload, programs: Sequence[Program]) -> Outp
         compiler = bench.cxx_compiler
         tools = tools | toolchain.cxx(compiler)
     # Asked each time: a header that is new can come before the one that was found before.
-    files = read_by_compiler(compiler, flags, programs)
+    files = read_by_compiler(compiler, flags, programs, payload.root)
     read = reads.digests(files, payload.root)
 
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
@@ -71,7 +71,7 @@ def compile(bench: Bench, payload: Payload, programs: Sequence[Program]) -> Outp
         for program in programs:
             target = str(folder / program.name)
             # Compiled by names relative to their folder, so that no path of the host gets in.
-            argv = [compiler, *flags, "-o", target, *program.arguments()]
+            argv = [compiler, *flags, "-o", target, *program.arguments(payload.root)]
             argv += ["-x", "none"] if program.is_cxx else []
             argv += program.libraries
             with _explained(f"the program {program.name}", program.folder):
@@ -81,7 +81,7 @@ def compile(bench: Bench, payload: Payload, programs: Sequence[Program]) -> Outp
     libraries = {each.name: each.libraries for each in programs if each.libraries}
     inputs = {
         "read": reads.digest(read),
-        "programs": json.dumps([[each.name, *each.arguments()] for each in programs]),
+        "programs": json.dumps([[each.name, *each.arguments(payload.root)] for each in programs]),
         "cflags": " ".join(payload.cflags),
         "tools": str(tools),
         **({"libraries": json.dumps(libraries)} if libraries else {}),
@@ -93,17 +93,20 @@ def compile(bench: Bench, payload: Payload, programs: Sequence[Program]) -> Outp
     return replace(output, read=reads.digests(own, payload.root))
 
 
-def read_by_compiler(compiler: str, flags: Sequence[str], programs: Sequence[Program]) -> set[Path]:
+def read_by_compiler(
+    compiler: str, flags: Sequence[str], programs: Sequence[Program], root: Path
+) -> set[Path]:
     """All files that go into programs as they are now, but for those that the linker knows itself.
 
-    Raises BuildError for one that is not there.
+    The compiler gets those below `root` by relative paths. Raises BuildError for one that is not
+    there.
     """
     files: set[Path] = set()
     for folder in {program.folder for program in programs}:
         here = [program for program in programs if program.folder == folder]
         libraries = [library for each in here for library in each.libraries]
         files |= reads.linked([*flags, *libraries], folder)
-        arguments = [word for each in here for word in each.arguments()]
+        arguments = [word for each in here for word in each.arguments(root)]
         if not any(each.is_cxx for each in here):
             # What several programs share is read once.
             arguments = list(dict.fromkeys(arguments))
