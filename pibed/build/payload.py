@@ -5,18 +5,19 @@ An experiment brings a module and its workload, a test suite a module and test p
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pibed.base import places
 from pibed.base.errors import UsageError
 from pibed.build import overlay
-from pibed.build.program import AnyProgram, Program, Ready
+from pibed.build.program import AnyProgram, Program, Ready, Target
 from pibed.build.sources import guestlock
 from pibed.build.sources.guestpackages import Wanted
 from pibed.model.experiment import Experiment
 from pibed.model.suite import Suite
-from pibed.model.workload import Workload
+from pibed.model.workload import Make, Workload
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,23 @@ def _workload(workload: Workload, root: Path, key: str) -> tuple[AnyProgram, ...
         _require_free(script.name, script, f"{key}.script")
         _require_script(script, f"{key}.script")
         return (Ready(script.name, script, script=True),)
+    if workload.program is not None:
+        file = _file(workload.program, root, f"{key}.program")
+        _require_free(file.name, file, f"{key}.program")
+        return (Ready(file.name, file, script=False),)
+    if workload.make is not None:
+        return (_target(workload, workload.make, root, f"{key}.make"),)
     return ()
+
+
+def _target(workload: Workload, make: Make, root: Path, key: str) -> Target:
+    folder = root / make.folder
+    if not any((folder / name).is_file() for name in ("GNUmakefile", "makefile", "Makefile")):
+        raise UsageError(f"{key}.folder: there is no Makefile in {folder}")
+    _require_inside(folder, root, f"{key}.folder")
+    name = PurePosixPath(make.program).name
+    _require_free(name, folder / make.program, f"{key}.program")
+    return Target(name, folder, make.target, make.program, tuple(workload.libraries))
 
 
 def _file(relative: str, root: Path, key: str) -> Path:
@@ -191,7 +208,7 @@ def _require_script(path: Path, key: str) -> None:
     if first.endswith(b"\r"):
         raise UsageError(
             f"{key}: {path}: its lines end as on Windows, which the guest's shell does not take",
-            fix=f"sed -i 's/\\r$//' {path}",
+            fix=f"sed -i 's/\\r$//' {shlex.quote(str(path))}",
         )
 
 

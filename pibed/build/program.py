@@ -55,4 +55,15 @@ class Ready:
     script: bool
 
 
-AnyProgram: TypeAlias = Program | Ready
+@dataclass(frozen=True)
+class Target:
+    """A program that the Makefile of a folder makes: its `file`, relative to the folder."""
+
+    name: str
+    folder: Path
+    target: str
+    file: str
+    libraries: tuple[str, ...] = ()
+
+
+AnyProgram: TypeAlias = Program | Ready | Target

@@ -127,7 +127,10 @@ class SetupOptions(MachineOptions, ToolchainOptions):
 
     Example: ./inv setup
     Example: ./inv setup --builder buildroot --toolchain distro
+    Example: ./inv setup --cxx
     """
+
+    cxx: bool = flag("the compiler for workloads in C++ as well")
 
 
 @dataclass(frozen=True, kw_only=True)

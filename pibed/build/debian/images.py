@@ -52,6 +52,7 @@ def build(order: Order) -> Images:
     plain.store.remove_unfinished()
     bench = Bench(plain.store, plain.progress, plain.jobs, machine, tools)
 
+    programs_.check(bench, payload)
     linux_source = unpack_linux(bench, linux)
     linux_build = kernel.kernel(bench, linux_source)
     device_tree = kernel.device_tree(bench, linux_build)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,18 +12,22 @@ from pibed.base import places
 from pibed.base.errors import BuildError, UsageError
 from pibed.base.files import digest_files
 from pibed.base.process import run_logged
-from pibed.build import kconfig
+from pibed.build import elf, kconfig
 from pibed.build.debian.bench import REPRODUCIBLE, Bench
-from pibed.build.debian.programs import Programs
+from pibed.build.debian.programs import LINK, Programs, missing
 from pibed.build.debian.staging import Staging
 from pibed.build.initramfs import CharDevice, Entry, Folder, write_archive
 from pibed.build.overlay import digest
 from pibed.build.payload import AGENT_PLACE, Payload
+from pibed.build.program import Program
 from pibed.build.store import Output, Step
 from pibed.model.machine import Machine
 
 # Where the guest's shell looks for programs.
 _PATH = ("usr/bin", "bin", "usr/sbin", "sbin")
+
+# Where programs look for libraries.
+_LIBRARIES = ("lib", "lib/*", "usr/lib", "usr/lib/*")
 
 # Which part of the guest's memory its root file system can take: it is there twice when it is
 # unpacked, and all that is measured has to have room.
@@ -123,6 +128,11 @@ def initramfs(bench: Bench, payload: Payload, parts: Parts) -> Output:
             staging.put(file, f"{payload.place}/{name}")
         if payload.files is not None:
             staging.add_overlay(payload.files, packages, f"{payload.config_file}: files")
+        for program in payload.programs:
+            if not isinstance(program, Program):  # which is static
+                where = f"{payload.config_file}: workload: {program.name}"
+                made = parts.programs.files[program.name]
+                _require_runnable(root, made, bench.machine.cross_compile, where)
         archive = folder / "initramfs.cpio"
         tool = parts.kernel.path / "usr" / "gen_init_cpio"
         write_archive(tool, root, [*_system_entries(), *staging.entries()], archive)
@@ -154,6 +164,32 @@ def _require_free(root: Path, payload: Payload, programs: Programs) -> None:
                 "already",
                 fix="rename the file",
             )
+
+
+def _require_runnable(root: Path, program: Path, prefix: str, where: str) -> None:
+    """Raises BuildError for a program that asks for what the guest does not have.
+
+    `prefix` is that of binutils.
+    """
+    first = program.read_bytes().partition(b"\n")[0].decode(errors="replace")
+    if first.startswith("#!"):
+        (shell, *_) = first[2:].split() or [""]
+        if not os.path.lexists(root / shell.lstrip("/")):
+            raise BuildError(
+                f"{where}: its first line asks for {shell or 'nothing'}, which the guest does not "
+                "have",
+                fix="take #!/bin/sh, or ask for the package that has it: `packages: [bash]`",
+            )
+        return
+    found = elf.read(program, prefix)
+    if found.interpreter is None:
+        return
+    libraries = {path.name for each in _LIBRARIES for path in root.glob(f"{each}/*.so*")}
+    lacking = [name for name in found.needed if name not in libraries]
+    if not os.path.lexists(root / found.interpreter.lstrip("/")):
+        lacking.insert(0, found.interpreter)
+    if lacking:
+        raise BuildError(f"{where}: {missing(lacking)}", fix=LINK)
 
 
 def _require_fitting(archive: Path, machine: Machine, payload: Payload) -> None:
