@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from pibed.base import places
-from pibed.base.errors import UsageError
 from pibed.build import materials, overlay, reads, toolchain, vermagic
 from pibed.build.debian import kernel, rootfs
 from pibed.build.debian import packages as packages_
@@ -24,7 +23,6 @@ from pibed.build.sources import guestpackages
 from pibed.build.sources import packages as sources
 from pibed.build.sources.unpack import unpack_busybox, unpack_linux
 from pibed.model.builder import Made
-from pibed.model.machine import Machine
 
 
 def build(order: Order) -> Images:
@@ -40,12 +38,11 @@ def build(order: Order) -> Images:
     (linux, busybox), comparison = sources.fetch(packages, order.root, tools.all, order.policy)
     for_guest = None
     if payload.packages is not None:
-        for_guest = guestpackages.fetch(
-            payload.packages, _architecture(machine), order.root, order.policy
-        )
+        architecture = guestpackages.architecture(machine)
+        for_guest = guestpackages.fetch(payload.packages, architecture, order.root, order.policy)
         comparison = replace(comparison, differs=(*comparison.differs, *for_guest.differs))
-        if for_guest.note:
-            order.progress.note(for_guest.note)
+        for note in filter(None, (for_guest.note, for_guest.lack)):
+            order.progress.note(note)
     for line in comparison.differs:
         order.progress.differs(line)
     plain = order.bench
@@ -101,15 +98,6 @@ def build(order: Order) -> Images:
         ),
         read={"module": module.read, "programs": _read(payload, programs.read)},
     )
-
-
-def _architecture(machine: Machine) -> str:
-    if machine.packages.architecture is None:
-        raise UsageError(
-            f"configs/machines/{machine.name}.yaml: packages.architecture: missing, but the guest "
-            "is to get packages"
-        )
-    return machine.packages.architecture
 
 
 def _read(payload: Payload, programs: Read) -> Read:

@@ -20,6 +20,7 @@ from pibed.build.sources.guestlock import Resolved
 from pibed.build.sources.policy import Policy
 from pibed.build.store import explain, full, no_space
 from pibed.model.builder import Source
+from pibed.model.machine import Machine
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Fetched:
     """What is not as it is locked, one line each."""
     note: str = ""
     """What a person should know of how they came here; empty if nothing."""
+    lack: str = ""
+    """Why newer versions may be unknown, in words; empty if they are not."""
 
     @property
     def recorded(self) -> dict[str, Source]:
@@ -55,6 +58,16 @@ class Fetched:
     def files(self) -> list[Path]:
         """Their files, in the order of their names."""
         return [self.folder / name for each in self.packages.values() for name in each.files]
+
+
+def architecture(machine: Machine) -> str:
+    """The distribution's name of a guest's architecture; raises UsageError if it is not known."""
+    if machine.packages.architecture is None:
+        raise UsageError(
+            f"configs/machines/{machine.name}.yaml: packages.architecture: missing, but the guest "
+            "is to get packages"
+        )
+    return machine.packages.architecture
 
 
 def fetch(wanted: Wanted, architecture: str, root: Path, policy: Policy) -> Fetched:
@@ -89,9 +102,7 @@ def _fetch(store: _Store, wanted: Wanted, policy: Policy) -> Fetched:
             return Fetched(
                 store.architecture, found, store.folder, (f"{what}: not locked: {error.message}",)
             )
-        lack = f"; apt could not get all its lists: {store.lists_lack}" if store.lists_lack else ""
-        note = f"packages: {what}: locked in {wanted.lock}{lack}"
-        return store.fetched(found, note=note)
+        return store.fetched(found, note=f"packages: {what}: locked in {wanted.lock}")
     if policy.refresh:
         return store.newest(wanted, locked)
     if policy.mirror is not None:
@@ -128,7 +139,8 @@ class _Store:
 
     def fetched(self, packages: Resolved, differs: Sequence[str] = (), note: str = "") -> Fetched:
         """Packages whose files are here."""
-        return Fetched(self.architecture, packages, self.folder, tuple(differs), note)
+        lack = self.lists_lack and f"packages: apt could not get all its lists: {self.lists_lack}"
+        return Fetched(self.architecture, packages, self.folder, tuple(differs), note, lack)
 
     def newest(self, wanted: Wanted, locked: Resolved) -> Fetched:
         """The packages as apt has them now, held against the lock."""
