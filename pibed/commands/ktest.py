@@ -15,6 +15,7 @@ from pibed.build.making import cores
 from pibed.commands import arguments, build, settings
 from pibed.commands.options import KtestOptions
 from pibed.model.defaults import load_defaults
+from pibed.model.machine import Clock
 from pibed.model.suite import Suite, load_suite
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def ktest(options: KtestOptions) -> None:
     variants = list(suite.variants)
     stress_s = _number("--stress", options.stress, suite.stress_s, 1, 86_400)
     seed = _number("--seed", options.seed, 1, 0, 2**32 - 1)
+    clock = _clock(options.clock)
     jobs = min(_number("--jobs", options.jobs, cores(), 1, 1024), len(variants))
     wanted = payload.of_suite(suite)
     every = cases.read_tests([program.sources[0] for program in wanted.programs])
@@ -57,7 +59,7 @@ def ktest(options: KtestOptions) -> None:
     images = build.make_payload_images(machine, wanted, builder=builder)
 
     folder = locate.make_folder(root, name, datetime.datetime.now(datetime.UTC))
-    setup = TestRun(machine, images, suite, tests, seed, stress_s, folder)
+    setup = TestRun(machine, images, suite, tests, seed, stress_s, folder, clock)
     durations = Durations(places.cache() / "durations.json")
     estimate = Estimate(durations, suite.name, kernel, options.debug, tests, stress_s)
     progress = KtestProgress(terminal.stderr(), variants, len(tests), estimate)
@@ -123,6 +125,15 @@ def _suite(options: KtestOptions) -> tuple[Suite, str]:
         )
     words += "".join(f", {name}={text}" for name, text in added.items())
     return suite.model_copy(update={"variants": kept}), words
+
+
+def _clock(given: str | None) -> Clock:
+    match given:
+        case None | "host":
+            return "host"
+        case "virtual":
+            return "virtual"
+    raise UsageError(f"--clock {given}: expected host or virtual")
 
 
 def _number(option: str, given: str | None, default: int, low: int, high: int) -> int:
