@@ -5,32 +5,16 @@ An experiment brings a module and its workload, a test suite a module and test p
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pibed.base import places
 from pibed.base.errors import UsageError
 from pibed.build.mirror import MAKEFILES
+from pibed.build.program import AnyProgram, Program, Ready
 from pibed.model.experiment import Experiment
 from pibed.model.suite import Suite
-
-
-@dataclass(frozen=True)
-class Program:
-    """A C program, linked statically; `sources` in the order in which the compiler gets them."""
-
-    name: str
-    sources: tuple[Path, ...]
-
-    @property
-    def folder(self) -> Path:
-        """Where the compiler runs, so that it meets names that are the same on every host."""
-        return self.sources[0].parent
-
-    def arguments(self) -> list[str]:
-        """The sources as the compiler gets them, relative to `folder`."""
-        return [os.path.relpath(source, self.folder) for source in self.sources]
+from pibed.model.workload import Workload
 
 
 @dataclass(frozen=True)
@@ -39,7 +23,7 @@ class Payload:
 
     module_folder: Path
     module_name: str
-    programs: tuple[Program, ...]
+    programs: tuple[AnyProgram, ...]
     cflags: tuple[str, ...]
     place: str
     config_file: str
@@ -49,6 +33,11 @@ class Payload:
     root: Path = field(default_factory=places.checkout)
     """What the configuration's paths are relative to; in binaries and records files go by their
     paths from there."""
+
+    @property
+    def compiled(self) -> tuple[Program, ...]:
+        """The programs of sources."""
+        return tuple(each for each in self.programs if isinstance(each, Program))
 
 
 # Where the guest finds the programs of a suite; not in PATH, since `mmap` could be anything.
@@ -66,23 +55,17 @@ def of_experiment(experiment: Experiment) -> Payload:
     called as a program is that every guest has.
     """
     root = root_of(experiment)
-    config_file = f"configs/experiments/{experiment.name}.yaml"
-    if experiment.folder is not None:
-        config_file = f"the experiment {experiment.name} of {root}"
+    config_file = experiment.where
     module = _module_folder(root, experiment.module.folder, config_file)
-    source = root / experiment.workload.source
-    if not source.is_file():
-        raise UsageError(f"{config_file}: workload.source: there is no file {source}")
-    _require_inside(source, root, f"{config_file}: workload.source")
-    _require_free(source, f"{config_file}: workload.source")
+    programs = _workload(experiment.workload, root, f"{config_file}: workload")
     return Payload(
         module,
         experiment.module.name,
-        (Program(source.stem, (source,)),),
+        programs,
         tuple(experiment.workload.cflags),
         "usr/bin",
         config_file,
-        source.stem.replace("_", "-"),
+        "".join(each.name.replace("_", "-") for each in programs),
         root,
     )
 
@@ -90,23 +73,27 @@ def of_experiment(experiment: Experiment) -> Payload:
 def of_suite(suite: Suite) -> Payload:
     """The module and the test programs of a suite; raises UsageError as `of_experiment` does."""
     root = root_of(suite)
-    config_file = f"configs/suites/{suite.name}.yaml"
-    if suite.folder is not None:
-        config_file = f"the suite {suite.name} of {root}"
+    config_file = suite.where
     module = _module_folder(root, suite.module.folder, config_file)
     programs = _c_files(root, suite.programs, f"{config_file}: programs")
     for source in programs:
-        _require_free(source, f"{config_file}: programs")
+        _require_free(source.stem, source, f"{config_file}: programs")
     shared = [
         source
         for name in suite.library
         for source in _c_files(root, name, f"{config_file}: library")
     ]
+    cflags = list(suite.cflags)
+    if all(path.name != "ktap.c" for path in shared):
+        library = places.checkout() / "module" / "tests" / "lib"
+        shared += sorted(library.glob("*.c"))
+        # Its headers are found by their names, and what failed there is told by a path from there.
+        cflags += [f"-I{library}", f"-ffile-prefix-map={library}/="]
     return Payload(
         module,
         suite.module.name,
         tuple(Program(source.stem, (source, *shared)) for source in programs),
-        tuple(suite.cflags),
+        tuple(cflags),
         TESTS_PLACE,
         config_file,
         f"{suite.name}-tests",
@@ -119,13 +106,13 @@ def root_of(config: Experiment | Suite) -> Path:
 
     Raises UsageError for a folder that is no more.
     """
-    if config.folder is None:
+    if config.file is None:
         return places.checkout()
-    folder = Path(config.folder)
+    folder = Path(config.file).parent
     if not folder.is_dir():
         raise UsageError(
             f"{folder}: the folder of {config.name}, with its sources, is not there any more",
-            fix="put the folder back where it was",
+            fix="put it back, or measure anew from its new place: ./inv rerun RUN --sources DIR",
         )
     return folder
 
@@ -139,10 +126,54 @@ def _c_files(root: Path, relative: str, key: str) -> list[Path]:
     return found
 
 
-def _require_free(source: Path, key: str) -> None:
-    if source.stem in _TAKEN:
+def _workload(workload: Workload, root: Path, key: str) -> tuple[AnyProgram, ...]:
+    """The program of a workload; none where its command is one that the guest has anyway."""
+    if sources := workload.compiled:
+        key = f"{key}.{'source' if workload.source is not None else 'sources'}"
+        paths = tuple(_file(source, root, key) for source in sources)
+        name = paths[0].stem
+        _require_free(name, paths[0], key)
+        return (Program(name, paths, tuple(workload.libraries)),)
+    if workload.script is not None:
+        script = _file(workload.script, root, f"{key}.script")
+        _require_free(script.name, script, f"{key}.script")
+        _require_script(script, f"{key}.script")
+        return (Ready(script.name, script, script=True),)
+    return ()
+
+
+def _file(relative: str, root: Path, key: str) -> Path:
+    path = root / relative
+    if not path.is_file():
+        raise UsageError(f"{key}: there is no file {path}")
+    _require_inside(path, root, key)
+    return path
+
+
+def _require_script(path: Path, key: str) -> None:
+    """Raises UsageError for what the guest's kernel would not run, or not as it is meant."""
+    first = path.read_bytes().partition(b"\n")[0]
+    if not first.startswith(b"#!"):
         raise UsageError(
-            f"{key}: {source}: the name {source.stem} is taken, by a part of every guest",
+            f"{key}: {path}: its first line does not say what runs it",
+            fix="begin it with `#!/bin/sh`",
+        )
+    if first.endswith(b"\r"):
+        raise UsageError(
+            f"{key}: {path}: its lines end as on Windows, which the guest's shell does not take",
+            fix=f"sed -i 's/\\r$//' {path}",
+        )
+
+
+def _require_free(name: str, source: Path, key: str) -> None:
+    if name in _TAKEN:
+        raise UsageError(
+            f"{key}: {source}: the name {name} is taken, by a part of every guest",
+            fix="rename the file",
+        )
+    if any(character.isspace() for character in name):
+        raise UsageError(
+            f"{key}: {source}: a program in the guest cannot have a space in its name",
             fix="rename the file",
         )
 

@@ -127,6 +127,9 @@ def take_metrics(
         if metric.event is not None:
             metrics[name] = _counted(run, name, metric.event, metric.phase)
             continue
+        if metric.exit_status:
+            metrics[name] = run.status
+            continue
         if metric.pattern is None:
             metrics[name] = grown[name]
             continue

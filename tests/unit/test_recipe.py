@@ -111,12 +111,13 @@ def test_defaults_of_the_packages_are_what_is_asked_for(name: str) -> None:
     assert f'default "{" ".join(each.cflags)}"' in text
 
 
-def test_fragments_and_overlays_of_the_defconfig_are_the_machines() -> None:
-    path = ROOT / "buildroot" / "configs" / "pibed_pi2_defconfig"
+@pytest.mark.parametrize("machine", ["pi2", "pi3"])
+def test_fragments_and_overlays_of_the_defconfig_are_the_machines(machine: str) -> None:
+    path = ROOT / "buildroot" / "configs" / f"pibed_{machine}_defconfig"
     asked = {name: each.value for name, each in kconfig.read_fragments([path]).items()}
     ours = recipe.requests(
         ROOT,
-        load_machine("pi2"),
+        load_machine(machine),
         payload.of_experiment(load_experiment("paging")),
         {},
     )

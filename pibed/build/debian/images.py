@@ -11,6 +11,7 @@ from pathlib import Path
 from pibed.base import places
 from pibed.build import materials, toolchain, vermagic
 from pibed.build.debian import kernel, rootfs
+from pibed.build.debian import programs as programs_
 from pibed.build.debian.bench import Bench
 from pibed.build.images import Images
 from pibed.build.making import Order
@@ -42,7 +43,7 @@ def build(order: Order) -> Images:
     busybox_source = unpack_busybox(bench, busybox)
     busybox_binary = rootfs.busybox(bench, busybox_source)
     module = kernel.module(bench, payload, linux_source, linux_build)
-    programs = rootfs.programs(bench, payload)
+    programs = programs_.make(bench, payload)
     agent = rootfs.agent(bench)
     initramfs = rootfs.initramfs(
         bench, payload, linux_build, busybox_binary, module, programs, agent
@@ -61,7 +62,7 @@ def build(order: Order) -> Images:
         programs=(
             busybox_binary.path / "root" / "bin" / "busybox",
             agent.path / "agent",
-            *(programs.path / each.name for each in payload.programs),
+            *programs.files.values(),
         ),
         kernel_source=linux_source.path,
         kernel_build=linux_build.path,
@@ -70,7 +71,7 @@ def build(order: Order) -> Images:
         tools=tools.linking,
         steps=(
             *(linux_source, busybox_source),
-            *(linux_build, device_tree, busybox_binary, module, programs, agent, initramfs),
+            *(linux_build, device_tree, busybox_binary, module, *programs.steps, agent, initramfs),
         ),
         lock=comparison,
         builder=Made(name="debian"),

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pibed.base import places
-from pibed.base.errors import BuildError, UsageError
+from pibed.base.errors import UsageError
 from pibed.base.files import digest_files
-from pibed.base.process import capture, run_logged
-from pibed.build import kconfig, reads, toolchain
+from pibed.base.process import run_logged
+from pibed.build import kconfig
 from pibed.build.debian.bench import REPRODUCIBLE, Bench
-from pibed.build.diagnostics import explained
+from pibed.build.debian.programs import Programs
 from pibed.build.initramfs import CharDevice, Entry, File, Folder, Link, write_archive
-from pibed.build.payload import AGENT_PLACE, Payload, Program
+from pibed.build.payload import AGENT_PLACE, Payload
 from pibed.build.store import Output, Step
+
+# Where the guest's shell looks for programs.
+_PATH = ("usr/bin", "bin", "usr/sbin", "sbin")
 
 
 def busybox(bench: Bench, source: Output) -> Output:
@@ -75,73 +74,13 @@ def agent(bench: Bench) -> Output:
     return bench.run(Step("agent", inputs, expected_s=1), make)
 
 
-def programs(bench: Bench, payload: Payload) -> Output:
-    """The payload's programs; raises BuildError with what the compiler says of one."""
-    flags = ["-Wall", "-Wextra", "-static", *payload.cflags]
-    # Asked each time: a header that is new can come before the one that was found before.
-    files = read_by_compiler(bench.compiler, flags, payload.programs)
-    read = reads.digests(files, payload.root)
-
-    def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
-        began_ns = time.time_ns()
-        for program in payload.programs:
-            target = str(folder / program.name)
-            # Compiled by names relative to their folder, so that no path of the host gets in.
-            argv = [bench.compiler, *flags, "-o", target, *program.arguments()]
-            with _explained(f"the program {program.name}", program.folder):
-                run_logged(argv, log, cwd=program.folder, on_line=on_line)
-        reads.require_older(read, payload.root, began_ns)
-
-    inputs = {
-        "read": reads.digest(read),
-        "programs": json.dumps([[each.name, *each.arguments()] for each in payload.programs]),
-        "cflags": " ".join(payload.cflags),
-        "tools": str(bench.tools.linking),
-    }
-    step = Step("programs", inputs, expected_s=len(payload.programs), version=2)
-    output = bench.run(step, make)
-    known = toolchain.headers(bench.compiler)
-    own = [file for file in files if not any(map(file.is_relative_to, known))]
-    return replace(output, read=reads.digests(own, payload.root))
-
-
-def read_by_compiler(compiler: str, flags: Sequence[str], programs: Sequence[Program]) -> set[Path]:
-    """All files that go into programs as they are now, but for those that the linker knows itself.
-
-    Raises BuildError for one that is not there.
-    """
-    files: set[Path] = set()
-    for folder in {program.folder for program in programs}:
-        here = [program for program in programs if program.folder == folder]
-        files |= reads.linked(flags, folder)
-        arguments = dict.fromkeys(source for each in here for source in each.arguments())
-        what = f"the program {here[0].name}" if len(here) == 1 else "a program"
-        with _explained(what, folder):
-            rules = capture([compiler, "-M", *flags, *arguments], cwd=folder)
-        files |= {reads.actual(path, folder) for path in reads.prerequisites(rules)}
-    return files
-
-
-@contextmanager
-def _explained(what: str, folder: Path) -> Iterator[None]:
-    """Makes errors of a compiler that runs in a folder those of the user's files."""
-
-    def locate(path: str) -> Path | None:
-        return reads.actual(path, folder) if (folder / path).is_file() else None
-
-    try:
-        yield
-    except BuildError as error:
-        raise explained(error, what, locate) from None
-
-
 def initramfs(
     bench: Bench,
     payload: Payload,
     kernel: Output,
     busybox: Output,
     module: Output,
-    programs: Output,
+    programs: Programs,
     agent: Output,
 ) -> Output:
     """The root file system: the board's overlay, BusyBox, the agent, the module and the programs.
@@ -157,20 +96,24 @@ def initramfs(
         shutil.copytree(overlay, staging)
         shutil.copytree(busybox.path / "root", staging, symlinks=True, dirs_exist_ok=True)
         (staging / "lib" / "modules").mkdir(parents=True)
-        name = f"{payload.module_name}.ko"
-        stripped = str(staging / "lib" / "modules" / name)
-        run_logged([strip, "--strip-debug", "-o", stripped, str(module.path / name)], log)
+        module_file = f"{payload.module_name}.ko"
+        stripped = str(staging / "lib" / "modules" / module_file)
+        run_logged([strip, "--strip-debug", "-o", stripped, str(module.path / module_file)], log)
         (staging / AGENT_PLACE).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(agent.path / "agent", staging / AGENT_PLACE)
         place = staging / payload.place
         place.mkdir(parents=True, exist_ok=True)
-        for program in payload.programs:
-            if (place / program.name).is_symlink():
+        where = _PATH if payload.place in _PATH else (payload.place,)
+        taken = {path.name for each in where for path in staging.glob(f"{each}/*")}
+        for name, file in programs.files.items():
+            if name in taken:
                 raise UsageError(
-                    f"{payload.config_file}: {program.name} is the name of a program that the "
-                    "guest has already"
+                    f"{payload.config_file}: {name} is the name of a program that the guest has "
+                    "already",
+                    fix="rename the file",
                 )
-            shutil.copy(programs.path / program.name, place)
+            shutil.copyfile(file, place / name)
+            (place / name).chmod(0o755)
         entries = [*_system_entries(), *_staged_entries(staging)]
         tool = kernel.path / "usr" / "gen_init_cpio"
         write_archive(tool, staging, entries, folder / "initramfs.cpio")
@@ -181,7 +124,7 @@ def initramfs(
         "kernel": kernel.step.key,
         "busybox": busybox.step.key,
         "module": module.step.key,
-        "programs": programs.step.key,
+        "programs": programs.key,
         "agent": agent.step.key,
         "place": payload.place,
     }
