@@ -163,8 +163,8 @@ static void streams_of_lines_are_prefetched(void)
 
 static void stores_make_lines_dirty_and_those_go_to_l2(void)
 {
+	const uint32_t line = 0x10000 >> LINE_SHIFT;
 	struct fixture f;
-	uint32_t at;
 
 	set_up(&f);
 	touch(&f, 0x10000, ACCESS_AFTER);
@@ -176,9 +176,8 @@ static void stores_make_lines_dirty_and_those_go_to_l2(void)
 	for (int i = 1; i < 40 && data_hits(&f.data, 0x10000, false); i++)
 		touch(&f, 0x10000 + i * 128 % 1024, ACCESS_AFTER);
 	EXPECT(data_hits(&f.data, 0x10000, false), false);
-	at = cache_find(&f.l2.cache, 0x10000 >> LINE_SHIFT);
-	EXPECT(at != CACHE_NONE, true);
-	EXPECT(f.l2.cache.dirty[at], 1);
+	EXPECT(cache_has(&f.l2.cache, line), true);
+	EXPECT(cache_row(&f.l2.cache, line)->dirty & cache_bit(line), cache_bit(line));
 	tear_down(&f);
 }
 
