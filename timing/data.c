@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(LINES_PER_PAGE == 64, "a row of a cache has the lines of one frame");
+
 /*
  * Linux for 32-bit ARM maps the memory that it uses itself (lowmem) at 0xc0000000 in sections of 1 MiB; device memory and modules
  * follow or precede it in pages. See Documentation/arm/memory.rst of Linux, with the usual split of 3 GiB.
@@ -72,7 +74,8 @@ static bool translate(struct data *data, uint32_t address, frame_fn frame_of, vo
 		cache_place(&data->tlb, tag, &dirty);
 		data->tlb_frames[tag] = *frame - in_section;
 	}
-	*frame = data->tlb_frames[tag] + in_section;
+	/* Where there is less memory than lowmem has addresses, something else is mapped there: a number that is wrong, but in range. */
+	*frame = (data->tlb_frames[tag] + in_section) % PAGES;
 	return true;
 }
 

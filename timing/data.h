@@ -70,7 +70,7 @@ static inline bool data_hits(struct data *data, uint32_t address, bool store)
 	if (!frame)
 		return false;
 	lines = &data->l1.rows[frame - 1];
-	return (store ? lines->dirty : lines->held) & cache_bit(address >> LINE_SHIFT);
+	return (store ? lines->dirty : lines->held) >> (address >> LINE_SHIFT) % 64 & 1;
 }
 
 /* The same for a load; one that hits is no miss for another to be beside of. */

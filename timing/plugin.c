@@ -130,7 +130,7 @@ static bool frame_of(void *context, uint32_t address, uint32_t *frame)
 
 	if (!at || qemu_plugin_hwaddr_is_io(at))
 		return false;
-	*frame = (uint32_t)qemu_plugin_hwaddr_phys_addr(at) >> PAGE_SHIFT;
+	*frame = qemu_plugin_hwaddr_phys_addr(at) >> PAGE_SHIFT & (PAGES - 1);
 	return true;
 }
 
@@ -261,7 +261,7 @@ static uint32_t line_of(struct qemu_plugin_insn *in)
 {
 	uintptr_t at = (uintptr_t)qemu_plugin_insn_haddr(in);
 
-	return (at - self.ram) >> LINE_SHIFT & (LINES - 1);
+	return (at - self.ram) >> LINE_SHIFT & (LINES - 1);	/* code that is elsewhere has some number, too */
 }
 
 static struct block *make_block(struct qemu_plugin_tb *tb, const struct insn *insns, size_t n)

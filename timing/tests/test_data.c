@@ -216,6 +216,28 @@ static void a_section_of_the_kernel_is_one_entry(void)
 	tear_down(&f);
 }
 
+/* Where lowmem ends early, there are pages in its place whose frames do not follow each other, and may precede all others. */
+static bool first_frame(void *context, uint32_t address, uint32_t *frame)
+{
+	(void)context;
+	(void)address;
+	*frame = 0;
+	return true;
+}
+
+static void what_is_no_section_stays_in_range(void)
+{
+	struct fixture f;
+
+	set_up(&f);
+	data_access(&f.data, 0xc0105000, ACCESS_STORE, first_frame, NULL);
+	data_access(&f.data, 0xc0100000, ACCESS_STORE, first_frame, NULL);
+	EXPECT(data_hits(&f.data, 0xc0100000, true), true);
+	data_access(&f.data, 0xc01ff000, ACCESS_STORE, first_frame, NULL);
+	EXPECT(f.core.l1d_misses, 3);
+	tear_down(&f);
+}
+
 static void two_addresses_of_a_frame_share_its_lines(void)
 {
 	struct fixture f;
@@ -249,6 +271,7 @@ int main(void)
 	stores_make_lines_dirty_and_those_go_to_l2();
 	the_micro_tlb_has_two_entries_here_and_the_tlb_four();
 	a_section_of_the_kernel_is_one_entry();
+	what_is_no_section_stays_in_range();
 	two_addresses_of_a_frame_share_its_lines();
 	a_device_costs_nothing_here();
 	return 0;
