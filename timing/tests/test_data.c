@@ -198,6 +198,31 @@ static void the_micro_tlb_has_two_entries_here_and_the_tlb_four(void)
 	tear_down(&f);
 }
 
+/* Whatever is accessed and dropped, the oldest page goes, as a queue that is searched would have it. */
+static void the_micro_tlb_is_a_queue(void)
+{
+	uint32_t queue[2] = { CACHE_NONE, CACHE_NONE }, next = 0;
+	struct dice dice = { 1 };
+	struct fixture f;
+
+	set_up(&f);
+	for (int step = 0; step < 20000; step++) {
+		uint32_t page = dice_roll(&dice) % 5;
+		bool there = queue[0] == page || queue[1] == page;
+		uint64_t before = f.core.utlb_misses;
+
+		touch(&f, page << PAGE_SHIFT, dice_roll(&dice) % 2 ? ACCESS_AFTER : ACCESS_STORE);
+		EXPECT(f.core.utlb_misses - before, !there);
+		if (!there)
+			queue[next++ % 2] = page;
+		if (step % 100)
+			continue;
+		data_drop_user(&f.data);
+		queue[0] = queue[1] = CACHE_NONE;
+	}
+	tear_down(&f);
+}
+
 static void a_section_of_the_kernel_is_one_entry(void)
 {
 	struct fixture f;
@@ -270,6 +295,7 @@ int main(void)
 	streams_of_lines_are_prefetched();
 	stores_make_lines_dirty_and_those_go_to_l2();
 	the_micro_tlb_has_two_entries_here_and_the_tlb_four();
+	the_micro_tlb_is_a_queue();
 	a_section_of_the_kernel_is_one_entry();
 	what_is_no_section_stays_in_range();
 	two_addresses_of_a_frame_share_its_lines();
