@@ -130,7 +130,7 @@ def test_a_version_that_is_gone(repository: Repository, own: Path) -> None:
     repository.remove("libstress", "1.0")
     repository.add("libstress", "1.1", "data")
     repository.index()
-    with pytest.raises(HostError, match="apt does not have all packages of .* any more"):
+    with pytest.raises(HostError, match=r"apt does not have all packages of .* any more"):
         fetch(own, cache="other", policy=Policy(locked=True))
     other = fetch(own, cache="other")
     assert other.differs == ("libstress 1.1 instead of 1.0",)
