@@ -47,7 +47,7 @@ def sweep(options: SweepOptions) -> None:
 
 
 def rerun(options: RerunOptions) -> None:
-    """Measures once more what a run's manifest describes, and says whether the samples are the same.
+    """Measures once more what a manifest describes, and says whether the samples are the same.
 
     Raises UsageError for what is neither a run nor a manifest; otherwise as `sweep`.
     """

@@ -17,7 +17,10 @@ from pibed.model.protocol import Result
 from pibed.model.samples import take_metrics
 from tests.unit.helpers import experiment
 
-HEAD = "events instructions cycles l1i_misses l1d_misses l2_misses utlb_misses tlb_walks branch_misses\n"
+HEAD = (
+    "events instructions cycles l1i_misses l1d_misses l2_misses utlb_misses tlb_walks "
+    "branch_misses\n"
+)
 
 
 def line(code: int, instructions: int, cycles: int = 0) -> str:
