@@ -40,7 +40,8 @@ def of_debian(
     linux: Source, busybox: Source, payload: Payload, compilers: Mapping[str, str], libc: CLibrary
 ) -> tuple[Component, ...]:
     """Of images of the builder `debian`: the packages' sources, our files, and the compilers."""
-    names = [payload.module_name, *(program.name for program in payload.programs)]
+    names = [each.name for each in payload.own_modules]
+    names += [each.name for each in payload.programs]
     return (
         Component("linux", linux.version, _LINUX_LICENCE, files=linux.files),
         # As Buildroot has it.

@@ -1,6 +1,6 @@
-"""What a guest gets on top of its base: a kernel module, and programs.
+"""What a guest gets on top of its base: kernel modules, and programs.
 
-An experiment brings a module and its workload, a test suite a module and test programs.
+An experiment brings modules and its workload, a test suite modules and test programs.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pibed.base import places
 from pibed.base.errors import UsageError
+from pibed.build.mirror import files_below, makefile
 from pibed.model.experiment import Experiment
 from pibed.model.suite import Suite
 
@@ -33,11 +34,21 @@ class Program:
 
 
 @dataclass(frozen=True)
-class Payload:
-    """A module and programs for a guest; `programs` are put into its folder `place`."""
+class Module:
+    """A module of the user's, in a folder, or of the kernel's own tree, without one."""
 
-    module_folder: Path
-    module_name: str
+    name: str
+    folder: Path | None
+    key: str = "module"
+    """Where it was asked for, in the configuration's file."""
+
+
+@dataclass(frozen=True)
+class Payload:
+    """Modules and programs for a guest; `programs` are put into its folder `place`."""
+
+    modules: tuple[Module, ...]
+    """In the order in which they are loaded."""
     programs: tuple[Program, ...]
     cflags: tuple[str, ...]
     place: str
@@ -48,6 +59,27 @@ class Payload:
     root: Path = field(default_factory=places.checkout)
     """What the configuration's paths are relative to; in binaries and records files go by their
     paths from there."""
+    fragments: tuple[Path, ...] = ()
+    """Of the kernel's configuration, over those of the machine."""
+
+    @property
+    def folders(self) -> dict[Path, list[Module]]:
+        """The user's modules by their folders."""
+        found: dict[Path, list[Module]] = {}
+        for each in self.modules:
+            if each.folder is not None:
+                found.setdefault(each.folder, []).append(each)
+        return found
+
+    @property
+    def own_modules(self) -> tuple[Module, ...]:
+        """The user's modules."""
+        return tuple(each for each in self.modules if each.folder is not None)
+
+    @property
+    def tree_modules(self) -> tuple[Module, ...]:
+        """Those of the kernel's own tree."""
+        return tuple(each for each in self.modules if each.folder is None)
 
 
 # Where the guest finds the programs of a suite; not in PATH, since `mmap` could be anything.
@@ -59,7 +91,7 @@ _TAKEN = frozenset({"agent", "busybox", "kernel", "module", "initramfs"})
 
 
 def of_experiment(experiment: Experiment) -> Payload:
-    """The module and the workload of an experiment.
+    """The modules and the workload of an experiment.
 
     Raises UsageError for files that the configuration names and that are not there, or that are
     called as a program is that every guest has.
@@ -68,31 +100,29 @@ def of_experiment(experiment: Experiment) -> Payload:
     config_file = f"configs/experiments/{experiment.name}.yaml"
     if experiment.folder is not None:
         config_file = f"the experiment {experiment.name} of {root}"
-    module = _module_folder(root, experiment.module.folder, config_file)
     source = root / experiment.workload.source
     if not source.is_file():
         raise UsageError(f"{config_file}: workload.source: there is no file {source}")
     _require_inside(source, root, f"{config_file}: workload.source")
     _require_free(source, f"{config_file}: workload.source")
     return Payload(
-        module,
-        experiment.module.name,
+        _modules(root, experiment, config_file),
         (Program(source.stem, (source,)),),
         tuple(experiment.workload.cflags),
         "usr/bin",
         config_file,
         source.stem.replace("_", "-"),
         root,
+        _fragments(root, experiment, config_file),
     )
 
 
 def of_suite(suite: Suite) -> Payload:
-    """The module and the test programs of a suite; raises UsageError as `of_experiment` does."""
+    """The modules and the test programs of a suite; raises UsageError as `of_experiment` does."""
     root = root_of(suite)
     config_file = f"configs/suites/{suite.name}.yaml"
     if suite.folder is not None:
         config_file = f"the suite {suite.name} of {root}"
-    module = _module_folder(root, suite.module.folder, config_file)
     programs = _c_files(root, suite.programs, f"{config_file}: programs")
     for source in programs:
         _require_free(source, f"{config_file}: programs")
@@ -102,14 +132,14 @@ def of_suite(suite: Suite) -> Payload:
         for source in _c_files(root, name, f"{config_file}: library")
     ]
     return Payload(
-        module,
-        suite.module.name,
+        _modules(root, suite, config_file),
         tuple(Program(source.stem, (source, *shared)) for source in programs),
         tuple(suite.cflags),
         TESTS_PLACE,
         config_file,
         f"{suite.name}-tests",
         root,
+        _fragments(root, suite, config_file),
     )
 
 
@@ -154,9 +184,31 @@ def _require_inside(path: Path, root: Path, key: str) -> None:
         )
 
 
-def _module_folder(root: Path, relative: str, config_file: str) -> Path:
+def _modules(root: Path, config: Experiment | Suite, config_file: str) -> tuple[Module, ...]:
+    found = []
+    for key, each in config.modules_by_key.items():
+        folder = None
+        if each.folder is not None:
+            folder = _module_folder(root, each.folder, f"{config_file}: {key}.folder")
+        found.append(Module(each.name, folder, key))
+    return tuple(found)
+
+
+def _module_folder(root: Path, relative: str, key: str) -> Path:
     folder = root / relative
-    if not (folder / "Kbuild").is_file():
-        raise UsageError(f"{config_file}: module.folder: there is no file {folder / 'Kbuild'}")
-    _require_inside(folder / "Kbuild", root, f"{config_file}: module.folder")
+    if makefile(folder) is None:
+        what = "is neither a Kbuild file nor a Makefile in" if folder.is_dir() else "is no folder"
+        raise UsageError(f"{key}: there {what} {folder}")
+    _require_inside(folder, root, key)
+    files_below(folder, lambda path: _require_inside(path, root, key))
     return folder
+
+
+def _fragments(root: Path, config: Experiment | Suite, config_file: str) -> tuple[Path, ...]:
+    paths = [root / name for name in config.kernel.fragments] if config.kernel else []
+    for path in paths:
+        key = f"{config_file}: kernel.fragments"
+        if not path.is_file():
+            raise UsageError(f"{key}: there is no file {path}")
+        _require_inside(path, root, key)
+    return tuple(paths)

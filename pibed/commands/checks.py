@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pibed.base import places
 from pibed.build import vermagic
-from pibed.build.debian.kernel import module_make
+from pibed.build.debian.modules import module_make
 from pibed.build.images import Images
 from pibed.commands.transcript import Transcript
 
@@ -35,7 +35,7 @@ def checks(images: Sequence[Images]) -> list[Check]:
     kernel_style = [*sorted(module.rglob("*.c")), *sorted(module.rglob("*.h")), agent]
     per_kernel = []
     for each in images:
-        name = vermagic.of_module(each.module).split()[0]
+        name = vermagic.of_module(each.modules[0]).split()[0]
         per_kernel += [
             Check(f"checkpatch --strict of Linux {name}", partial(_checkpatch, each, kernel_style)),
             Check(f"sparse and W=1 on Linux {name}", partial(_sparse, each, module)),

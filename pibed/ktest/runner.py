@@ -29,6 +29,7 @@ from pibed.ktest.cases import TableEntry
 from pibed.ktest.judge import judge, leaks_by_owner
 from pibed.ktest.ktap import CaseStatus
 from pibed.ktest.outcome import MODULE, CaseOutcome
+from pibed.model import modules
 from pibed.model.machine import Clock, Machine
 from pibed.model.protocol import Command, Result
 from pibed.model.suite import Suite
@@ -209,11 +210,13 @@ class _Boot:
     alive: bool = True
 
     def load(self) -> CaseOutcome | None:
-        """Loads the module; the outcome if that failed."""
+        """Loads the modules; the outcome if that failed."""
         suite = self.setup.suite
-        parameters = suite.variants[self.variant].items()
-        settings = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in parameters)
-        line = f"insmod /lib/modules/{suite.module.name}.ko {settings}"
+        if not suite.module_list:
+            return None
+        line = " && ".join(
+            modules.load(each, suite.parameters(self.variant, each)) for each in suite.module_list
+        )
         outcome = self._checked(f"{MODULE}.load", Command("load", _SHORT_S, line))
         return outcome if outcome.status == CaseStatus.FAILED else None
 
@@ -257,7 +260,9 @@ class _Boot:
         """All that a program knows of its suite; see module/tests/lib/ktap.h."""
         suite = self.setup.suite
         words = ["--seed", str(self.setup.seed), "--seconds", str(self.setup.stress_s)]
-        words += ["--variant", self.variant, "--module", suite.module.name]
+        words += ["--variant", self.variant]
+        if suite.under_test is not None:
+            words += ["--module", suite.under_test.name]
         for counter in suite.counters:
             words += ["--counter", counter]
         return shlex.join(words)
@@ -276,14 +281,14 @@ class _Boot:
         return {owner: trace.decode(lines, self.setup.images) for owner, lines in found.items()}
 
     def unload(self) -> CaseOutcome:
-        """Unloads the module and powers off; both must work."""
+        """Unloads the modules and powers off; both must work."""
 
         def run(command: Command) -> Result:
             result = self.guest.run(command)
             self.guest.finish()
             return result
 
-        line = f"rmmod {self.setup.suite.module.name}"
+        line = modules.unload(self.setup.suite.module_list) or "true"
         return self._checked(f"{MODULE}.unload", Command("unload", _SHORT_S, line), run)
 
     def lost(self, name: str, start: float, error: GuestError) -> CaseOutcome:

@@ -115,7 +115,7 @@ class _Round:
         folder = self._run.boot_folder(self._round.number, attempt)
         steps = plan.steps(experiment, left)
         last = plan.last_command(experiment)
-        commands = [*(command for each in steps for command in each), last]
+        commands = plan.commands(experiment, steps)
         write_plan(folder / "plan", commands)
         machine = self._testbed.machine
         launch = Launch(machine, self._testbed.images, machine.clock, self._round.seed)
@@ -172,11 +172,10 @@ class _Round:
             write_file(folder / "trace.txt", text)
             self._observer.died(self._round.number, error)
 
-    def _finish(self, guest: Guest, last: Command, folder: Path) -> None:
-        """Unloads the module and powers off; what goes wrong there is no sample's fault."""
+    def _finish(self, guest: Guest, last: Command | None, folder: Path) -> None:
+        """Unloads the modules and powers off; what goes wrong there is no sample's fault."""
         try:
-            result = guest.run(last)
-            if result.status != 0:
+            if last is not None and (result := guest.run(last)).status != 0:
                 self._problem(f"`{last.line}` {result.ending}: {result.words}")
             guest.finish()
         except GuestError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pibed.base import places
 from pibed.build import materials, toolchain, vermagic
-from pibed.build.debian import kernel, rootfs
+from pibed.build.debian import kernel, loading, modules, rootfs
 from pibed.build.debian.bench import Bench
 from pibed.build.images import Images
 from pibed.build.making import Order
@@ -37,27 +37,27 @@ def build(order: Order) -> Images:
     bench = Bench(plain.store, plain.progress, plain.jobs, machine, tools)
 
     linux_source = unpack_linux(bench, linux)
-    linux_build = kernel.kernel(bench, linux_source)
+    linux_build = kernel.kernel(bench, payload, linux_source)
     device_tree = kernel.device_tree(bench, linux_build)
     busybox_source = unpack_busybox(bench, busybox)
     busybox_binary = rootfs.busybox(bench, busybox_source)
-    module = kernel.module(bench, payload, linux_source, linux_build)
+    own = modules.modules(bench, payload, linux_source, linux_build)
+    loadable = loading.loadable(payload, own, linux_source, linux_build)
     programs = rootfs.programs(bench, payload)
     agent = rootfs.agent(bench)
     initramfs = rootfs.initramfs(
-        bench, payload, linux_build, busybox_binary, module, programs, agent
+        bench, payload, linux_build, busybox_binary, own, loadable, programs, agent
     )
     boot = linux_build.path / machine.kernel.boot_folder
-    module_file = module.path / f"{payload.module_name}.ko"
-    vermagic.check(
-        module_file, boot / machine.kernel.plain_image, vermagic.release(linux_build.path)
-    )
+    release = vermagic.release(linux_build.path)
+    for each in own.files.values():
+        vermagic.check(each, boot / machine.kernel.plain_image, release)
     return Images(
         kernel=boot / machine.kernel.image,
         device_tree=device_tree.path / "board.dtb",
         initramfs=initramfs.path / "initramfs.cpio",
         gen_init_cpio=linux_build.path / "usr" / "gen_init_cpio",
-        module=module_file,
+        modules=loadable.listed,
         programs=(
             busybox_binary.path / "root" / "bin" / "busybox",
             agent.path / "agent",
@@ -70,14 +70,16 @@ def build(order: Order) -> Images:
         tools=tools.linking,
         steps=(
             *(linux_source, busybox_source),
-            *(linux_build, device_tree, busybox_binary, module, programs, agent, initramfs),
+            *(linux_build, device_tree, busybox_binary),
+            *own.outputs,
+            *(programs, agent, initramfs),
         ),
         lock=comparison,
         builder=Made(name="debian"),
         components=materials.of_debian(
             linux.source, busybox.source, payload, tools.compilers, tools.libc
         ),
-        read={"module": module.read, "programs": programs.read},
+        read={"module": own.read, "programs": programs.read},
     )
 
 

@@ -16,10 +16,13 @@ from pibed.base.files import digest_files
 from pibed.base.process import capture, run_logged
 from pibed.build import kconfig, reads, toolchain
 from pibed.build.debian.bench import REPRODUCIBLE, Bench
+from pibed.build.debian.loading import Loadable
+from pibed.build.debian.modules import Built
 from pibed.build.diagnostics import explained
 from pibed.build.initramfs import CharDevice, Entry, File, Folder, Link, write_archive
 from pibed.build.payload import AGENT_PLACE, Payload, Program
 from pibed.build.store import Output, Step
+from pibed.model.modules import FOLDER, NEEDS
 
 
 def busybox(bench: Bench, source: Output) -> Output:
@@ -140,11 +143,12 @@ def initramfs(
     payload: Payload,
     kernel: Output,
     busybox: Output,
-    module: Output,
+    own: Built,
+    loadable: Loadable,
     programs: Output,
     agent: Output,
 ) -> Output:
-    """The root file system: the board's overlay, BusyBox, the agent, the module and the programs.
+    """The root file system: the board's overlay, BusyBox, the agent, the modules and the programs.
 
     Raises UsageError for a program that is called as one of BusyBox.
     """
@@ -156,10 +160,14 @@ def initramfs(
         staging = folder / "files"
         shutil.copytree(overlay, staging)
         shutil.copytree(busybox.path / "root", staging, symlinks=True, dirs_exist_ok=True)
-        (staging / "lib" / "modules").mkdir(parents=True)
-        name = f"{payload.module_name}.ko"
-        stripped = str(staging / "lib" / "modules" / name)
-        run_logged([strip, "--strip-debug", "-o", stripped, str(module.path / name)], log)
+        modules = staging / FOLDER.lstrip("/")
+        modules.mkdir(parents=True)
+        for name, path in loadable.files.items():
+            stripped = str(modules / f"{name}.ko")
+            run_logged([strip, "--strip-debug", "-o", stripped, str(path)], log)
+        for name, needed in loadable.needs.items():
+            text = "".join(f"{each}\n" for each in needed)
+            (modules / f"{name}.{NEEDS}").write_text(text, encoding="ascii")
         (staging / AGENT_PLACE).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(agent.path / "agent", staging / AGENT_PLACE)
         place = staging / payload.place
@@ -180,11 +188,13 @@ def initramfs(
         "overlay": digest_files(overlay, files),
         "kernel": kernel.step.key,
         "busybox": busybox.step.key,
-        "module": module.step.key,
+        "module": " ".join(each.step.key for each in own.outputs),
         "programs": programs.step.key,
         "agent": agent.step.key,
         "place": payload.place,
     }
+    if loadable.needs:
+        inputs["tree"] = json.dumps(loadable.needs, sort_keys=True)
     return bench.run(Step("initramfs", inputs, expected_s=1, version=3), make)
 
 
