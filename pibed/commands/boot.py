@@ -66,6 +66,7 @@ def _boot_shell(options: BootOptions) -> None:
 
 
 def _boot_command(options: BootOptions, text: str) -> int:
+    from pibed.guest import moderrors
     from pibed.guest.guest import Guest
     from pibed.guest.qemu import Logs
     from pibed.model.protocol import Command
@@ -82,8 +83,9 @@ def _boot_command(options: BootOptions, text: str) -> int:
         for command in commands:
             result = guest.run(command)
             if command.id == "load" and result.status != 0:
+                why = moderrors.explain(result, launch.images, guest.console_log)
                 raise GuestError(
-                    f"the module could not be loaded: {'; '.join(result.output)}",
+                    why or f"the module could not be loaded: {'; '.join(result.output)}",
                     log=folder / "console.log",
                 )
         if result.output:

@@ -20,7 +20,7 @@ from pibed.base.errors import GuestError
 from pibed.build.images import Images
 from pibed.build.kconfig import read_config
 from pibed.build.payload import TESTS_PLACE
-from pibed.guest import trace
+from pibed.guest import moderrors, trace
 from pibed.guest.console import trace_in
 from pibed.guest.guest import Guest, Launch
 from pibed.guest.pool import StopRequested, run_side_by_side
@@ -335,6 +335,7 @@ class _Boot:
             message = f"killed after {command.seconds:g} s"
             return self.outcome(name, CaseStatus.FAILED, seconds, message, result.output)
         if result.status != 0:
-            message = f"status {result.status}: {'; '.join(result.output[-3:])}"
+            why = moderrors.explain(result, self.setup.images, self.logs.console)
+            message = why or f"status {result.status}: {'; '.join(result.output[-3:])}"
             return self.outcome(name, CaseStatus.FAILED, seconds, message, result.output)
         return self.outcome(name, CaseStatus.PASSED, seconds, "", ())
