@@ -41,6 +41,6 @@ class Images:
     components: tuple[Component, ...]
     """All that they consist of, and what made them."""
     read: Mapping[str, Read] = field(default_factory=dict)
-    """The files of the user's that modules (`module`) and `programs` were made of."""
+    """The files of the user's that modules (`module`), `programs` and the `kernel` were made of."""
     timing: Timing | None = None
     """The plugin that counts events and drives the clock `board`, where one of the two is asked."""

@@ -47,7 +47,7 @@ def sweep(options: SweepOptions) -> None:
 
 
 def rerun(options: RerunOptions) -> None:
-    """Measures once more what a run's manifest describes, and says whether the samples are the same.
+    """Measures once more what a run's manifest describes, and says if the samples are the same.
 
     Raises UsageError for what is neither a run nor a manifest; otherwise as `sweep`.
     """
@@ -57,7 +57,7 @@ def rerun(options: RerunOptions) -> None:
         path = locate.find(root, options.manifest) / "manifest.json"
     policy = arguments.policy(options)
     recorded = manifest.read(path)
-    machine, experiment = recorded.machine, recorded.experiment
+    machine, experiment = recorded.machine, _elsewhere(recorded.experiment, options.sources)
     name = arguments.name(options.name, experiment)
     count = _jobs(machine, experiment, options.jobs)
     locate.require_writable(root)
@@ -82,6 +82,21 @@ def rerun(options: RerunOptions) -> None:
         folder = path.resolve().parent
         print(f"samples.csv: differs from that of {path}; {verify_command(folder)} shows it")
     _require_all_well([outcome])
+
+
+def _elsewhere(experiment: Experiment, sources: str | None) -> Experiment:
+    """The experiment of a folder of the user's, where that is another one now."""
+    if sources is None:
+        return experiment
+    if experiment.file is None:
+        raise UsageError(
+            f"--sources {sources}: the sources of {experiment.name} are in the checkout",
+            fix="leave it out",
+        )
+    folder = Path(sources).absolute()
+    if not folder.is_dir():
+        raise UsageError(f"--sources {sources}: there is no such folder")
+    return experiment.model_copy(update={"file": str(folder / Path(experiment.file).name)})
 
 
 def _measure_anew(root: Path, options: SweepOptions) -> list[Measurement]:

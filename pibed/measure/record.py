@@ -149,7 +149,11 @@ def _other_timing(then: TimingRecord | None, now: TimingRecord | None) -> list[s
 def _made_of(images: Images) -> MadeOf | None:
     if not images.read:
         return None
-    return MadeOf(module=dict(images.read["module"]), workload=dict(images.read["programs"]))
+    return MadeOf(
+        module=dict(images.read["module"]),
+        workload=dict(images.read["programs"]),
+        kernel=dict(images.read.get("kernel", {})),
+    )
 
 
 def _steps(images: Images) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from pibed.model import modules
-from pibed.model.loading import Name, Record, RelativePath, load
+from pibed.model.loading import Name, Package, Record, RelativePath, load
 from pibed.model.modules import KernelOptions, ModuleSource
 
 MAX_COUNTERS = 32
@@ -42,17 +42,27 @@ class Suite(Record):
         list[Annotated[str, Field(pattern=r"^/\S+$")]], Field(max_length=MAX_COUNTERS)
     ] = []
     """Files of the guest with a number that must be 0 when nothing of a case is left."""
+    files: RelativePath | None = None
+    """Folder whose files the guest gets, each at its path from there."""
+    packages: list[Package] = []
+    """Packages of the distribution that the guest gets, with what they depend on."""
     programs: RelativePath
     """Folder whose C files are the programs, one each."""
-    library: Annotated[list[RelativePath], Field(min_length=1)]
-    """Folders whose C files are compiled into every program."""
+    library: list[RelativePath] = []
+    """Folders whose C files are compiled into every program, beside those of pibed's own library,
+    unless one of them has a ktap.c in its place."""
     cflags: list[str]
     """Options for the compiler."""
     stress_s: Annotated[int, Field(ge=1, le=86_400)]
     """Guest seconds that a stress test runs, in each variant, unless `--stress` says otherwise."""
-    folder: SkipJsonSchema[str | None] = None
-    """Where its file lies, and what its paths are relative to, if that is not the checkout; never
-    in the file itself."""
+    file: SkipJsonSchema[str | None] = None
+    """Its file, whose folder its paths are relative to, if it is not of the checkout's configs/;
+    never in the file itself."""
+
+    @property
+    def where(self) -> str:
+        """Its file, for messages."""
+        return self.file or f"configs/suites/{self.name}.yaml"
 
     @property
     def modules_by_key(self) -> dict[str, ModuleSource]:

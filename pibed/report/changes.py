@@ -228,7 +228,7 @@ def _described(run: Run) -> dict[str, str]:
         "clock": machine.clock,
         "machine": machine.name,
         "kernel": machine.kernel.version,
-        "workload": " ".join([experiment.workload.command, *experiment.workload.cflags]),
+        "workload": experiment.workload.words,
         "modules": " ".join(each.name for each in experiment.module_list) or "none",
         "module parameters": parameters or "none",
         "QEMU": recorded.qemu.version,

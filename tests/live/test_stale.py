@@ -13,9 +13,10 @@ import pytest
 from pibed.base import process
 from pibed.base.errors import BuildError
 from pibed.base.process import capture
-from pibed.build.debian import rootfs
+from pibed.build.debian import programs
 from pibed.build.images import Images
-from pibed.build.payload import Module, Payload, Program
+from pibed.build.payload import Module, Payload
+from pibed.build.program import Program
 from pibed.build.symbols import Address, positions
 from pibed.commands import build
 from pibed.model.machine import Machine
@@ -249,8 +250,8 @@ def test_file_that_changes_while_it_is_compiled(
         if options.get("cwd") == project / "work":
             change(project, "shared/size.h", '#define SIZE "3"\n')
 
-    monkeypatch.setattr(rootfs, "run_logged", run)
+    monkeypatch.setattr(programs, "run_logged", run)
     with pytest.raises(BuildError, match=r"shared/size\.h: it was changed while it was compiled"):
         make()
-    monkeypatch.setattr(rootfs, "run_logged", real)
+    monkeypatch.setattr(programs, "run_logged", real)
     assert "shared 3" in marks(make())

@@ -166,7 +166,7 @@ def asked(own: Path, **changes: Any) -> payload.Payload:
     work = {"source": "work.c", "command": "work {size}", "timeout_s": 1}
     given = {"workload": work, "modules": [BASE, ON_TOP, ZRAM]} | changes
     return payload.of_experiment(
-        experiment(module=None, **given).model_copy(update={"folder": str(own)})
+        experiment(module=None, **given).model_copy(update={"file": str(own / "experiment.yaml")})
     )
 
 
@@ -180,9 +180,11 @@ def test_payload_has_the_modules_in_their_order(own: Path) -> None:
 
 def test_folder_with_neither_kbuild_nor_makefile(own: Path) -> None:
     (own / "on_top" / "Makefile").rename(own / "on_top" / "makefile")
-    with pytest.raises(UsageError, match=r"modules\.1\.folder: there is neither a Kbuild file nor"):
+    with pytest.raises(
+        UsageError, match=r"modules\.1\.folder: there is no file .*/Kbuild, nor Makefile"
+    ):
         asked(own)
-    with pytest.raises(UsageError, match=r"modules\.0\.folder: there is no folder .*/none"):
+    with pytest.raises(UsageError, match=r"modules\.0\.folder: there is no file .*/none/Kbuild"):
         asked(own, modules=[{"folder": "none", "name": "none"}])
 
 

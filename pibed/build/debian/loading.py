@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ class Loadable:
     """Those and what they need, by the kernel's names of them."""
     needs: Mapping[str, list[str]]
     """What is to be loaded before each of those of the kernel's tree, in this order."""
+    key: str
+    """Of what they are, for a kernel."""
 
 
 def loadable(payload: Payload, own: Built, source: Output, kernel: Output) -> Loadable:
@@ -42,7 +45,10 @@ def loadable(payload: Payload, own: Built, source: Output, kernel: Output) -> Lo
     _require_order(payload, files)
     needs = {each.name: treemodules.needs(each.name, tree) for each in payload.tree_modules}
     more = {name: tree[name] for names in needs.values() for name in names if name not in files}
-    return Loadable(tuple(files.values()), files | more, needs)
+    key = " ".join(each.step.key for each in own.outputs)
+    if needs:
+        key += f" {json.dumps(needs, sort_keys=True)}"
+    return Loadable(tuple(files.values()), files | more, needs, key)
 
 
 def _require_order(payload: Payload, files: Mapping[str, Path]) -> None:

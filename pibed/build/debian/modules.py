@@ -20,7 +20,7 @@ from pibed.build.making import cores
 from pibed.build.mirror import (
     READ_BY_MAKE,
     Mirror,
-    files_below,
+    files_of,
     makefile,
     mirrored,
     named,
@@ -194,7 +194,7 @@ def _words(folder: Path) -> set[str]:
 
 
 def _texts(folder: Path) -> Iterator[str]:
-    for name in files_below(folder):
+    for name in files_of(folder):
         if name.endswith(".c"):
             yield (folder / name).read_text(encoding="utf-8", errors="replace")
 
