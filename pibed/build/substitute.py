@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pibed.base.errors import UsageError
 from pibed.build.mirror import MAKEFILES
-from pibed.model.experiment import ModuleSource
+from pibed.model.modules import ModuleSource
 from pibed.model.suite import Suite
 
 # An assignment of make's, with the lines that continue it.
@@ -19,14 +19,15 @@ _MODULE = re.compile(r"[A-Za-z0-9_]+")
 
 
 def with_module(suite: Suite, folder: Path) -> Suite:
-    """The suite with the folder's module in the place of its own.
+    """The suite with the folder's module in the place of its own, the last one of several.
 
     Raises UsageError for a folder of which cannot be said what module it makes.
     """
     folder = folder.expanduser().resolve()
     # Unlike a suite's own, which lies beside it, the folder is a path of the host.
     module = ModuleSource.model_construct(folder=str(folder), name=module_name(folder))
-    return suite.model_copy(update={"module": module})
+    modules = [*suite.module_list[:-1], module]
+    return suite.model_copy(update={"module": None, "modules": modules})
 
 
 def module_name(folder: Path) -> str:

@@ -54,7 +54,7 @@ class Leak:
 def look(
     testbed: Testbed, samples: Sequence[Sample], folder: Path, stop_requested: StopRequested
 ) -> list[str]:
-    """Warnings of what is lost, for each way in which the module is loaded, by its first cell.
+    """Warnings of what is lost, for each way in which modules are loaded, by its first cell.
 
     Of the samples it takes which cells have one that is `ok`: what does not run is not looked at.
     The logs go to `folder`.
@@ -77,10 +77,10 @@ def look(
 
 
 def _by_settings(testbed: Testbed) -> Iterator[Cell]:
-    """The first cell of each way in which the module is loaded."""
+    """The first cell of each way in which the modules are loaded; none without modules."""
     known = set()
-    for cell in plan.cells(testbed.experiment):
-        settings = plan.insmod(testbed.experiment, cell.as_dict())
+    for cell in plan.cells(testbed.experiment) if testbed.experiment.module_list else ():
+        settings = plan.load_line(testbed.experiment, cell.as_dict())
         if settings not in known:
             known.add(settings)
             yield cell
@@ -106,7 +106,7 @@ def _run(guest: Guest, testbed: Testbed, cell: Cell) -> None:
     """Loads, runs and unloads; raises GuestError if something does not work as in the rounds."""
     experiment = testbed.experiment
     (steps,) = plan.steps(experiment, [Visit(1, cell, 0)])
-    for command in (*steps, plan.last_command(experiment)):
+    for command in plan.commands(experiment, [steps]):
         result = guest.run(command)
         # The workload's own status may be what is measured.
         if result.timed_out or (result.status != 0 and command is not steps.run):

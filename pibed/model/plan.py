@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from pibed.model import kernellog
+from pibed.model import kernellog, modules
 from pibed.model.experiment import Experiment
 from pibed.model.parameter import Value
 from pibed.model.placeholders import fill
@@ -131,16 +131,15 @@ class Steps:
 def steps(experiment: Experiment, visits: Sequence[Visit]) -> list[Steps]:
     """The commands of a boot that makes these visits, starting with no module loaded.
 
-    The module is loaded anew when its parameters change.
+    All modules are loaded anew when a parameter of one changes.
     """
     result = []
     loaded: str | None = None
     for visit in visits:
         values = visit.cell.as_dict()
-        wanted = insmod(experiment, values)
         before = []
-        if wanted != loaded:
-            before.append(Command(f"{visit.order}.load", experiment.module.timeout_s, wanted))
+        if experiment.module_list and (wanted := load_line(experiment, values)) != loaded:
+            before.append(Command(f"{visit.order}.load", load_timeout_s(experiment), wanted))
             loaded = wanted
         workload = experiment.workload
         command = fill(workload.command, values)
@@ -173,10 +172,18 @@ def steps(experiment: Experiment, visits: Sequence[Visit]) -> list[Steps]:
     return result
 
 
-def last_command(experiment: Experiment) -> Command:
-    """Unloads the module at the end of a boot, so that it logs its totals."""
-    module = experiment.module
-    return Command("unload", module.timeout_s, f"rmmod {module.name}")
+def last_command(experiment: Experiment) -> Command | None:
+    """Unloads the modules at the end of a boot, so that they log their totals; None without any."""
+    if not experiment.module_list:
+        return None
+    line = modules.unload(experiment.module_list)
+    return Command("unload", load_timeout_s(experiment), line)
+
+
+def commands(experiment: Experiment, its: Sequence[Steps]) -> list[Command]:
+    """All commands of a boot."""
+    last = last_command(experiment)
+    return [*(each for steps in its for each in steps), *([] if last is None else [last])]
 
 
 def digest(experiment: Experiment) -> str:
@@ -184,21 +191,24 @@ def digest(experiment: Experiment) -> str:
     text = hashlib.sha256()
     for each in rounds(experiment):
         text.update(f"{each.number} {each.seed}\n".encode())
-        commands = [command for its in steps(experiment, each.visits) for command in its]
-        for command in (*commands, last_command(experiment)):
+        for command in commands(experiment, steps(experiment, each.visits)):
             text.update(f"{command}\n".encode(errors="surrogateescape"))
     return text.hexdigest()
 
 
-def insmod(experiment: Experiment, values: Mapping[str, Value]) -> str:
-    """The command that loads the module for these values, in place of one that is loaded."""
-    name = experiment.module.name
-    settings = [
-        f"{parameter}={shlex.quote(fill(str(value), values))}"
-        for parameter, value in experiment.module.parameters.items()
+def load_line(experiment: Experiment, values: Mapping[str, Value]) -> str:
+    """The command that loads all modules for these values, in place of those that are loaded."""
+    its = experiment.module_list
+    loads = [
+        modules.load(each, {name: fill(str(v), values) for name, v in each.parameters.items()})
+        for each in its
     ]
-    unload = f"{{ ! grep -q '^{name} ' /proc/modules || rmmod {name}; }}"
-    return " ".join([f"{unload} && insmod /lib/modules/{name}.ko", *settings])
+    return " && ".join([modules.unload_loaded(its), *loads])
+
+
+def load_timeout_s(experiment: Experiment) -> float:
+    """Guest seconds after which loading, or unloading, the modules is given up."""
+    return sum(each.timeout_s for each in experiment.module_list)
 
 
 def counts_events(experiment: Experiment) -> bool:
