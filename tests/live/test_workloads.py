@@ -280,7 +280,8 @@ def test_stress_ng_beside_the_module(load: Load, machine: Machine, tmp_path: Pat
         {
             "background": "stress-ng --vm 1 --vm-bytes 4M",
             "source": "module/user/touch_pages.c",
-            "command": "touch_pages 60 100 0 && stress-ng --vm 1 --vm-bytes 4M --vm-ops {x} --metrics-brief 2>&1",
+            "command": "touch_pages 60 100 0 && "
+            "stress-ng --vm 1 --vm-bytes 4M --vm-ops {x} --metrics-brief 2>&1",
             "timeout_s": 60,
         },
         {
