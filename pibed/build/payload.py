@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from pibed.base import places
 from pibed.base.errors import UsageError
 from pibed.build import overlay
+from pibed.build.mirror import MAKEFILES
 from pibed.build.program import AnyProgram, Program, Ready, Target
 from pibed.build.sources import guestlock
 from pibed.build.sources.guestpackages import Wanted
@@ -235,7 +236,13 @@ def _require_inside(path: Path, root: Path, key: str) -> None:
 
 def _module_folder(root: Path, relative: str, config_file: str) -> Path:
     folder = root / relative
-    if not (folder / "Kbuild").is_file():
-        raise UsageError(f"{config_file}: module.folder: there is no file {folder / 'Kbuild'}")
-    _require_inside(folder / "Kbuild", root, f"{config_file}: module.folder")
+    found = [folder / name for name in MAKEFILES if (folder / name).is_file()]
+    if not found:
+        raise UsageError(
+            f"{config_file}: module.folder: there is no file {folder / MAKEFILES[0]}, nor "
+            f"{MAKEFILES[1]}"
+        )
+    # No configuration has an absolute path: that one was given on the command line.
+    if not Path(relative).is_absolute():
+        _require_inside(found[0], root, f"{config_file}: module.folder")
     return folder

@@ -326,12 +326,16 @@ class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
     Logs and the JUnit file go into the folder ktest/ of the results.
 
     Example: ./inv ktest --kernel 6.12 --debug
+    Example: ./inv ktest --suite paging-lab --module ~/my-module
     {examples}
     Example: ./inv ktest --builder buildroot
     """
 
     suite: str | None = option(
         "configuration in configs/suites/, or the path of one anywhere (default {suite})"
+    )
+    module: str | None = option(
+        "folder with the source of another module, which takes the place of the suite's"
     )
     debug: bool = flag("on a kernel with KASAN, lockdep, kmemleak, fault injection and more")
     tests: str | None = option(
@@ -345,6 +349,9 @@ class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
         "seconds that the stress test runs in each variant (default: the suite's)"
     )
     seed: str | None = option("of all that is random in the tests (default 1)")
+    clock: str | None = option(
+        "host (real time, four CPUs; the default), or virtual (counted instructions, one CPU)"
+    )
     jobs: str | None = option("variants side by side (default: all cores)")
 
 

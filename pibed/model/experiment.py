@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
@@ -142,6 +142,9 @@ class AnalysisPlan(Record):
     effects: Effects | None = None
 
 
+Leaks: TypeAlias = Literal["warn", "fail", "ignore"]
+
+
 class Experiment(Record):
     """What is measured: every combination of the parameters' values is a cell."""
 
@@ -160,6 +163,9 @@ class Experiment(Record):
     """Samples of each cell; each round is a boot of its own."""
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
     """Everything random in the experiment follows from it."""
+    leaks: Leaks = "warn"
+    """What becomes of memory that the module does not give back: `warn` looks for it in a boot of
+    its own behind the rounds, `fail` in each sample too, which fails then, `ignore` nowhere."""
     file: SkipJsonSchema[str | None] = None
     """Its file, whose folder its paths are relative to, if it is not of the checkout's configs/;
     never in the file itself."""
