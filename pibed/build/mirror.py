@@ -16,11 +16,14 @@ from pathlib import Path
 
 from pibed.build import reads
 
-MAKEFILES = ("Kbuild", "Makefile")
-"""What the kernel's build reads in a folder; the copies have a line that tells what it reads."""
+MAKEFILES = ("Kbuild", "Makefile", "makefile", "GNUmakefile")
+"""What the kernel's build and make read in a folder; the copies have a line that tells what."""
 
 # What an earlier build by hand has left beside the sources.
 _MADE = re.compile(r".*\.(o|ko|mod|a|order|symvers|mod\.c)|\..*")
+
+OBJECTS = re.compile(r".*\.[od]|\..*")
+"""The same of a program, for which a library may be somebody else's."""
 
 # A change of which of these there are can change what is compiled: by $(wildcard …), and since a
 # header may be found in another place.
@@ -77,14 +80,17 @@ class Mirror:
 
 
 @contextmanager
-def mirrored(origin: Path, root: Path, top: Path) -> Iterator[Mirror]:
+def mirrored(
+    origin: Path, root: Path, top: Path, left_out: re.Pattern[str] = _MADE
+) -> Iterator[Mirror]:
     """Makes a mirror at `top`, which is there as long as the context lasts.
 
-    Above the folder it has all that is in `root` as links, or only what is beside the folder if it
-    does not lie in `root`. Raises OSError for what cannot be read.
+    What is called like `left_out` is not copied. Above the folder the mirror has all that is in
+    `root` as links, or only what is beside the folder if it does not lie in `root`. Raises OSError
+    for what cannot be read.
     """
     root = root if origin.is_relative_to(root) else origin.parent
-    files = frozenset(_files(origin))
+    files = frozenset(files_of(origin, left_out))
     # The names of folders on the way are of no concern to a compiler that goes up and down again.
     parts = map(_plain, origin.relative_to(root).parts)
     mirror = Mirror(origin, root, top, top.joinpath(*parts), files)
@@ -110,7 +116,7 @@ def sources(origin: Path) -> list[str]:
     """The names of all sources and makefiles below a module's folder."""
     return [
         path
-        for path in _files(origin)
+        for path in files_of(origin)
         if path.endswith(_SOURCES) or path.rpartition("/")[2] in MAKEFILES
     ]
 
@@ -149,8 +155,8 @@ def _copy(mirror: Mirror) -> None:
                 file.write(tell)
 
 
-def _files(origin: Path) -> list[str]:
-    """All files below a module's folder, but hidden ones and what the kernel's build makes."""
+def files_of(origin: Path, left_out: re.Pattern[str] = _MADE) -> list[str]:
+    """All files below a folder, but hidden ones and what the kernel's build makes."""
     found = []
     for place, folders, names in os.walk(origin, followlinks=True):
         above = {Path(place).resolve(), *Path(place).resolve().parents}
@@ -158,9 +164,9 @@ def _files(origin: Path) -> list[str]:
         folders[:] = sorted(
             name
             for name in folders
-            if not _MADE.fullmatch(name) and (Path(place) / name).resolve() not in above
+            if not left_out.fullmatch(name) and (Path(place) / name).resolve() not in above
         )
-        paths = [Path(place) / name for name in names if not _MADE.fullmatch(name)]
+        paths = [Path(place) / name for name in names if not left_out.fullmatch(name)]
         found += [path.relative_to(origin).as_posix() for path in paths if path.is_file()]
     return sorted(found)
 

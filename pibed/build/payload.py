@@ -5,16 +5,20 @@ An experiment brings a module and its workload, a test suite a module and test p
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pibed.base import places
 from pibed.base.errors import UsageError
+from pibed.build import overlay
 from pibed.build.mirror import MAKEFILES
-from pibed.build.program import AnyProgram, Program, Ready
+from pibed.build.program import AnyProgram, Program, Ready, Target
+from pibed.build.sources import guestlock
+from pibed.build.sources.guestpackages import Wanted
 from pibed.model.experiment import Experiment
 from pibed.model.suite import Suite
-from pibed.model.workload import Workload
+from pibed.model.workload import Make, Workload
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,10 @@ class Payload:
     root: Path = field(default_factory=places.checkout)
     """What the configuration's paths are relative to; in binaries and records files go by their
     paths from there."""
+    files: Path | None = None
+    """Folder with files of the guest's, each at its path from there."""
+    packages: Wanted | None = None
+    """Packages of the distribution."""
 
     @property
     def compiled(self) -> tuple[Program, ...]:
@@ -67,6 +75,8 @@ def of_experiment(experiment: Experiment) -> Payload:
         config_file,
         "".join(each.name.replace("_", "-") for each in programs),
         root,
+        _overlay(experiment, root, config_file),
+        _packages(experiment, root, config_file),
     )
 
 
@@ -98,6 +108,8 @@ def of_suite(suite: Suite) -> Payload:
         config_file,
         f"{suite.name}-tests",
         root,
+        _overlay(suite, root, config_file),
+        _packages(suite, root, config_file),
     )
 
 
@@ -126,6 +138,26 @@ def _c_files(root: Path, relative: str, key: str) -> list[Path]:
     return found
 
 
+def _overlay(config: Experiment | Suite, root: Path, config_file: str) -> Path | None:
+    if config.files is None:
+        return None
+    key = f"{config_file}: files"
+    folder = root / config.files
+    if not folder.is_dir():
+        raise UsageError(f"{key}: there is no folder {folder}")
+    _require_inside(folder, root, key)
+    overlay.require(folder, key)
+    return folder
+
+
+def _packages(config: Experiment | Suite, root: Path, config_file: str) -> Wanted | None:
+    if not config.packages:
+        return None
+    beside = places.checkout() / "configs" if config.file is None else root
+    names = tuple(dict.fromkeys(config.packages))
+    return Wanted(names, beside / guestlock.NAME, f"{config_file}: packages")
+
+
 def _workload(workload: Workload, root: Path, key: str) -> tuple[AnyProgram, ...]:
     """The program of a workload; none where its command is one that the guest has anyway."""
     if sources := workload.compiled:
@@ -139,7 +171,23 @@ def _workload(workload: Workload, root: Path, key: str) -> tuple[AnyProgram, ...
         _require_free(script.name, script, f"{key}.script")
         _require_script(script, f"{key}.script")
         return (Ready(script.name, script, script=True),)
+    if workload.program is not None:
+        file = _file(workload.program, root, f"{key}.program")
+        _require_free(file.name, file, f"{key}.program")
+        return (Ready(file.name, file, script=False),)
+    if workload.make is not None:
+        return (_target(workload, workload.make, root, f"{key}.make"),)
     return ()
+
+
+def _target(workload: Workload, make: Make, root: Path, key: str) -> Target:
+    folder = root / make.folder
+    if not any((folder / name).is_file() for name in ("GNUmakefile", "makefile", "Makefile")):
+        raise UsageError(f"{key}.folder: there is no Makefile in {folder}")
+    _require_inside(folder, root, f"{key}.folder")
+    name = PurePosixPath(make.program).name
+    _require_free(name, folder / make.program, f"{key}.program")
+    return Target(name, folder, make.target, make.program, tuple(workload.libraries))
 
 
 def _file(relative: str, root: Path, key: str) -> Path:
@@ -161,7 +209,7 @@ def _require_script(path: Path, key: str) -> None:
     if first.endswith(b"\r"):
         raise UsageError(
             f"{key}: {path}: its lines end as on Windows, which the guest's shell does not take",
-            fix=f"sed -i 's/\\r$//' {path}",
+            fix=f"sed -i 's/\\r$//' {shlex.quote(str(path))}",
         )
 
 

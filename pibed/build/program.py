@@ -38,8 +38,8 @@ class Program:
             if self.is_cxx:
                 # The C++ compiler takes C for C++ unless it is told.
                 words += ["-x", _LANGUAGES.get(source.suffix, "c++")]
-            below = source.is_relative_to(root)
-            words.append(os.path.relpath(source, self.folder) if below else str(source))
+            own = source.is_relative_to(root)
+            words.append(os.path.relpath(source, self.folder) if own else str(source))
         return words
 
 
@@ -55,4 +55,15 @@ class Ready:
     script: bool
 
 
-AnyProgram: TypeAlias = Program | Ready
+@dataclass(frozen=True)
+class Target:
+    """A program that the Makefile of a folder makes: its `file`, relative to the folder."""
+
+    name: str
+    folder: Path
+    target: str
+    file: str
+    libraries: tuple[str, ...] = ()
+
+
+AnyProgram: TypeAlias = Program | Ready | Target

@@ -70,9 +70,9 @@ def make_payload_images(
     """
     api = None if board is None else timing.interface(machine)
     needed = [each for each in builder.prerequisites(machine) if not each.for_tests]
-    if any(each.is_cxx for each in payload_.compiled):
-        needed.append(host.for_cxx(machine))
     host.require(needed, builder.setup)
+    if any(each.is_cxx for each in payload_.compiled):
+        host.require([host.for_cxx(machine)], "./inv setup --cxx")
     progress = BuildProgress(terminal.stderr(), show_cached)
     order = Order(machine, payload_, places.cache(), progress, policy)
     images = builder.build(order)

@@ -148,9 +148,14 @@ class _Round:
                     sample = self._failure(visit, command, result)
                     raise _CellLost(sample, GuestError(sample.message))
             counters = []
+            log = None
             if steps.counters is not None:
                 counters.append(guest.run(steps.counters[0]))
+            if steps.kernel_log is not None:
+                log = guest.run(steps.kernel_log[0])
             run = guest.run(steps.run)
+            if steps.kernel_log is not None:
+                log = guest.run(steps.kernel_log[1])
             if steps.counters is not None:
                 counters.append(guest.run(steps.counters[1]))
             after = [(command, guest.run(command)) for command in steps.after]
@@ -167,7 +172,7 @@ class _Round:
             return sample
         try:
             pair = (counters[0], counters[1]) if counters else None
-            metrics = take_metrics(self._testbed.experiment, run, pair)
+            metrics = take_metrics(self._testbed.experiment, run, pair, log)
         except ValueError as error:
             return self._sample(visit, Status.FAILED, str(error))
         return self._sample(visit, Status.OK, metrics=metrics)

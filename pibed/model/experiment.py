@@ -11,7 +11,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from pibed.model import placeholders
 from pibed.model.counts import PHASES, Event
-from pibed.model.loading import Identifier, Name, Record, RelativePath, Words, load
+from pibed.model.loading import Identifier, Name, Package, Record, RelativePath, Words, load
 from pibed.model.parameter import Parameter, ParameterValue, Verb
 from pibed.model.workload import Workload
 
@@ -57,6 +57,8 @@ class Metric(Record):
     """Regular expression over the output; its one group is the number."""
     counter: Annotated[str, Field(pattern=r"^/\S+$")] | None = None
     """File in the guest; the metric is by how much its number grew during the run."""
+    kernel_log: str | None = None
+    """The same over what the kernel wrote to its log during the run."""
     exit_status: Literal[True] | None = None
     """The metric is the status with which the command ends; one other than 0 is no failure then."""
     event: Event | None = None
@@ -74,18 +76,20 @@ class Metric(Record):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Metric:
-        origins = ("pattern", "counter", "event", "exit_status")
+        origins = ("pattern", "counter", "event", "kernel_log", "exit_status")
         if sum(getattr(self, origin) is not None for origin in origins) != 1:
             raise ValueError(f"give either {' or '.join(origins)}")
         if self.phase is not None and self.event is None:
             raise ValueError("phase: only an event is counted by phases")
-        if self.pattern is not None:
+        for key in ("pattern", "kernel_log"):
+            if (pattern := getattr(self, key)) is None:
+                continue
             try:
-                groups = re.compile(self.pattern).groups
+                groups = re.compile(pattern).groups
             except re.error as error:
-                raise ValueError(f"pattern: {error}") from error
+                raise ValueError(f"{key}: {error}") from error
             if groups != 1:
-                raise ValueError("pattern: exactly one group (…) must hold the number")
+                raise ValueError(f"{key}: exactly one group (…) must hold the number")
         return self
 
 
@@ -148,6 +152,10 @@ class Experiment(Record):
     name: Name
     title: Words
     module: Module
+    files: RelativePath | None = None
+    """Folder whose files the guest gets, each at its path from there."""
+    packages: list[Package] = []
+    """Packages of the distribution that the guest gets, with what they depend on."""
     workload: Workload
     parameters: Annotated[dict[Identifier, Parameter], Field(min_length=1)]
     metrics: Annotated[dict[Identifier, Metric], Field(min_length=1)]
@@ -192,6 +200,11 @@ class Experiment(Record):
     def better(self, metric: str) -> Better:
         """Which values of a metric, or of the total, are the better ones."""
         return self.metrics[self.analysed.total[0] if metric == TOTAL else metric].better
+
+    @property
+    def reads_kernel_log(self) -> bool:
+        """Whether a metric is taken from the kernel's log."""
+        return any(metric.kernel_log is not None for metric in self.metrics.values())
 
     @property
     def measures_status(self) -> bool:

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from pibed.model import kernellog
 from pibed.model.experiment import Experiment
 from pibed.model.parameter import Value
 from pibed.model.placeholders import fill
 from pibed.model.protocol import Command
 from pibed.model.workload import Workload
 
-# Guest seconds for reading the counters.
+# Guest seconds for reading the counters, or the kernel's log.
 _SHORT_S = 20.0
 
 
@@ -108,23 +109,22 @@ class Steps:
     """The agent's commands for one visit: `run` is what is measured.
 
     `before` and `after` must succeed. `counters` is read before and after the run, and is None
-    where no metric needs it.
+    where no metric needs it. So are the `kernel_log`'s marks, of which the second gives the log.
     """
 
     visit: Visit
     before: tuple[Command, ...]
     run: Command
     counters: tuple[Command, Command] | None
+    kernel_log: tuple[Command, Command] | None
     after: tuple[Command, ...]
 
     def __iter__(self) -> Iterator[Command]:
+        pairs = [pair for pair in (self.counters, self.kernel_log) if pair is not None]
         yield from self.before
-        if self.counters is None:
-            yield self.run
-        else:
-            yield self.counters[0]
-            yield self.run
-            yield self.counters[1]
+        yield from (pair[0] for pair in pairs)
+        yield self.run
+        yield from (pair[1] for pair in reversed(pairs))
         yield from self.after
 
 
@@ -162,8 +162,14 @@ def steps(experiment: Experiment, visits: Sequence[Visit]) -> list[Steps]:
                 Command(f"{visit.order}.counters-before", _SHORT_S, read),
                 Command(f"{visit.order}.counters-after", _SHORT_S, read),
             )
+        log = None
+        if experiment.reads_kernel_log:
+            log = (
+                Command(f"{visit.order}.log-begins", _SHORT_S, kernellog.begin(visit.order)),
+                Command(f"{visit.order}.log-ends", _SHORT_S, kernellog.end(visit.order)),
+            )
         after = tuple(around("after", str(visit.order)))
-        result.append(Steps(visit, tuple(before), run, counters, after))
+        result.append(Steps(visit, tuple(before), run, counters, log, after))
     return result
 
 
