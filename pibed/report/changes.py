@@ -218,7 +218,10 @@ def _described(run: Run) -> dict[str, str]:
     recorded, experiment, machine = run.recorded, run.experiment, run.recorded.machine
     git = recorded.git
     commit = f"{git.commit}{' (modified)' if git.modified else ''}" if git else "none"
-    parameters = " ".join(f"{k}={v}" for k, v in experiment.module.parameters.items())
+    parameters = "; ".join(
+        " ".join(f"{name}={value}" for name, value in each.parameters.items())
+        for each in experiment.module_list
+    )
     higher = [name for name, metric in experiment.metrics.items() if metric.better == "higher"]
     return {
         "experiment": experiment.name,
@@ -226,7 +229,8 @@ def _described(run: Run) -> dict[str, str]:
         "machine": machine.name,
         "kernel": machine.kernel.version,
         "workload": experiment.workload.words,
-        "module parameters": parameters,
+        "modules": " ".join(each.name for each in experiment.module_list) or "none",
+        "module parameters": parameters or "none",
         "QEMU": recorded.qemu.version,
         "commit": commit,
         "builder": recorded.builder.words,

@@ -205,8 +205,9 @@ def _measured(run: Run) -> Iterable[tuple[str, str]]:
         f"{machine.board}, {machine.memory_mib} MiB{timed}; Linux {machine.kernel.version}",
     )
     yield "workload", experiment.workload.words
-    parameters = experiment.module.parameters.items()
-    yield "module", " ".join([experiment.module.name, *(f"{k}={v}" for k, v in parameters)])
+    for module in experiment.module_list:
+        parameters = (f"{name}={value}" for name, value in module.parameters.items())
+        yield "module", " ".join([module.name, *parameters])
     yield "QEMU", recorded.qemu.version
     yield "builder", recorded.builder.words
     if recorded.sources:

@@ -47,7 +47,7 @@ def images(folder: Path, module: str, *, debug: bool = False) -> Images:
     (folder / ".config").write_text(f"CONFIG_DEBUG_INFO={'y' if debug else 'n'}\n")
     return replace(
         images_of(folder / "image"),
-        module=folder / f"{module}.ko",
+        modules=(folder / f"{module}.ko",),
         kernel_build=folder,
         kernel_source=Path("/src/linux"),
         variables={"CROSS_COMPILE": "arm-"},
