@@ -153,15 +153,19 @@ def _with_users(
     if not symbols:
         return told
     using = _users(bench, mirror, symbols)
-    told.context = [*told.context, *(line for lines in using.values() for line in lines)]
     first = next(iter(symbols))
-    if lines := using[first]:
-        told.message += f", which is used in {lines[0].partition(': ')[0]}"
-    for folder, modules_ in payload.folders.items():
+    where = using[first][0].partition(": ")[0] if using[first] else None
+    fix = told.fix
+    for folder, here in payload.folders.items():
         if folder != mirror.origin and first in (exported := _exported(folder)):
             back = _words(folder) & _exported(mirror.origin) - exported
-            told.fix = _order(modules_[-1].name, back, payload.config_file)
-    return told
+            fix = _order(here[-1].name, back, payload.config_file)
+    return BuildError(
+        told.message + (f", which is used in {where}" if where else ""),
+        fix=fix,
+        log=told.log,
+        context=[*told.context, *(line for lines in using.values() for line in lines)],
+    )
 
 
 def _users(bench: Bench, mirror: Mirror, symbols: Iterable[str]) -> dict[str, list[str]]:
