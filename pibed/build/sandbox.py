@@ -15,14 +15,12 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal, Protocol
+from typing import IO, Protocol
 
 from pibed.base import bubblewrap, places, process
 from pibed.base.bubblewrap import View
 from pibed.base.errors import BuildError, HostError, LimitError
-
-Kind = Literal["bubblewrap", "none"]
-"""What holds builds of users' files; `none`: these have the rights of whoever runs pibed."""
+from pibed.model.builder import SandboxKind
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _OPEN_FILES = 1024
@@ -61,7 +59,7 @@ class Sandbox(Protocol):
     """Runs programs that are, or act on, what users wrote."""
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> SandboxKind:
         """What it is made of, for the record."""
 
     def run(
@@ -83,7 +81,9 @@ class Sandbox(Protocol):
         when it cannot be started.
         """
 
-    def capture(self, argv: Sequence[str], *, sources: Path, cwd: Path) -> str:
+    def capture(
+        self, argv: Sequence[str], *, readable: Sequence[Path], sources: Path, cwd: Path
+    ) -> str:
         """Standard output of a program, see `pibed.base.process.capture`; raises as `run`."""
 
 
@@ -91,7 +91,7 @@ class Sandbox(Protocol):
 class Unconfined:
     """No sandbox: for the checkout's own files, and for those who are trusted."""
 
-    kind: Kind = "none"
+    kind: SandboxKind = "none"
 
     def run(
         self,
@@ -108,7 +108,9 @@ class Unconfined:
         """See `Sandbox`."""
         process.run_logged(argv, log, cwd=cwd, env=env, on_line=on_line)
 
-    def capture(self, argv: Sequence[str], *, sources: Path, cwd: Path) -> str:
+    def capture(
+        self, argv: Sequence[str], *, readable: Sequence[Path], sources: Path, cwd: Path
+    ) -> str:
         """See `Sandbox`."""
         return process.capture(argv, cwd=cwd)
 
@@ -118,7 +120,7 @@ class Bubblewrap:
     """A sandbox of bubblewrap's."""
 
     limits: Limits = field(default_factory=Limits)
-    kind: Kind = "bubblewrap"
+    kind: SandboxKind = "bubblewrap"
 
     def run(
         self,
@@ -156,9 +158,11 @@ class Bubblewrap:
             give.seek(0)
             _take_over(give, output)
 
-    def capture(self, argv: Sequence[str], *, sources: Path, cwd: Path) -> str:
+    def capture(
+        self, argv: Sequence[str], *, readable: Sequence[Path], sources: Path, cwd: Path
+    ) -> str:
         """See `Sandbox`."""
-        view = View([], [sources], scratch={Path("/tmp"): self.limits.output_bytes})
+        view = View(readable, [sources], scratch={Path("/tmp"): self.limits.output_bytes})
         try:
             return process.capture(
                 argv, inside=self._command([], view, cwd, None), timeout_s=self.limits.time_s

@@ -79,6 +79,7 @@ def build(order: Order) -> Images:
             linux.source, busybox.source, payload, tools.compilers, tools.libc
         ),
         read={"module": module.read, "programs": programs.read},
+        sandbox=holding.kind,
     )
 
 

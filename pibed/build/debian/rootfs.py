@@ -18,7 +18,7 @@ from pibed.build import kconfig, reads, toolchain
 from pibed.build.debian.bench import REPRODUCIBLE, Bench
 from pibed.build.diagnostics import explained
 from pibed.build.initramfs import CharDevice, Entry, File, Folder, Link, write_archive
-from pibed.build.payload import AGENT_PLACE, Payload, Program
+from pibed.build.payload import AGENT_PLACE, Payload
 from pibed.build.sandbox import Sandbox
 from pibed.build.store import Output, Step
 
@@ -88,14 +88,14 @@ def programs(bench: Bench, payload: Payload) -> Output:
         for program in payload.programs:
             target = str(folder / program.name)
             # Compiled by names relative to their folder, so that no path of the host gets in.
-            argv = [bench.compiler, *flags, "-o", target, *program.arguments()]
+            argv = [bench.compiler, *flags, "-o", target, *program.arguments(payload.root)]
             with _explained(f"the program {program.name}", program.folder):
                 bench.sandbox.run(
                     argv,
                     log,
                     output=folder,
-                    readable=[],
-                    sources=_root_of(program, payload),
+                    readable=program.elsewhere(payload.root),
+                    sources=payload.root,
                     cwd=program.folder,
                     on_line=on_line,
                 )
@@ -103,7 +103,9 @@ def programs(bench: Bench, payload: Payload) -> Output:
 
     inputs = {
         "read": reads.digest(read),
-        "programs": json.dumps([[each.name, *each.arguments()] for each in payload.programs]),
+        "programs": json.dumps(
+            [[each.name, *each.arguments(payload.root)] for each in payload.programs]
+        ),
         "cflags": " ".join(payload.cflags),
         "tools": str(bench.tools.linking),
     }
@@ -120,25 +122,28 @@ def read_by_compiler(
     """All files that go into the payload's programs as they are now, but for those that the linker
     knows itself.
 
-    Raises BuildError for one that is not there.
+    The compiler gets those below the payload's root by relative paths. Raises BuildError for one
+    that is not there.
     """
     files: set[Path] = set()
     programs = payload.programs
     for folder in {program.folder for program in programs}:
         here = [program for program in programs if program.folder == folder]
         files |= reads.linked(flags, folder)
-        arguments = dict.fromkeys(source for each in here for source in each.arguments())
+        arguments = dict.fromkeys(
+            source for each in here for source in each.arguments(payload.root)
+        )
         what = f"the program {here[0].name}" if len(here) == 1 else "a program"
         with _explained(what, folder):
             argv = [compiler, "-M", *flags, *arguments]
-            rules = sandbox.capture(argv, sources=_root_of(here[0], payload), cwd=folder)
+            rules = sandbox.capture(
+                argv,
+                readable=[path for each in here for path in each.elsewhere(payload.root)],
+                sources=payload.root,
+                cwd=folder,
+            )
         files |= {reads.actual(path, folder) for path in reads.prerequisites(rules)}
     return files
-
-
-def _root_of(program: Program, payload: Payload) -> Path:
-    """The folder in which a program's compiler may read."""
-    return payload.root if program.folder.is_relative_to(payload.root) else program.folder
 
 
 @contextmanager
