@@ -136,7 +136,10 @@ class SetupOptions(MachineOptions, ToolchainOptions):
 
     Example: ./inv setup
     Example: ./inv setup --builder buildroot --toolchain distro
+    Example: ./inv setup --cxx
     """
+
+    cxx: bool = flag("the compiler for workloads in C++ as well")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,11 +166,16 @@ class BuildOptions(ExperimentOptions, BuilderOptions, SourceOptions):
 class LockOptions(MachineOptions):
     """Pin what images are built from and what measures in configs/lock.yaml.
 
-    Prints what changed against the lock before.
+    Prints what changed against the lock before. With an experiment it is the packages of its guest
+    that are pinned, in packages.lock.yaml beside it.
 
     Example: ./inv lock --archive ~/pibed-sources
+    Example: ./inv lock --experiment ./experiment.yaml --refresh
     """
 
+    experiment: str | None = option(
+        "experiment whose guest gets packages, by its name or its file: these are locked instead"
+    )
     refresh: bool = flag("ask the distribution for newer sources first")
     archive: str | None = option(
         "folder to copy the locked sources to, so that it can be a --mirror"
@@ -327,12 +335,16 @@ class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
     Logs and the JUnit file go into the folder ktest/ of the results.
 
     Example: ./inv ktest --kernel 6.12 --debug
+    Example: ./inv ktest --suite paging-lab --module ~/my-module
     {examples}
     Example: ./inv ktest --builder buildroot
     """
 
     suite: str | None = option(
         "configuration in configs/suites/, or the path of one anywhere (default {suite})"
+    )
+    module: str | None = option(
+        "folder with the source of another module, which takes the place of the suite's"
     )
     debug: bool = flag("on a kernel with KASAN, lockdep, kmemleak, fault injection and more")
     tests: str | None = option(
@@ -346,6 +358,9 @@ class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
         "seconds that the stress test runs in each variant (default: the suite's)"
     )
     seed: str | None = option("of all that is random in the tests (default 1)")
+    clock: str | None = option(
+        "host (real time, four CPUs; the default), or virtual (counted instructions, one CPU)"
+    )
     jobs: str | None = option("variants side by side (default: all cores)")
 
 

@@ -33,9 +33,6 @@ from pibed.model.machine import Clock, Machine
 from pibed.model.protocol import Command, Result
 from pibed.model.suite import Suite
 
-# The host's clock: tests are about what runs at the same time, on four CPUs.
-_CLOCK: Clock = "host"
-
 # Guest seconds for what surrounds the cases; a debug kernel is slow.
 _SHORT_S = 120.0
 
@@ -92,6 +89,8 @@ class TestRun:
     seed: int
     stress_s: int
     folder: Path
+    clock: Clock = "host"
+    """Tests are about what runs at the same time, on four CPUs; `virtual` has one."""
 
 
 def run_suite(setup: TestRun, jobs: int, observer: TestObserver) -> None:
@@ -153,8 +152,8 @@ class _Variant:
         name = self.name if self._boots == 1 else f"{self.name}-{self._boots}"
         logs = Logs.below(self.setup.folder / "boots" / name)
         logs.console.parent.mkdir(parents=True)
-        launch = Launch(self.setup.machine, self.setup.images, _CLOCK, self.setup.seed)
-        with Guest(launch, logs, [], stop_requested) as guest:
+        launch = Launch(self.setup.machine, self.setup.images, self.setup.clock, self.setup.seed)
+        with Guest(launch, logs, None, stop_requested) as guest:
             boot = _Boot(guest, self.setup, self.name, logs)
             if (failed := boot.load()) is not None:
                 self._give_up(failed, cases or [])
@@ -211,9 +210,8 @@ class _Boot:
     def load(self) -> CaseOutcome | None:
         """Loads the module; the outcome if that failed."""
         suite = self.setup.suite
-        parameters = suite.variants[self.variant].items()
-        settings = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in parameters)
-        line = f"insmod /lib/modules/{suite.module.name}.ko {settings}"
+        settings = [shlex.quote(each) for each in self._parameters()]
+        line = " ".join([f"insmod /lib/modules/{suite.module.name}.ko", *settings])
         outcome = self._checked(f"{MODULE}.load", Command("load", _SHORT_S, line))
         return outcome if outcome.status == CaseStatus.FAILED else None
 
@@ -258,9 +256,16 @@ class _Boot:
         suite = self.setup.suite
         words = ["--seed", str(self.setup.seed), "--seconds", str(self.setup.stress_s)]
         words += ["--variant", self.variant, "--module", suite.module.name]
+        if parameters := self._parameters():
+            words += ["--parameters", " ".join(parameters)]
         for counter in suite.counters:
             words += ["--counter", counter]
         return shlex.join(words)
+
+    def _parameters(self) -> list[str]:
+        """What the module is loaded with, as `name=value`."""
+        parameters = self.setup.suite.variants[self.variant].items()
+        return [f"{name}={value}" for name, value in parameters]
 
     def leaks(self) -> dict[str, list[str]]:
         """What kmemleak reports, by the process that allocated it; empty without kmemleak."""
