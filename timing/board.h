@@ -46,7 +46,11 @@
 	X(stream_load_ps) \
 	X(stream_store_ps) \
 	X(store_ps) \
-	X(fetch_ps)
+	X(fetch_ps) \
+	X(mispredict_cycles) \
+	X(pattern_entries) \
+	X(target_entries) \
+	X(return_entries)
 
 struct board {
 	struct pipeline_numbers pipeline;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "block.h"
+#include "branch.h"
 #include "clock.h"
 #include "data.h"
 #include "decode.h"
@@ -39,6 +40,8 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qem
 struct block {
 	struct block *older;
 	struct loads loads;
+	struct branch_end end;
+	uint32_t address;
 	uint32_t cycles;
 	struct fetch_lines code;
 };
@@ -50,6 +53,7 @@ static struct {
 	struct l2 l2;
 	struct data data;
 	struct fetch fetch;
+	struct branch branch;
 	struct clock clock;
 	bool drive;
 	FILE *counts;
@@ -113,6 +117,7 @@ static void on_block(unsigned int vcpu, void *data)
 
 	(void)vcpu;
 	self.core.busy_cycles += block->cycles;
+	branch_enter(&self.branch, block->address, &block->end);
 	data_enter(&self.data, &block->loads);
 	fetch_block(&self.fetch, &block->code);
 	if (clock_is_due(&self.clock)) {
@@ -267,6 +272,7 @@ static uint32_t line_of(struct qemu_plugin_insn *in)
 static struct block *make_block(struct qemu_plugin_tb *tb, const struct insn *insns, size_t n)
 {
 	struct block *block = malloc(sizeof(*block) + n * sizeof(block->code.lines[0]));
+	struct qemu_plugin_insn *last = qemu_plugin_tb_get_insn(tb, n - 1);
 	uint32_t line;
 	size_t i;
 
@@ -276,6 +282,8 @@ static struct block *make_block(struct qemu_plugin_tb *tb, const struct insn *in
 	block->cycles = pipeline_cycles(&self.board.pipeline, insns, n);
 	block->loads = block_loads(insns, n);
 	block->code = (struct fetch_lines){ .there = UINT64_MAX };
+	block->address = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0));
+	block->end = branch_end(insns, n, qemu_plugin_insn_vaddr(last) + qemu_plugin_insn_size(last));
 	for (i = 0; i < n; i++) {
 		line = line_of(qemu_plugin_tb_get_insn(tb, i));
 		if (!block->code.n || block->code.lines[block->code.n - 1] != line)
@@ -397,7 +405,8 @@ int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t *info, int
 	if (!read_options(argc, argv))
 		return -1;
 	if (!l2_init(&self.l2, &self.board, &self.core) || !data_init(&self.data, &self.board, &self.core, &self.l2) ||
-	    !fetch_init(&self.fetch, &self.board, &self.core, &self.l2)) {
+	    !fetch_init(&self.fetch, &self.board, &self.core, &self.l2) ||
+	    !branch_init(&self.branch, &self.board, &self.core)) {
 		fprintf(stderr, "timing: no memory\n");
 		return -1;
 	}

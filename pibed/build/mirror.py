@@ -9,18 +9,24 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pibed.build import reads
 
-MAKEFILES = ("Kbuild", "Makefile")
-"""What the kernel's build reads in a folder; the copies have a line that tells what it reads."""
+KBUILD = ("Kbuild", "Makefile")
+"""What the kernel's build looks for in a folder, and takes the first of."""
+
+MAKEFILES = (*KBUILD, "makefile", "GNUmakefile")
+"""What the kernel's build and make read in a folder; the copies have a line that tells what."""
 
 # What an earlier build by hand has left beside the sources.
 _MADE = re.compile(r".*\.(o|ko|mod|a|order|symvers|mod\.c)|\..*")
+
+OBJECTS = re.compile(r".*\.[od]|\..*")
+"""The same of a program, for which a library may be somebody else's."""
 
 # A change of which of these there are can change what is compiled: by $(wildcard …), and since a
 # header may be found in another place.
@@ -77,14 +83,17 @@ class Mirror:
 
 
 @contextmanager
-def mirrored(origin: Path, root: Path, top: Path) -> Iterator[Mirror]:
+def mirrored(
+    origin: Path, root: Path, top: Path, left_out: re.Pattern[str] = _MADE
+) -> Iterator[Mirror]:
     """Makes a mirror at `top`, which is there as long as the context lasts.
 
-    Above the folder it has all that is in `root` as links, or only what is beside the folder if it
-    does not lie in `root`. Raises OSError for what cannot be read.
+    What is called like `left_out` is not copied. Above the folder the mirror has all that is in
+    `root` as links, or only what is beside the folder if it does not lie in `root`. Raises OSError
+    for what cannot be read.
     """
     root = root if origin.is_relative_to(root) else origin.parent
-    files = frozenset(_files(origin))
+    files = frozenset(files_of(origin, left_out))
     # The names of folders on the way are of no concern to a compiler that goes up and down again.
     parts = map(_plain, origin.relative_to(root).parts)
     mirror = Mirror(origin, root, top, top.joinpath(*parts), files)
@@ -106,11 +115,16 @@ def named(origin: Path, root: Path) -> str:
     return "".join(f"{part}/" for part in parts)
 
 
+def makefile(folder: Path) -> Path | None:
+    """What the kernel's build reads in a folder; None if there is nothing."""
+    return next((path for name in KBUILD if (path := folder / name).is_file()), None)
+
+
 def sources(origin: Path) -> list[str]:
     """The names of all sources and makefiles below a module's folder."""
     return [
         path
-        for path in _files(origin)
+        for path in files_of(origin)
         if path.endswith(_SOURCES) or path.rpartition("/")[2] in MAKEFILES
     ]
 
@@ -149,18 +163,26 @@ def _copy(mirror: Mirror) -> None:
                 file.write(tell)
 
 
-def _files(origin: Path) -> list[str]:
-    """All files below a module's folder, but hidden ones and what the kernel's build makes."""
+def files_of(
+    origin: Path,
+    left_out: re.Pattern[str] = _MADE,
+    check: Callable[[Path], None] | None = None,
+) -> list[str]:
+    """All files below a folder, but hidden ones and what the kernel's build makes.
+
+    `check` is called for each path, and for a folder's before anything in it is looked at.
+    """
     found = []
     for place, folders, names in os.walk(origin, followlinks=True):
-        above = {Path(place).resolve(), *Path(place).resolve().parents}
+        folder = Path(place)
+        paths = [folder / name for name in names if not left_out.fullmatch(name)]
+        folders[:] = sorted(name for name in folders if not left_out.fullmatch(name))
+        if check is not None:
+            for path in (*paths, *(folder / name for name in folders)):
+                check(path)
         # A link to a folder in which it lies has no end.
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not _MADE.fullmatch(name) and (Path(place) / name).resolve() not in above
-        )
-        paths = [Path(place) / name for name in names if not _MADE.fullmatch(name)]
+        above = {folder.resolve(), *folder.resolve().parents}
+        folders[:] = [name for name in folders if (folder / name).resolve() not in above]
         found += [path.relative_to(origin).as_posix() for path in paths if path.is_file()]
     return sorted(found)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pibed.base import places, terminal
@@ -14,6 +15,7 @@ from pibed.build.making import cores
 from pibed.commands import arguments, build, settings
 from pibed.commands.options import KtestOptions
 from pibed.model.defaults import load_defaults
+from pibed.model.machine import Clock
 from pibed.model.suite import Suite, load_suite
 
 if TYPE_CHECKING:
@@ -45,9 +47,10 @@ def ktest(options: KtestOptions) -> None:
     variants = list(suite.variants)
     stress_s = _number("--stress", options.stress, suite.stress_s, 1, 86_400)
     seed = _number("--seed", options.seed, 1, 0, 2**32 - 1)
+    clock = _clock(options.clock)
     jobs = min(_number("--jobs", options.jobs, cores(), 1, 1024), len(variants))
     wanted = payload.of_suite(suite)
-    every = cases.read_tests([program.sources[0] for program in wanted.programs])
+    every = cases.read_tests([program.sources[0] for program in wanted.compiled])
     tests = cases.choose(every, options.tests)
     host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     builder = arguments.builder(options)
@@ -56,7 +59,7 @@ def ktest(options: KtestOptions) -> None:
     images = build.make_payload_images(machine, wanted, builder=builder)
 
     folder = locate.make_folder(root, name, datetime.datetime.now(datetime.UTC))
-    setup = TestRun(machine, images, suite, tests, seed, stress_s, folder)
+    setup = TestRun(machine, images, suite, tests, seed, stress_s, folder, clock)
     durations = Durations(places.cache() / "durations.json")
     estimate = Estimate(durations, suite.name, kernel, options.debug, tests, stress_s)
     progress = KtestProgress(terminal.stderr(), variants, len(tests), estimate)
@@ -92,20 +95,39 @@ def _print(title: str, outcomes: Sequence[CaseOutcome]) -> None:
 
 
 def _suite(options: KtestOptions) -> tuple[Suite, str]:
-    """The suite with what `--param` gives in every variant, and words for that.
+    """The suite as the options ask for it, and words for what they change.
 
-    Variants that say otherwise are left out; raises UsageError if all do.
+    `--module` puts another module in the place of the suite's own. What `--param` gives holds in
+    every variant; variants that say otherwise are left out. Raises UsageError if all do.
     """
-    from pibed.build import payload
+    from pibed.build import payload, substitute
 
     suite = load_suite(load_defaults().suite if options.suite is None else options.suite)
-    configured = [name for parameters in suite.variants.values() for name in parameters]
-    given = settings.of_module(payload.root_of(suite), suite.module, configured, options.param)
-    added: dict[str, str | int] = {each.name: each.text for each in given}
+    words = ""
+    if options.module is not None:
+        suite = substitute.with_module(suite, Path(options.module))
+        words = f", {suite.module_list[-1].name} of {suite.module_list[-1].folder}"
+    modules = suite.module_list
+    variants = {
+        variant: {each.name: suite.parameters(variant, each) for each in modules}
+        for variant in suite.variants
+    }
+    configured = {
+        each.name: [name for its in variants.values() for name in its[each.name]]
+        for each in modules
+    }
+    given = settings.of_modules(payload.root_of(suite), modules, configured, options.param)
+    added: dict[str, str | int] = {}
+    for each in given:
+        of = "" if each.module == suite.under_test else f"{each.module.name}."
+        added[f"{of}{each.name}"] = each.setting.text
     kept = {
-        name: added | parameters
-        for name, parameters in suite.variants.items()
-        if all(str(parameters.get(key, text)) == text for key, text in added.items())
+        variant: added | suite.variants[variant]
+        for variant, its in variants.items()
+        if all(
+            its[each.module.name].get(each.name, each.setting.text) == each.setting.text
+            for each in given
+        )
     }
     if not kept:
         raise UsageError(
@@ -115,8 +137,17 @@ def _suite(options: KtestOptions) -> tuple[Suite, str]:
                 for name, parameters in suite.variants.items()
             ),
         )
-    words = "".join(f", {name}={text}" for name, text in added.items())
+    words += "".join(f", {each.setting.name}={each.setting.text}" for each in given)
     return suite.model_copy(update={"variants": kept}), words
+
+
+def _clock(given: str | None) -> Clock:
+    match given:
+        case None | "host":
+            return "host"
+        case "virtual":
+            return "virtual"
+    raise UsageError(f"--clock {given}: expected host or virtual")
 
 
 def _number(option: str, given: str | None, default: int, low: int, high: int) -> int:

@@ -127,7 +127,10 @@ class SetupOptions(MachineOptions, ToolchainOptions):
 
     Example: ./inv setup
     Example: ./inv setup --builder buildroot --toolchain distro
+    Example: ./inv setup --cxx
     """
+
+    cxx: bool = flag("the compiler for workloads in C++ as well")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,15 +157,33 @@ class BuildOptions(ExperimentOptions, BuilderOptions, SourceOptions):
 class LockOptions(MachineOptions):
     """Pin what images are built from and what measures in configs/lock.yaml.
 
-    Prints what changed against the lock before.
+    Prints what changed against the lock before. With an experiment it is the packages of its guest
+    that are pinned, in packages.lock.yaml beside it.
 
     Example: ./inv lock --archive ~/pibed-sources
+    Example: ./inv lock --experiment ./experiment.yaml --refresh
     """
 
+    experiment: str | None = option(
+        "experiment whose guest gets packages, by its name or its file: these are locked instead"
+    )
     refresh: bool = flag("ask the distribution for newer sources first")
     archive: str | None = option(
         "folder to copy the locked sources to, so that it can be a --mirror"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewOptions:
+    """Make a folder of your own with a module, a workload, an experiment and a suite.
+
+    They run at once, from wherever the folder is; docs/your-own.md goes on from there.
+
+    Example: ./inv new ~/ring-buffer
+    """
+
+    dir: str = argument("the new folder, or an empty one")
+    from_: str | None = option("which of examples/ it is a copy of (default hello)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,12 +221,15 @@ class SweepOptions(ExperimentOptions, BuilderOptions, MeasureOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class RerunOptions(MeasureOptions):
-    """Measure again what a manifest describes, and say whether the samples are the same.
+    """Measure again what a run's manifest describes, and say whether the samples are the same.
 
-    Example: ./inv rerun results/latest/manifest.json
+    Example: ./inv rerun latest
     """
 
-    manifest: str = argument("manifest.json of a run, of this machine or another")
+    manifest: str = argument("a run, or the manifest.json of one of another machine")
+    sources: str | None = option(
+        "the folder of the experiment's own file and sources, if it is not where it was"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,7 +276,8 @@ class PackOptions(RunOptions):
 class VerifyOptions(BuilderOptions, ResultsOptions):
     """Build again and measure a run again, and prove both the same to the byte.
 
-    With --build or --measure only that half is done.
+    With --build or --measure only that half is done. What is built again are the images of the run
+    that is measured again.
 
     Example: ./inv verify
     Example: ./inv verify --measure --run latest
@@ -262,6 +287,10 @@ class VerifyOptions(BuilderOptions, ResultsOptions):
     run: str | None = option(
         "the run that is measured again: its folder, its name, or latest "
         "(default: the newest finished one that can be the same twice)"
+    )
+    experiment: str | None = option(
+        "take the newest run of this experiment, a name or a path; with --build alone, its images "
+        "(default {experiment})"
     )
     build: bool = flag("build only")
     measure: bool = flag("measure only")
@@ -301,7 +330,12 @@ class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
     Example: ./inv ktest --builder buildroot
     """
 
-    suite: str | None = option("configuration in configs/suites/ (default {suite})")
+    suite: str | None = option(
+        "configuration in configs/suites/, or the path of one anywhere (default {suite})"
+    )
+    module: str | None = option(
+        "folder with the source of another module, which takes the place of the suite's"
+    )
     debug: bool = flag("on a kernel with KASAN, lockdep, kmemleak, fault injection and more")
     tests: str | None = option(
         "programs or patterns such as 'PROGRAM.*', with commas (default: all)"
@@ -314,6 +348,9 @@ class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
         "seconds that the stress test runs in each variant (default: the suite's)"
     )
     seed: str | None = option("of all that is random in the tests (default 1)")
+    clock: str | None = option(
+        "host (real time, four CPUs; the default), or virtual (counted instructions, one CPU)"
+    )
     jobs: str | None = option("variants side by side (default: all cores)")
 
 

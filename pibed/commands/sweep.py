@@ -47,17 +47,19 @@ def sweep(options: SweepOptions) -> None:
 
 
 def rerun(options: RerunOptions) -> None:
-    """Measures once more what a manifest describes, and says whether the samples are the same.
+    """Measures once more what a run's manifest describes, and says if the samples are the same.
 
-    Raises UsageError for what is no manifest; otherwise as `sweep`.
+    Raises UsageError for what is neither a run nor a manifest; otherwise as `sweep`.
     """
+    root = locate.root(options.results)
     path = Path(options.manifest)
+    if not path.is_file():
+        path = locate.find(root, options.manifest) / "manifest.json"
     policy = arguments.policy(options)
     recorded = manifest.read(path)
-    machine, experiment = recorded.machine, recorded.experiment
+    machine, experiment = recorded.machine, _elsewhere(recorded.experiment, options.sources)
     name = arguments.name(options.name, experiment)
     count = _jobs(machine, experiment, options.jobs)
-    root = locate.root(options.results)
     locate.require_writable(root)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     images = build.make_images(
@@ -80,6 +82,21 @@ def rerun(options: RerunOptions) -> None:
         folder = path.resolve().parent
         print(f"samples.csv: differs from that of {path}; {verify_command(folder)} shows it")
     _require_all_well([outcome])
+
+
+def _elsewhere(experiment: Experiment, sources: str | None) -> Experiment:
+    """The experiment of a folder of the user's, where that is another one now."""
+    if sources is None:
+        return experiment
+    if experiment.file is None:
+        raise UsageError(
+            f"--sources {sources}: the sources of {experiment.name} are in the checkout",
+            fix="leave it out",
+        )
+    folder = Path(sources).absolute()
+    if not folder.is_dir():
+        raise UsageError(f"--sources {sources}: there is no such folder")
+    return experiment.model_copy(update={"file": str(folder / Path(experiment.file).name)})
 
 
 def _measure_anew(root: Path, options: SweepOptions) -> list[Measurement]:

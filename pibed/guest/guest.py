@@ -103,8 +103,8 @@ class Launch:
 class Guest:
     """One boot of the machine; a context manager that leaves no QEMU behind.
 
-    With the host clock the commands are typed as they come, with the others they are packed into
-    the initramfs before the start (`plan`); either way `run` takes them in order.
+    With the host clock, and without a `plan`, the commands are typed as they come; otherwise they
+    are packed into the initramfs before the start. Either way `run` takes them in order.
     `stop_requested` is asked while waiting and may raise.
     """
 
@@ -112,15 +112,15 @@ class Guest:
         self,
         launch: Launch,
         logs: Logs,
-        plan: Sequence[Command],
+        plan: Sequence[Command] | None,
         stop_requested: Callable[[], None] = lambda: None,
     ) -> None:
         self._launch = launch
-        self._typed = launch.clock == "host"
+        self._typed = launch.clock == "host" or plan is None
         self._stop_requested = stop_requested
         with _temporary_folder() as folder:
             initramfs = launch.images.initramfs
-            if not self._typed:
+            if plan is not None and not self._typed:
                 text = "".join(f"{command}\n" for command in plan)
                 initramfs = pack_plan(launch.images, text, Path(folder))
             argv = qemu.arguments(
@@ -162,6 +162,11 @@ class Guest:
     ) -> None:
         self._qemu.close()
         self._console.join(_LAST_WORDS_S)
+
+    @property
+    def console_log(self) -> Path:
+        """What the kernel has said until now."""
+        return self._qemu.logs.console
 
     def run(self, command: Command) -> Result:
         """Runs the next command of the plan and returns its result.

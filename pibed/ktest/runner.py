@@ -20,7 +20,7 @@ from pibed.base.errors import GuestError
 from pibed.build.images import Images
 from pibed.build.kconfig import read_config
 from pibed.build.payload import TESTS_PLACE
-from pibed.guest import trace
+from pibed.guest import moderrors, trace
 from pibed.guest.console import trace_in
 from pibed.guest.guest import Guest, Launch
 from pibed.guest.pool import StopRequested, run_side_by_side
@@ -29,12 +29,10 @@ from pibed.ktest.cases import TableEntry
 from pibed.ktest.judge import judge, leaks_by_owner
 from pibed.ktest.ktap import CaseStatus
 from pibed.ktest.outcome import MODULE, CaseOutcome
+from pibed.model import modules
 from pibed.model.machine import Clock, Machine
 from pibed.model.protocol import Command, Result
 from pibed.model.suite import Suite
-
-# The host's clock: tests are about what runs at the same time, on four CPUs.
-_CLOCK: Clock = "host"
 
 # Guest seconds for what surrounds the cases; a debug kernel is slow.
 _SHORT_S = 120.0
@@ -92,6 +90,8 @@ class TestRun:
     seed: int
     stress_s: int
     folder: Path
+    clock: Clock = "host"
+    """Tests are about what runs at the same time, on four CPUs; `virtual` has one."""
 
 
 def run_suite(setup: TestRun, jobs: int, observer: TestObserver) -> None:
@@ -153,8 +153,8 @@ class _Variant:
         name = self.name if self._boots == 1 else f"{self.name}-{self._boots}"
         logs = Logs.below(self.setup.folder / "boots" / name)
         logs.console.parent.mkdir(parents=True)
-        launch = Launch(self.setup.machine, self.setup.images, _CLOCK, self.setup.seed)
-        with Guest(launch, logs, [], stop_requested) as guest:
+        launch = Launch(self.setup.machine, self.setup.images, self.setup.clock, self.setup.seed)
+        with Guest(launch, logs, None, stop_requested) as guest:
             boot = _Boot(guest, self.setup, self.name, logs)
             if (failed := boot.load()) is not None:
                 self._give_up(failed, cases or [])
@@ -209,11 +209,13 @@ class _Boot:
     alive: bool = True
 
     def load(self) -> CaseOutcome | None:
-        """Loads the module; the outcome if that failed."""
+        """Loads the modules; the outcome if that failed."""
         suite = self.setup.suite
-        parameters = suite.variants[self.variant].items()
-        settings = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in parameters)
-        line = f"insmod /lib/modules/{suite.module.name}.ko {settings}"
+        if not suite.module_list:
+            return None
+        line = " && ".join(
+            modules.load(each, suite.parameters(self.variant, each)) for each in suite.module_list
+        )
         outcome = self._checked(f"{MODULE}.load", Command("load", _SHORT_S, line))
         return outcome if outcome.status == CaseStatus.FAILED else None
 
@@ -257,7 +259,12 @@ class _Boot:
         """All that a program knows of its suite; see module/tests/lib/ktap.h."""
         suite = self.setup.suite
         words = ["--seed", str(self.setup.seed), "--seconds", str(self.setup.stress_s)]
-        words += ["--variant", self.variant, "--module", suite.module.name]
+        words += ["--variant", self.variant]
+        if suite.under_test is not None:
+            words += ["--module", suite.under_test.name]
+            if parameters := suite.parameters(self.variant, suite.under_test):
+                text = " ".join(f"{name}={value}" for name, value in parameters.items())
+                words += ["--parameters", text]
         for counter in suite.counters:
             words += ["--counter", counter]
         return shlex.join(words)
@@ -276,14 +283,14 @@ class _Boot:
         return {owner: trace.decode(lines, self.setup.images) for owner, lines in found.items()}
 
     def unload(self) -> CaseOutcome:
-        """Unloads the module and powers off; both must work."""
+        """Unloads the modules and powers off; both must work."""
 
         def run(command: Command) -> Result:
             result = self.guest.run(command)
             self.guest.finish()
             return result
 
-        line = f"rmmod {self.setup.suite.module.name}"
+        line = modules.unload(self.setup.suite.module_list) or "true"
         return self._checked(f"{MODULE}.unload", Command("unload", _SHORT_S, line), run)
 
     def lost(self, name: str, start: float, error: GuestError) -> CaseOutcome:
@@ -330,6 +337,7 @@ class _Boot:
             message = f"killed after {command.seconds:g} s"
             return self.outcome(name, CaseStatus.FAILED, seconds, message, result.output)
         if result.status != 0:
-            message = f"status {result.status}: {'; '.join(result.output[-3:])}"
+            why = moderrors.explain(result, self.setup.images, self.logs.console)
+            message = why or f"status {result.status}: {'; '.join(result.output[-3:])}"
             return self.outcome(name, CaseStatus.FAILED, seconds, message, result.output)
         return self.outcome(name, CaseStatus.PASSED, seconds, "", ())

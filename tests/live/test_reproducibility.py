@@ -471,7 +471,7 @@ def test_changed_module_and_workload_are_named(tmp_path: Path) -> None:
         (checkout / name).write_text(text.replace(old, new))
     module = "your module changed: module/paging.c"
     workload = "your workload changed: module/user/dense_mm.c"
-    again = run("rerun", str(first / "manifest.json"), "--name", "again")
+    again = run("rerun", str(first), "--name", "again")
     assert f"differs from {first.name}: {module}\n" in again
     assert f"differs from {first.name}: {workload}\n" in again
     (second,) = set(runs(results)) - {first}

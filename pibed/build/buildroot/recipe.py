@@ -12,6 +12,7 @@ from pibed.base.errors import BuildError, HostError, UsageError
 from pibed.base.process import capture
 from pibed.build import kconfig
 from pibed.build.payload import Payload
+from pibed.build.program import Program
 from pibed.model.machine import Machine
 
 # The newest kernel headers and compiler that Buildroot 2025.02 has names for.
@@ -39,11 +40,24 @@ def symbol(package: str, option: str = "") -> str:
 
 
 def require_packages(payload: Payload) -> None:
-    """Raises UsageError unless the external tree has the payload's packages, of its sources."""
+    """Raises UsageError unless the external tree has the payload's packages, of its sources.
+
+    Nor does it know kernels that are a payload's own, or modules that need one another.
+    """
+    for what, key in (
+        ("more than one module", [each.key for each in payload.modules[1:]]),
+        ("module of the kernel's tree", [each.key for each in payload.tree_modules]),
+        ("kernel configuration of an experiment's", ["kernel.fragments"] * len(payload.fragments)),
+    ):
+        if key:
+            raise UsageError(
+                f"{payload.config_file}: {key[0]}: the builder buildroot takes no {what}",
+                fix="take --builder debian",
+            )
     folder = places.checkout() / "buildroot" / "package"
-    module, programs = packages(payload)
-    wanted = [(module, payload.module_folder)]
-    wanted += [(programs, each.folder) for each in payload.programs]
+    modules, programs = packages(payload)
+    wanted = list(zip(modules, payload.folders, strict=True))
+    wanted += [(programs, each.folder) for each in payload.compiled]
     for name, source in wanted:
         if not (folder / name / f"{name}.mk").is_file():
             raise UsageError(
@@ -57,6 +71,35 @@ def require_packages(payload: Payload) -> None:
                 f"not of {source}",
                 fix=f"correct {folder / name / name}.mk, or use the builder debian",
             )
+    _require_c_only(payload)
+
+
+def _require_c_only(payload: Payload) -> None:
+    """Raises UsageError for what a package of the external tree does not bring."""
+    forms = {
+        each.name: "is not of sources that are named"
+        for each in payload.programs
+        if not isinstance(each, Program)
+    }
+    for each in payload.compiled:
+        if each.is_cxx:
+            forms[each.name] = "is C++"
+        elif each.libraries:
+            forms[each.name] = "has libraries of its own"
+    if not payload.programs:
+        forms["the workload"] = "is no program of the experiment's"
+    if payload.files is not None or payload.packages is not None:
+        key = "packages" if payload.files is None else "files"
+        raise UsageError(
+            f"{payload.config_file}: {key}: the builder buildroot does not put them into the guest",
+            fix="take --builder debian",
+        )
+    for name, what in forms.items():
+        raise UsageError(
+            f"{payload.config_file}: workload: {name} {what}, which the builder buildroot does "
+            "not take",
+            fix="take --builder debian",
+        )
 
 
 def site(root: Path, package: str) -> str:
@@ -71,9 +114,9 @@ def site(root: Path, package: str) -> str:
     return match[1]
 
 
-def packages(payload: Payload) -> tuple[str, str]:
-    """The packages of a payload's module and of its programs."""
-    return payload.module_name.replace("_", "-"), payload.package
+def packages(payload: Payload) -> tuple[list[str], str]:
+    """The packages of a payload's modules and of its programs."""
+    return [each.name.replace("_", "-") for each in payload.own_modules], payload.package
 
 
 def requests(
@@ -104,8 +147,7 @@ def requests(
         ),
         "BR2_PACKAGE_BUSYBOX_CONFIG": quoted(f"{board}/busybox.config"),
         "BR2_ROOTFS_OVERLAY": quoted(f"{board}/overlay"),
-        symbol(packages(payload)[0]): "y",
-        symbol(payload.package): "y",
+        **{symbol(name): "y" for name in (*packages(payload)[0], payload.package)},
         symbol(payload.package, "_CFLAGS"): quoted(" ".join(payload.cflags)),
     }
     known = _options(defconfig)
