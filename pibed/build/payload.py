@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from pibed.base import places
 from pibed.base.errors import UsageError
 from pibed.build import overlay
-from pibed.build.mirror import KBUILD, files_of, makefile
+from pibed.build.mirror import KBUILD_FILES, files_of, makefile
 from pibed.build.program import AnyProgram, Program, Ready, Target
 from pibed.build.sources import guestlock
 from pibed.build.sources.guestpackages import Wanted
@@ -277,7 +277,7 @@ def _module_folder(root: Path, relative: str, key: str) -> Path:
     folder = root / relative
     if makefile(folder) is None:
         raise UsageError(
-            f"{key}: there is no file {folder / KBUILD[0]}, nor {KBUILD[1]}",
+            f"{key}: there is no file {folder / KBUILD_FILES[0]}, nor {KBUILD_FILES[1]}",
             fix="a Makefile as for a build by hand will do: obj-m := NAME.o",
         )
     # No configuration has an absolute path: that one was given on the command line.

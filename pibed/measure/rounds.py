@@ -6,6 +6,7 @@ was measured to its end says so in the results folder, so that a sweep can be ta
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from pibed.guest.guest import Guest, GuestTimeout, KernelHang, KernelOops, Kerne
 from pibed.guest.line import Stuck
 from pibed.guest.pool import StopRequested, run_side_by_side
 from pibed.guest.qemu import Logs
-from pibed.model import plan
+from pibed.model import memory, plan
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
 from pibed.model.plan import Round, Steps, Visit
@@ -142,12 +143,11 @@ class _Round:
         visit = steps.visit
         self._observer.began(self._round.number, visit)
         try:
-            for command in steps.before:
-                result = guest.run(command)
-                if result.status != 0 or result.timed_out:
-                    # Which module is loaded now, if any, is unknown: the boot ends here.
-                    sample = self._failure(visit, command, result, guest.console_log)
-                    raise _CellLost(sample, GuestError(sample.message))
+            self._prepare(guest, visit, steps.rehearsal)
+            readings = []
+            if steps.memory is not None:
+                readings.append(guest.run(steps.memory[0]))
+            self._prepare(guest, visit, steps.before)
             counters = []
             log = None
             if steps.counters is not None:
@@ -160,6 +160,8 @@ class _Round:
             if steps.counters is not None:
                 counters.append(guest.run(steps.counters[1]))
             after = [(command, guest.run(command)) for command in steps.after]
+            if steps.memory is not None:
+                readings.append(guest.run(steps.memory[1]))
         except GuestError as error:
             sample = self._sample(visit, status_of(error), error.message)
             raise _CellLost(sample, error) from None
@@ -174,9 +176,30 @@ class _Round:
         try:
             pair = (counters[0], counters[1]) if counters else None
             metrics = take_metrics(self._testbed.experiment, run, pair, log)
+            self._require_returned(readings)
         except ValueError as error:
             return self._sample(visit, Status.FAILED, str(error))
         return self._sample(visit, Status.OK, metrics=metrics)
+
+    def _prepare(self, guest: Guest, visit: Visit, commands: Sequence[Command]) -> None:
+        for command in commands:
+            result = guest.run(command)
+            if result.status != 0 or result.timed_out:
+                # Which module is loaded now, if any, is unknown: the boot ends here.
+                sample = self._failure(visit, command, result, guest.console_log)
+                raise _CellLost(sample, GuestError(sample.message))
+
+    def _require_returned(self, readings: Sequence[Result]) -> None:
+        """Raises ValueError if memory was lost from the first reading to the last."""
+        found = [memory.parse(each.output) for each in readings]
+        noise = memory.NOISE[self._testbed.machine.clock]
+        for before, after in itertools.pairwise(found):
+            grown = after - before
+            if (lost := grown.where(grown, noise)).total:
+                raise ValueError(
+                    "memory leak: from loading the module to unloading it about "
+                    f"{lost.in_words()} are lost"
+                )
 
     def _run_failed(self, run: Result) -> bool:
         if run.timed_out:

@@ -17,7 +17,7 @@ static int ring_device(int flags)
 	return fd;
 }
 
-static size_t capacity(void)
+static size_t ring_capacity(void)
 {
 	return read_number("/sys/module/ring/parameters/capacity");
 }
@@ -39,7 +39,7 @@ static void order(void)
 	unsigned char sent = 0, expected = 0, byte;
 
 	drain(fd);
-	for (size_t i = 0; i < 3 * capacity(); i++) {
+	for (size_t i = 0; i < 3 * ring_capacity(); i++) {
 		ASSERT_EQ(write(fd, &sent, 1), 1);
 		sent++;
 		/* Two bytes stay behind, so that reader and writer are at different places. */
@@ -58,7 +58,7 @@ static void bounds(void)
 	char byte = 0;
 
 	drain(fd);
-	for (size_t i = 0; i < capacity() - 1; i++)
+	for (size_t i = 0; i < ring_capacity() - 1; i++)
 		ASSERT_EQ(write(fd, &byte, 1), 1);
 	ASSERT_ERRNO(write(fd, &byte, 1), EAGAIN);
 	drain(fd);

@@ -24,7 +24,7 @@ static double now_us(void)
 	return now.tv_sec * 1e6 + now.tv_nsec / 1e3;
 }
 
-/* The stream repeats itself after a number of bytes that is prime, so that no ring hides a shift. */
+/* After so many bytes the stream repeats itself; a prime, so that no ring hides a shift. */
 #define PERIOD 251
 
 /* All chunks of the stream: one that begins at place i is at i % PERIOD. */

@@ -45,6 +45,7 @@ def build(order: Order) -> Images:
             order.progress.note(note)
     for line in comparison.differs:
         order.progress.differs(line)
+    recorded = {} if for_guest is None else for_guest.recorded
     plain = order.bench
     plain.store.remove_unfinished()
     bench = Bench(plain.store, plain.progress, plain.jobs, machine, tools)
@@ -82,9 +83,9 @@ def build(order: Order) -> Images:
         variables=bench.variables,
         sources={
             **{archive.package: archive.source for archive in (linux, busybox)},
-            **({} if for_guest is None else for_guest.recorded),
+            **recorded,
         },
-        tools=tools.linking,
+        tools=tools.linking | programs.tools,
         steps=(
             *(linux_source, busybox_source),
             *(linux_build, device_tree, busybox_binary, *own.outputs, *programs.steps, agent),
@@ -94,7 +95,7 @@ def build(order: Order) -> Images:
         lock=comparison,
         builder=Made(name="debian"),
         components=materials.of_debian(
-            linux.source, busybox.source, payload, tools.compilers, tools.libc
+            linux.source, busybox.source, payload, tools.compilers, tools.libc, recorded
         ),
         read={
             "module": own.read,
@@ -129,6 +130,9 @@ def legal_info(order: Order, images: Images, target: Path) -> None:
         "libc": Path("/usr/share/doc") / libc / "copyright",
         "pibed-agent": places.checkout() / "LICENSES" / "MIT.txt",
     }
+    for step in images.steps:
+        if step.step.name == packages_.STEP:
+            licences |= packages_.licences(step, order.machine)
     materials.collect(
         archives,
         images.components,

@@ -11,6 +11,9 @@ from pibed.base.process import run_logged
 from pibed.build.debian.bench import Bench
 from pibed.build.sources.guestpackages import Fetched
 from pibed.build.store import Output, Step
+from pibed.model.machine import Machine
+
+STEP = "guest-packages"
 
 # Nothing in a guest reads them, and each takes its memory.
 _LEFT_OUT = ("doc", "doc-base", "info", "lintian", "locale", "man", "bug")
@@ -42,4 +45,12 @@ def unpack(bench: Bench, packages: Fetched) -> Output:
 
     files = {name: dict(each.files) for name, each in packages.packages.items()}
     inputs = {"files": json.dumps(files, sort_keys=True)}
-    return bench.run(Step("guest-packages", inputs, expected_s=len(files) / 10), make)
+    return bench.run(Step(STEP, inputs, expected_s=len(files) / 10), make)
+
+
+def licences(unpacked: Output, machine: Machine) -> dict[str, Path]:
+    """The files that state the licences of unpacked packages, by the names of these."""
+    return {
+        f"{path.parent.name}:{machine.packages.architecture}": path
+        for path in sorted(unpacked.path.glob("licences/*/copyright"))
+    }

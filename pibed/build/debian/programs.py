@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ class Programs:
     """What another content of any of them changes."""
     read: Read
     """The files of the user's that they were made of."""
+    tools: dict[str, str]
+    """What compiled them beyond the machine's toolchain, as in that."""
 
 
 def make(bench: Bench, payload: Payload) -> Programs:
@@ -64,7 +67,16 @@ def make(bench: Bench, payload: Payload) -> Programs:
             keys.append(output.step.key)
             read |= output.read
     key = keys[0] if len(keys) == 1 else digest_text("\n".join(keys))
-    return Programs(files, tuple(steps), key, dict(sorted(read.items())))
+    return Programs(files, tuple(steps), key, dict(sorted(read.items())), _cxx(bench, payload))
+
+
+def _cxx(bench: Bench, payload: Payload) -> dict[str, str]:
+    """The C++ compiler, where it compiles, or where a Makefile may call it."""
+    asked = any(each.is_cxx for each in payload.compiled)
+    may = any(isinstance(each, Target) for each in payload.programs)
+    if asked or (may and shutil.which(bench.cxx_compiler) is not None):
+        return toolchain.cxx(bench.cxx_compiler)
+    return {}
 
 
 def check(bench: Bench, payload: Payload) -> None:
@@ -96,10 +108,9 @@ def missing(names: Sequence[str]) -> str:
 def compile(bench: Bench, payload: Payload, programs: Sequence[Program]) -> Output:
     """Those that are compiled."""
     flags = ["-Wall", "-Wextra", "-static", *payload.cflags]
-    compiler, tools = bench.compiler, bench.tools.linking
-    if any(each.is_cxx for each in programs):
-        compiler = bench.cxx_compiler
-        tools = tools | toolchain.cxx(compiler)
+    is_cxx = any(each.is_cxx for each in programs)
+    compiler = bench.cxx_compiler if is_cxx else bench.compiler
+    tools = bench.tools.linking | _cxx(bench, payload)
     # Asked each time: a header that is new can come before the one that was found before.
     files = read_by_compiler(compiler, flags, programs, payload.root)
     read = reads.digests(files, payload.root)
@@ -162,6 +173,10 @@ def make_target(bench: Bench, payload: Payload, program: Target) -> Output:
             try:
                 run_logged(argv, log, cwd=mirror.folder, env=env, on_line=on_line)
             except BuildError as error:
+                if shutil.which(
+                    bench.cxx_compiler
+                ) is None and f"{bench.cxx_compiler}: " in log.read_text(errors="replace"):
+                    error.fix = "./inv setup --cxx"
                 what = f"the program {program.name}"
                 raise explained(error, what, mirror.original, mirror.in_words) from None
             if not made.is_file():
@@ -184,7 +199,7 @@ def make_target(bench: Bench, payload: Payload, program: Target) -> Output:
         "target": f"{program.target} {program.file}",
         "cflags": " ".join(payload.cflags),
         "libraries": " ".join(program.libraries),
-        "tools": str(bench.tools.linking),
+        "tools": str(bench.tools.linking | _cxx(bench, payload)),
     }
     return bench.run(Step("made-program", inputs, expected_s=5), make, payload.root)
 

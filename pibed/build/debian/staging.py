@@ -40,9 +40,9 @@ class Staging:
             target = self.root / place
             if any(character.isspace() for character in place):
                 left_out.append(place)
+            elif is_folder(source) != is_folder(target) and os.path.lexists(target):
+                raise BuildError(f"a package has something else at /{place} than the guest")
             elif place not in _KEPT:
-                if is_folder(source) != is_folder(target) and os.path.lexists(target):
-                    raise BuildError(f"a package has something else at /{place} than the guest")
                 _copy(source, target)
         return left_out
 

@@ -16,12 +16,15 @@ _SYSTEM = Path("/etc/apt")
 _OS_RELEASE = Path("/etc/os-release")
 
 
-def configure(own: Path) -> list[str]:
-    """Writes the configuration into the folder `own`; returns apt-get's options to use it."""
+def configure(own: Path, types: str = "deb deb-src") -> list[str]:
+    """Writes the configuration into the folder `own`; returns apt-get's options to use it.
+
+    `types` are those of sources.list(5) that it has.
+    """
     for folder in ("lists/partial", "cache/archives/partial", "sources.list.d"):
         (own / folder).mkdir(parents=True, exist_ok=True)
     sources = own / "sources.list.d" / "pibed.sources"
-    sources.write_text(_system_sources(release()), encoding="utf-8")
+    sources.write_text(_system_sources(release(), types), encoding="utf-8")
     settings = {
         "Dir::Etc::SourceList": "/dev/null",
         "Dir::Etc::SourceParts": own / "sources.list.d",
@@ -38,7 +41,7 @@ def configure(own: Path) -> list[str]:
 
 def configure_for(architecture: str, own: Path) -> list[str]:
     """The same for a system of another architecture, on which nothing is installed yet."""
-    options = configure(own)
+    options = configure(own, "deb")
     status = own / "status"
     status.touch()
     return [
@@ -73,8 +76,8 @@ def release() -> str:
     raise HostError(f"{_OS_RELEASE}: no VERSION_CODENAME; the builder 'debian' needs Debian")
 
 
-def _system_sources(codename: str) -> str:
-    """The system's package sources for the release, as deb822 text, with source packages added.
+def _system_sources(codename: str, types: str) -> str:
+    """The system's package sources for the release, as deb822 text, of these types.
 
     Sources of other releases are left out. See sources.list(5).
     """
@@ -87,13 +90,13 @@ def _system_sources(codename: str) -> str:
             for paragraph in Deb822.iter_paragraphs(file, use_apt_pkg=False):
                 suites = [suite for suite in paragraph.get("Suites", "").split() if suite in wanted]
                 if suites and paragraph.get("Enabled", "yes").lower() not in ("no", "false", "0"):
-                    paragraph["Types"] = "deb deb-src"
+                    paragraph["Types"] = types
                     paragraph["Suites"] = " ".join(suites)
                     stanzas.append(paragraph.dump())
     for path in [_SYSTEM / "sources.list", *sorted((_SYSTEM / "sources.list.d").glob("*.list"))]:
         if path.is_file():
             for line in path.read_text(encoding="utf-8").splitlines():
-                if stanza := _from_one_line(line, wanted):
+                if stanza := _from_one_line(line, wanted, types):
                     stanzas.append(stanza)
     if not stanzas:
         raise HostError(
@@ -103,7 +106,7 @@ def _system_sources(codename: str) -> str:
     return "\n".join(stanzas)
 
 
-def _from_one_line(line: str, wanted: set[str]) -> str | None:
+def _from_one_line(line: str, wanted: set[str], types: str) -> str | None:
     """A one-line entry ("deb [options] uri suite component…") as deb822, if its suite is wanted."""
     words = line.partition("#")[0].split()
     if not words or words[0] != "deb":
@@ -119,9 +122,7 @@ def _from_one_line(line: str, wanted: set[str]) -> str | None:
     if suite not in wanted:
         return None
     names = {"signed-by": "Signed-By", "trusted": "Trusted"}
-    stanza = (
-        f"Types: deb deb-src\nURIs: {uri}\nSuites: {suite}\nComponents: {' '.join(components)}\n"
-    )
+    stanza = f"Types: {types}\nURIs: {uri}\nSuites: {suite}\nComponents: {' '.join(components)}\n"
     for option in options.split():
         key, _, value = option.partition("=")
         if key in names:

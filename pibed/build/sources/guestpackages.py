@@ -265,7 +265,7 @@ class _Store:
                     f"{near}"
                     for name, near in unknown.items()
                 ),
-                fix="search with `apt-cache search WORD`; see docs/packages.md",
+                fix="search with `apt-cache search WORD`; see docs/workloads.md",
             ) from None
         raise BuildError(
             f"the packages for {self.architecture} could not be downloaded",
