@@ -257,7 +257,9 @@ def _made_with(run: Run) -> dict[str, str]:
         "C library": [line for name, line in tools.items() if name == "libc.a"],
         "BusyBox": [busybox] if busybox else [],
     }
-    return {name: ", ".join(lines) or "not known" for name, lines in found.items()}
+    words = {name: ", ".join(lines) or "not known" for name, lines in found.items()}
+    guest = [f"{n} {e.version}" for n, e in run.recorded.sources.items() if ":" in n]
+    return words | {"guest's packages": ", ".join(guest) or "none"}
 
 
 def worth_showing(experiment: Experiment, change: Change) -> bool:

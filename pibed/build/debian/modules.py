@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pibed.base.errors import BuildError
 from pibed.base.files import digest_file
-from pibed.base.process import capture, run_logged
+from pibed.base.process import capture
 from pibed.build import modinfo, reads, toolchain
 from pibed.build.debian.bench import REPRODUCIBLE, Bench
 from pibed.build.diagnostics import explained, printed
@@ -90,7 +90,16 @@ def _folder(
             if symbols:
                 command.append(f"KBUILD_EXTRA_SYMBOLS={' '.join(map(str, symbols))}")
             try:
-                run_logged(command, log, cwd=trees[0], env=REPRODUCIBLE, on_line=on_line)
+                bench.sandbox.run(
+                    command,
+                    log,
+                    output=mirror.folder,
+                    readable=[*trees, *symbols, mirror.top],
+                    sources=mirror.root,
+                    cwd=trees[0],
+                    env=REPRODUCIBLE,
+                    on_line=on_line,
+                )
             except BuildError as error:
                 plural = "s" if len(here) > 1 else ""
                 what = f"the module{plural} {' and '.join(each.name for each in here)}"
@@ -101,7 +110,7 @@ def _folder(
                 if module.name not in made:
                     raise _other_names(payload, module, origin, sorted(made), log)
             files = read_by_kbuild(mirror, [*trees, *toolchain.headers(bench.compiler)])
-            read = reads.digests(files, payload.root)
+            read = reads.digests(bench.sandbox.visible(files, mirror.root), payload.root)
             for module in here:
                 made[module.name].rename(folder / f"{module.name}.ko")
             _keep_symbols(mirror, folder)
