@@ -40,7 +40,7 @@ class Prerequisite:
     arguments: tuple[str, ...] = ("--version",)
     probe: tuple[str, ...] | None = None
     for_tests: bool = False
-    """Needed by `./inv test` alone."""
+    """The checkout's own experiments are built and run without it."""
     cross: bool = False
     """Part of the distribution's cross toolchain."""
 
@@ -90,9 +90,9 @@ def prerequisites(machine: Machine) -> list[Prerequisite]:
         ),
         Prerequisite(qemu.binary, packages.qemu, "emulates the board", qemu.minimum_version),
         Prerequisite("setpriv", "util-linux", "ends QEMU together with pibed"),
+        Prerequisite("bwrap", "bubblewrap", "holds what others wrote", for_tests=True),
         Prerequisite("shellcheck", "shellcheck", "checks the shell scripts", for_tests=True),
         Prerequisite("sparse", "sparse", "checks the module", for_tests=True),
-        Prerequisite("bwrap", "bubblewrap", "hides programs from commands", for_tests=True),
         *(replace(each, for_tests=True) for each in (_GIT, _CPIO)),
     ]
 

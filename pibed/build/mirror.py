@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pibed.base.errors import UsageError
 from pibed.build import reads
 
 KBUILD = ("Kbuild", "Makefile")
@@ -54,8 +55,8 @@ class Mirror:
 
     @property
     def makefiles(self) -> Path:
-        """The file that is told what make has read."""
-        return self.top.with_name(f"{self.top.name}.read")
+        """The file that is told what make has read; where make may write."""
+        return self.folder / ".read-by-make"
 
     def original(self, path: str) -> Path | None:
         """The file that the build knows by this path; None for what it has made itself."""
@@ -90,10 +91,20 @@ def mirrored(
 
     What is called like `left_out` is not copied. Above the folder the mirror has all that is in
     `root` as links, or only what is beside the folder if it does not lie in `root`. Raises OSError
-    for what cannot be read.
+    for what cannot be read, UsageError for a link that leads out of `root`.
     """
     root = root if origin.is_relative_to(root) else origin.parent
-    files = frozenset(files_of(origin, left_out))
+    end = root.resolve()
+
+    def require_inside(path: Path) -> None:
+        # It would be copied, whoever may read it.
+        if not path.resolve().is_relative_to(end):
+            raise UsageError(
+                f"{path} leads out of {root}, to {path.resolve()}",
+                fix="put a copy in place of the link",
+            )
+
+    files = frozenset(files_of(origin, left_out, require_inside))
     # The names of folders on the way are of no concern to a compiler that goes up and down again.
     parts = map(_plain, origin.relative_to(root).parts)
     mirror = Mirror(origin, root, top, top.joinpath(*parts), files)
@@ -106,7 +117,6 @@ def mirrored(
         yield mirror
     finally:
         shutil.rmtree(top, ignore_errors=True)
-        mirror.makefiles.unlink(missing_ok=True)
 
 
 def named(origin: Path, root: Path) -> str:

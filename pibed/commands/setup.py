@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pibed.base import places, terminal
+from pibed.base import bubblewrap, places, terminal
 from pibed.base.errors import HostError
 from pibed.build import builders, host, timing
 from pibed.build.builders import DEFAULT, Builder
@@ -64,6 +64,8 @@ def doctor(options: DoctorOptions) -> None:
             timing.interface(machine)
         except HostError as error:
             print(f"without the clock `board` and counts of events: {error.message}")
+    if not bad and (reason := bubblewrap.missing()) is not None:
+        print(f"no sandbox, so that what others wrote needs --trust: {reason}")
     if bad:
         raise HostError(
             f"{len(bad)} of {len(findings)} prerequisites are not met",

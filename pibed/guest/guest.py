@@ -26,6 +26,7 @@ from pibed.build.initramfs import File, write_archive
 from pibed.guest import qemu, trace
 from pibed.guest.console import Console, Death, Kind, diagnose
 from pibed.guest.counts import CountsFile
+from pibed.guest.holding import held_by, holding
 from pibed.guest.line import Agent, LineClosed, LineTimeout, Stuck
 from pibed.guest.qemu import Logs, Qemu
 from pibed.model.machine import Clock, Machine
@@ -133,13 +134,14 @@ class Guest:
                     f"PIBED_SEED={launch.seed}",
                 ],
                 seed=launch.seed,
-                counts=logs.counts,
+                counts=None if logs.counts is None else logs.counts.absolute(),
             )
             self._guest_s: float | None = None
             self._limit_us: int | None = None
             self._looked = 0.0
             self._counts = None if logs.counts is None else CountsFile(logs.counts)
-            self._qemu = Qemu(argv, launch.machine.serial_lines, logs)
+            held = holding(launch.images, initramfs, logs.written_by_qemu)
+            self._qemu = Qemu(argv, launch.machine.serial_lines, logs, held)
             try:
                 self._console = Console(self._qemu.console)
                 self._agent = Agent(self._qemu.agent, self._check, self._overdue)
@@ -381,13 +383,13 @@ def interact(launch: Launch, commands: Sequence[str], console_log: Path, leave: 
     with _temporary_folder() as folder:
         text = "".join(f"{command}\n" for command in commands)
         terminal = os.environ.get("TERM", "linux")
+        initramfs = pack_plan(launch.images, text, Path(folder))
         argv = [
-            *DIE_WITH_PARENT,
             *qemu.arguments(
                 launch.machine,
                 launch.clock,
                 launch.images,
-                initramfs=pack_plan(launch.images, text, Path(folder)),
+                initramfs=initramfs,
                 kernel_args=[
                     "PIBED_FEED=shell",
                     f"PIBED_ROWS={rows}",
@@ -398,6 +400,10 @@ def interact(launch: Launch, commands: Sequence[str], console_log: Path, leave: 
             ),
             *qemu.interactive_options(launch.machine.serial_lines, console_log),
         ]
+        held = holding(launch.images, initramfs, [console_log])
+        if held is not None:
+            argv = held.command(argv)
+        argv = [*DIE_WITH_PARENT, *argv]
         try:
             child = pexpect.spawn(argv[0], argv[1:], timeout=None, dimensions=(rows, columns))
         except pexpect.ExceptionPexpect as error:
@@ -414,7 +420,13 @@ def interact(launch: Launch, commands: Sequence[str], console_log: Path, leave: 
                 time.sleep(0.05)
             left = child.isalive()
         finally:
+            if held is not None and (pid := held_by(child.pid or 0)) is not None:
+                # Not bubblewrap, which would not wait for it.
+                os.kill(pid, signal.SIGKILL)
+                child.wait()
             child.close(force=True)
+            if held is not None:
+                held.take_back()
     if not left and (child.exitstatus or child.signalstatus):
         how = f"signal {child.signalstatus}" if child.signalstatus else f"status {child.exitstatus}"
         raise QemuLost(f"QEMU ended with {how}")

@@ -6,7 +6,9 @@ itself writes what passes over them to log files, so the logs are whole whatever
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -17,8 +19,13 @@ from pathlib import Path
 from pibed.base.errors import HostError
 from pibed.base.process import DIE_WITH_PARENT, kill_group
 from pibed.build.images import Images
+from pibed.guest.holding import Holding, held_by
 from pibed.guest.monitor import Monitor
 from pibed.model.machine import Clock, Machine, SerialLine, Use
+
+# In which a sandbox has begun, and QEMU has gone after it was killed.
+_BEGIN_S = 10.0
+_END_S = 10.0
 
 
 def arguments(
@@ -91,6 +98,11 @@ class Logs:
     counts: Path | None = None
     """Where events are counted, if they are."""
 
+    @property
+    def written_by_qemu(self) -> list[Path]:
+        """Those that QEMU itself opens."""
+        return [self.console, self.agent, *([] if self.counts is None else [self.counts])]
+
     @classmethod
     def below(cls, folder: Path, *, counts: bool = False) -> Logs:
         """The usual names in a boot's folder."""
@@ -106,11 +118,18 @@ class Qemu:
     """A running QEMU in a process group of its own, which dies with the thread that started it.
 
     `console` and `agent` are the host's ends of the two serial lines, `monitor` is QEMU's own.
-    Raises HostError when the program cannot be started.
+    With `holding` it runs in a sandbox. Raises HostError when the program cannot be started.
     """
 
-    def __init__(self, argv: Sequence[str], lines: Sequence[SerialLine], logs: Logs) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        lines: Sequence[SerialLine],
+        logs: Logs,
+        holding: Holding | None = None,
+    ) -> None:
         self.logs = logs
+        self._holding = holding
         self.console, console_far = socket.socketpair()
         self.agent, agent_far = socket.socketpair()
         monitor, monitor_far = socket.socketpair()
@@ -123,12 +142,15 @@ class Qemu:
             *("-chardev", f"socket,id=monitor,fd={monitor_far.fileno()}"),
             *("-mon", "chardev=monitor,mode=control"),
         ]
+        command = [*argv, *options]
         try:
             with logs.qemu.open("wb") as log:
-                log.write(os.fsencode(f"$ {' '.join([*argv, *options])}\n"))
+                log.write(os.fsencode(f"$ {' '.join(command)}\n"))
                 log.flush()
+                if holding is not None:
+                    command = holding.command(command)
                 self.process = subprocess.Popen(
-                    [*DIE_WITH_PARENT, *argv, *options],
+                    [*DIE_WITH_PARENT, *command],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -140,14 +162,21 @@ class Qemu:
         finally:
             for end in far:
                 end.close()
+        # bubblewrap stays beside what it runs.
+        self._pid = self.process.pid
+        if holding is not None:
+            deadline = time.monotonic() + _BEGIN_S
+            while self.process.poll() is None and time.monotonic() < deadline:
+                if (held := held_by(self.process.pid)) is not None:
+                    self._pid = held
+                    break
+                time.sleep(0.001)
         self._stopped_since: float | None = None
 
     def stopped_for(self) -> float:
         """For how many seconds the process has been seen stopped (SIGSTOP); 0 if it runs."""
         try:
-            stat = Path(f"/proc/{self.process.pid}/stat").read_text(
-                encoding="ascii", errors="replace"
-            )
+            stat = Path(f"/proc/{self._pid}/stat").read_text(encoding="ascii", errors="replace")
         except OSError:
             return 0.0
         # The state follows the name in parentheses, which may hold anything; see proc(5).
@@ -161,9 +190,11 @@ class Qemu:
     def wait(self, timeout_s: float) -> int | None:
         """The exit status (negative: the signal that killed it), or None if it still runs."""
         try:
-            return self.process.wait(timeout_s)
+            status = self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
+        # bubblewrap says it as a shell does.
+        return 128 - status if self._holding is not None and status > 128 else status
 
     def errors(self) -> list[str]:
         """What QEMU itself printed, without its command line."""
@@ -172,7 +203,14 @@ class Qemu:
 
     def close(self) -> None:
         """Kills QEMU if it still runs, and closes the lines."""
+        if self._pid != self.process.pid and self.process.poll() is None:
+            # First, since bubblewrap does not wait for it when it is killed itself.
+            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.kill(self._pid, signal.SIGKILL)
+                self.process.wait(_END_S)
         kill_group(self.process)
+        if self._holding is not None:
+            self._holding.take_back()
         for end in (self.console, self.agent, self.monitor):
             end.close()
 
@@ -191,7 +229,7 @@ _BY_NAME: Mapping[Use, str] = {"console": "chardev:console", "agent": "chardev:a
 
 
 def _socket(name: Use, descriptor: int, log: Path) -> list[str]:
-    value = f"socket,id={name},fd={descriptor},logfile={_quote(log)},logappend=off"
+    value = f"socket,id={name},fd={descriptor},logfile={_quote(log.absolute())},logappend=off"
     return ["-chardev", value]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -236,3 +237,33 @@ def test_folder_of_a_library_without_a_c_file_is_an_error() -> None:
     suite = suite.model_copy(update={"library": [*suite.library, "docs"]})
     with pytest.raises(UsageError, match=r"paging\.yaml: library: there is no C file in .*docs"):
         payload.of_suite(suite)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"modules": (Module("a", ROOT, "modules.0"), Module("b", ROOT, "modules.1"))},
+            "modules.1: the builder buildroot takes no more than one module",
+        ),
+        (
+            {"modules": (Module("zram", None),)},
+            "module: the builder buildroot takes no module of the kernel's tree",
+        ),
+        (
+            {"fragments": (ROOT / "own.config",)},
+            "kernel.fragments: the builder buildroot takes no kernel configuration",
+        ),
+    ],
+)
+def test_what_buildroot_does_not_make(paging: Payload, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        recipe.require_packages(replace(paging, **changes))
+    assert caught.value.message.startswith(f"configs/experiments/paging.yaml: {words}")
+
+
+def test_experiment_without_a_module(paging: Payload) -> None:
+    without = replace(paging, modules=())
+    recipe.require_packages(without)
+    assert recipe.packages(without) == ([], "dense-mm")
+    assert recipe.requests(ROOT, load_machine("pi2"), without, {})["BR2_PACKAGE_DENSE_MM"] == "y"
