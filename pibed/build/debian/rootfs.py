@@ -121,7 +121,7 @@ def initramfs(bench: Bench, payload: Payload, parts: Parts) -> Output:
         if packages is not None and (left_out := staging.add_packages(packages)):
             bench.progress.note(f"packages: left out for spaces in names: {', '.join(left_out)}")
         modules = root / FOLDER.lstrip("/")
-        modules.mkdir(parents=True)
+        modules.mkdir(parents=True, exist_ok=True)
         for name, path in parts.modules.files.items():
             stripped = str(modules / f"{name}.ko")
             run_logged([strip, "--strip-debug", "-o", stripped, str(path)], log)
