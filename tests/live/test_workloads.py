@@ -65,7 +65,6 @@ def load(own: Path) -> Load:
             "schema_version": 1,
             "name": "own",
             "title": "A workload",
-            "module": {"folder": "module", "name": "kmod_paging"},
             "workload": {"timeout_s": 10, **workload},
             "parameters": {"x": {"title": "x", "values": [4, 9], "minimum": 0, "maximum": 100}},
             "metrics": {
