@@ -227,7 +227,9 @@ def _described(run: Run) -> dict[str, str]:
         "experiment": experiment.name,
         "clock": machine.clock,
         "machine": machine.name,
-        "kernel": machine.kernel.version,
+        "kernel": " ".join(
+            [machine.kernel.version, *(experiment.kernel.fragments if experiment.kernel else [])]
+        ),
         "workload": experiment.workload.words,
         "modules": " ".join(each.name for each in experiment.module_list) or "none",
         "module parameters": parameters or "none",

@@ -202,7 +202,8 @@ def _measured(run: Run) -> Iterable[tuple[str, str]]:
         timed = f", with the time of a {recorded.board.title}"
     yield (
         "machine",
-        f"{machine.board}, {machine.memory_mib} MiB{timed}; Linux {machine.kernel.version}",
+        f"{machine.board}, {machine.memory_mib} MiB{timed}; Linux {machine.kernel.version}"
+        + (f" with {', '.join(experiment.kernel.fragments)}" if experiment.kernel else ""),
     )
     yield "workload", experiment.workload.words
     for module in experiment.module_list:
