@@ -54,7 +54,7 @@ class Mirror:
 
     @property
     def makefiles(self) -> Path:
-        """The file that is told what make has read; where make runs nothing else can be written."""
+        """The file that is told what make has read; where make may write."""
         return self.folder / ".read-by-make"
 
     def original(self, path: str) -> Path | None:
