@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pibed.build import reads
 
-MAKEFILES = ("Kbuild", "Makefile", "makefile", "GNUmakefile")
+KBUILD = ("Kbuild", "Makefile")
+"""What the kernel's build looks for in a folder, and takes the first of."""
+
+MAKEFILES = (*KBUILD, "makefile", "GNUmakefile")
 """What the kernel's build and make read in a folder; the copies have a line that tells what."""
 
 # What an earlier build by hand has left beside the sources.
@@ -112,6 +115,11 @@ def named(origin: Path, root: Path) -> str:
     return "".join(f"{part}/" for part in parts)
 
 
+def makefile(folder: Path) -> Path | None:
+    """What the kernel's build reads in a folder; None if there is nothing."""
+    return next((path for name in KBUILD if (path := folder / name).is_file()), None)
+
+
 def sources(origin: Path) -> list[str]:
     """The names of all sources and makefiles below a module's folder."""
     return [
@@ -155,18 +163,26 @@ def _copy(mirror: Mirror) -> None:
                 file.write(tell)
 
 
-def files_of(origin: Path, left_out: re.Pattern[str] = _MADE) -> list[str]:
-    """All files below a folder, but hidden ones and what the kernel's build makes."""
+def files_of(
+    origin: Path,
+    left_out: re.Pattern[str] = _MADE,
+    check: Callable[[Path], None] | None = None,
+) -> list[str]:
+    """All files below a folder, but hidden ones and what the kernel's build makes.
+
+    `check` is called for each path, and for a folder's before anything in it is looked at.
+    """
     found = []
     for place, folders, names in os.walk(origin, followlinks=True):
-        above = {Path(place).resolve(), *Path(place).resolve().parents}
+        folder = Path(place)
+        paths = [folder / name for name in names if not left_out.fullmatch(name)]
+        folders[:] = sorted(name for name in folders if not left_out.fullmatch(name))
+        if check is not None:
+            for path in (*paths, *(folder / name for name in folders)):
+                check(path)
         # A link to a folder in which it lies has no end.
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not left_out.fullmatch(name) and (Path(place) / name).resolve() not in above
-        )
-        paths = [Path(place) / name for name in names if not left_out.fullmatch(name)]
+        above = {folder.resolve(), *folder.resolve().parents}
+        folders[:] = [name for name in folders if (folder / name).resolve() not in above]
         found += [path.relative_to(origin).as_posix() for path in paths if path.is_file()]
     return sorted(found)
 

@@ -45,7 +45,7 @@ class Leak:
 def look(
     testbed: Testbed, samples: Sequence[Sample], folder: Path, stop_requested: StopRequested
 ) -> list[str]:
-    """Warnings of what is lost, for each way in which the module is loaded, by its first cell.
+    """Warnings of what is lost, for each way in which modules are loaded, by its first cell.
 
     Of the samples it takes which cells have one that is `ok`: what does not run is not looked at.
     The logs go to `folder`.
@@ -54,8 +54,10 @@ def look(
     chosen = [cell for cell in _by_settings(testbed) if cell in well]
     if not chosen:
         return []
-    # What is lost does not depend on how long things take.
-    clock: Clock = "host" if testbed.machine.clock == "host" else "virtual"
+    # What is lost does not depend on how long things take, but on how many CPUs there are.
+    clock: Clock = testbed.machine.clock
+    if clock == "board" and "virtual" in testbed.machine.clocks:
+        clock = "virtual"
     launch = Launch(testbed.machine, testbed.images, clock, testbed.experiment.seed % 2**32)
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -68,9 +70,9 @@ def look(
 
 
 def _by_settings(testbed: Testbed) -> Iterator[Cell]:
-    """The first cell of each way in which the module is loaded."""
+    """The first cell of each way in which the modules are loaded; none without modules."""
     known = set()
-    for cell in plan.cells(testbed.experiment):
+    for cell in plan.cells(testbed.experiment) if testbed.experiment.module_list else ():
         load = _steps(testbed, cell).before[0].line
         if load not in known:
             known.add(load)
@@ -102,8 +104,8 @@ def _look_at(guest: Guest, testbed: Testbed, cell: Cell, noise: int) -> Leak | N
 
 def _run(guest: Guest, testbed: Testbed, cell: Cell) -> None:
     """Loads, runs and unloads; raises GuestError if something does not work as in the rounds."""
-    steps = _steps(testbed, cell)
-    for command in (*steps, plan.unload(testbed.experiment)):
+    steps, last = _steps(testbed, cell), plan.unload(testbed.experiment)
+    for command in (*steps, *([] if last is None else [last])):
         result = guest.run(command)
         # The workload's own status may be what is measured.
         if result.timed_out or (result.status != 0 and command is not steps.run):

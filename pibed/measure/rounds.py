@@ -15,6 +15,7 @@ from typing import Protocol
 from pibed.base.errors import GuestError
 from pibed.base.files import write_file
 from pibed.build.images import Images
+from pibed.guest import moderrors
 from pibed.guest.guest import Guest, GuestTimeout, KernelHang, KernelOops, KernelPanic, Launch
 from pibed.guest.line import Stuck
 from pibed.guest.pool import StopRequested, run_side_by_side
@@ -116,7 +117,7 @@ class _Round:
         folder = self._run.boot_folder(self._round.number, attempt)
         steps = plan.steps(experiment, left)
         last = plan.last_command(experiment)
-        commands = [*(command for each in steps for command in each), last]
+        commands = plan.commands(experiment, steps)
         write_plan(folder / "plan", commands)
         machine = self._testbed.machine
         launch = Launch(machine, self._testbed.images, machine.clock, self._round.seed)
@@ -185,7 +186,7 @@ class _Round:
             result = guest.run(command)
             if result.status != 0 or result.timed_out:
                 # Which module is loaded now, if any, is unknown: the boot ends here.
-                sample = self._failure(visit, command, result)
+                sample = self._failure(visit, command, result, guest.console_log)
                 raise _CellLost(sample, GuestError(sample.message))
 
     def _require_returned(self, readings: Sequence[Result]) -> None:
@@ -214,19 +215,26 @@ class _Round:
             write_file(folder / "trace.txt", text)
             self._observer.died(self._round.number, error)
 
-    def _finish(self, guest: Guest, last: Command, folder: Path) -> None:
-        """Unloads the module and powers off; what goes wrong there is no sample's fault."""
+    def _finish(self, guest: Guest, last: Command | None, folder: Path) -> None:
+        """Unloads the modules and powers off; what goes wrong there is no sample's fault."""
         try:
-            result = guest.run(last)
-            if result.status != 0:
-                self._problem(f"`{last.line}` {result.ending}: {result.words}")
+            if last is not None and (result := guest.run(last)).status != 0:
+                why = moderrors.explain(result, self._testbed.images, guest.console_log)
+                self._problem(why or f"`{last.line}` {result.ending}: {result.words}")
             guest.finish()
         except GuestError as error:
             self._keep_trace(error, folder)
             self._problem(f"the guest was lost at the end: {error.message}")
 
-    def _failure(self, visit: Visit, command: Command, result: Result) -> Sample:
+    def _failure(
+        self, visit: Visit, command: Command, result: Result, console: Path | None = None
+    ) -> Sample:
+        """The sample of a command that failed; of one that may load modules with its `console`."""
         status = Status.TIMEOUT if result.timed_out else Status.FAILED
+        if console is not None and not result.timed_out:
+            why = moderrors.explain(result, self._testbed.images, console)
+            if why is not None:
+                return self._sample(visit, status, why)
         ending = f"was killed after {command.seconds:g} s" if result.timed_out else result.ending
         words = f": {result.words}" if result.words else ""
         return self._sample(visit, status, f"`{command.line}` {ending}{words}")
