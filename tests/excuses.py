@@ -11,12 +11,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from pibed.base import bubblewrap
+
 NO_BUILDROOT = "PIBED_BUILDROOT names no clone of Buildroot, see docs/builders.md"
 NO_MAGIC = "Buildroot's check-package needs python3-magic"
 NO_MOUNT = "a small file system can only be mounted by root"
 NO_CROSS = "no cross compiler for 32-bit ARM is installed, see docs/builders.md"
 NO_CXX = "no cross compiler for C++ is installed, see docs/workloads.md"
 NO_CGROUP = "this host lets us make no memory cgroup"
+NO_SANDBOX = "this host has no sandbox, see docs/sandbox.md"
 UNREADABLE = "the checkout cannot be read by others"
 
 
@@ -42,6 +45,7 @@ _HOLDS: dict[str, Callable[[], bool]] = {
     NO_CROSS: lambda: shutil.which("arm-linux-gnueabihf-gcc") is None,
     NO_CXX: lambda: shutil.which("arm-linux-gnueabihf-g++") is None,
     NO_CGROUP: lambda: not _has_memory_cgroup(),
+    NO_SANDBOX: lambda: bubblewrap.missing() is not None,
     UNREADABLE: lambda: True,  # by who owns the folders above it
 }
 

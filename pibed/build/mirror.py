@@ -16,10 +16,10 @@ from pathlib import Path
 
 from pibed.build import reads
 
-KBUILD_FILES = ("Kbuild", "Makefile")
-"""What the kernel's build reads in a folder: the first that is there."""
+KBUILD = ("Kbuild", "Makefile")
+"""What the kernel's build looks for in a folder, and takes the first of."""
 
-MAKEFILES = (*KBUILD_FILES, "makefile", "GNUmakefile")
+MAKEFILES = (*KBUILD, "makefile", "GNUmakefile")
 """What the kernel's build and make read in a folder; the copies have a line that tells what."""
 
 # What an earlier build by hand has left beside the sources.
@@ -117,7 +117,7 @@ def named(origin: Path, root: Path) -> str:
 
 def makefile(folder: Path) -> Path | None:
     """What the kernel's build reads in a folder; None if there is nothing."""
-    return next((path for name in KBUILD_FILES if (path := folder / name).is_file()), None)
+    return next((path for name in KBUILD if (path := folder / name).is_file()), None)
 
 
 def sources(origin: Path) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from pibed.base import places
 from pibed.base.errors import UsageError
 from pibed.build import overlay
-from pibed.build.mirror import KBUILD_FILES, files_of, makefile
+from pibed.build.mirror import KBUILD, OBJECTS, files_of, makefile
 from pibed.build.program import AnyProgram, Program, Ready, Target
 from pibed.build.sources import guestlock
 from pibed.build.sources.guestpackages import Wanted
@@ -214,6 +214,7 @@ def _target(workload: Workload, make: Make, root: Path, key: str) -> Target:
     if not any((folder / name).is_file() for name in ("GNUmakefile", "makefile", "Makefile")):
         raise UsageError(f"{key}.folder: there is no Makefile in {folder}")
     _require_inside(folder, root, f"{key}.folder")
+    files_of(folder, OBJECTS, lambda path: _require_inside(path, root, f"{key}.folder"))
     name = PurePosixPath(make.program).name
     _require_free(name, folder / make.program, f"{key}.program")
     return Target(name, folder, make.target, make.program, tuple(workload.libraries))
@@ -277,7 +278,7 @@ def _module_folder(root: Path, relative: str, key: str) -> Path:
     folder = root / relative
     if makefile(folder) is None:
         raise UsageError(
-            f"{key}: there is no file {folder / KBUILD_FILES[0]}, nor {KBUILD_FILES[1]}",
+            f"{key}: there is no file {folder / KBUILD[0]}, nor {KBUILD[1]}",
             fix="a Makefile as for a build by hand will do: obj-m := NAME.o",
         )
     # No configuration has an absolute path: that one was given on the command line.

@@ -42,6 +42,11 @@ class Program:
             words.append(os.path.relpath(source, self.folder) if own else str(source))
         return words
 
+    def elsewhere(self, root: Path) -> list[Path]:
+        """The folders of its sources that are not below `root`."""
+        folders = (source.parent for source in self.sources if not source.is_relative_to(root))
+        return list(dict.fromkeys(folders))
+
 
 _LANGUAGES = {".c": "c", ".S": "assembler-with-cpp", ".s": "assembler"}
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from pibed.base.errors import UsageError
-from pibed.build.mirror import KBUILD_FILES
+from pibed.build.mirror import makefile
 from pibed.model.modules import ModuleSource
 from pibed.model.suite import Suite
 
@@ -37,11 +37,8 @@ def module_name(folder: Path) -> str:
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: there is no such folder, in which a module was expected")
-    found = [folder / name for name in KBUILD_FILES if (folder / name).is_file()]
-    if not found:
+    if (path := makefile(folder)) is None:
         raise UsageError(f"{folder}: it has neither a Kbuild file nor a Makefile")
-    # As the kernel's build, which takes the first of them.
-    path = found[0]
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:

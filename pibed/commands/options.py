@@ -73,7 +73,16 @@ class ToolchainOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuilderOptions(ToolchainOptions):
+class TrustOptions:
+    """Of verbs that build what users wrote."""
+
+    trust: bool = flag(
+        "build what the experiment or suite brings without a sandbox: it may do all that you may"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuilderOptions(ToolchainOptions, TrustOptions):
     """Of verbs that build."""
 
     buildroot_dir: str | None = option(
@@ -220,7 +229,7 @@ class SweepOptions(ExperimentOptions, BuilderOptions, MeasureOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RerunOptions(MeasureOptions):
+class RerunOptions(MeasureOptions, TrustOptions):
     """Measure again what a run's manifest describes, and say whether the samples are the same.
 
     Example: ./inv rerun latest
@@ -263,7 +272,7 @@ class CompareOptions(ResultsOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackOptions(RunOptions):
+class PackOptions(RunOptions, TrustOptions):
     """Pack a run with its images into an archive that is replayed with QEMU alone.
 
     Example: ./inv pack latest

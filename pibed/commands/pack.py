@@ -85,7 +85,11 @@ def pack(options: PackOptions) -> None:
     target = Path(options.output or f"{folder.name}.tar.gz").absolute()
     builder = builders.recorded(recorded.builder)
     images = build.make_images(
-        recorded.machine, recorded.experiment, builder=builder, board=recorded.board
+        recorded.machine,
+        recorded.experiment,
+        builder=builder,
+        board=recorded.board,
+        trust=options.trust,
     )
     if other := record.other_images(recorded, images):
         raise HostError(

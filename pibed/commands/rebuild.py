@@ -45,9 +45,10 @@ class _Task(Record):
     builder: Made
     machine: Machine
     experiment: Experiment
+    trust: bool
 
 
-def verify_build(builder: Builder, machine: Machine, experiment: Experiment) -> None:
+def verify_build(builder: Builder, machine: Machine, experiment: Experiment, trust: bool) -> None:
     """Builds everything once more, elsewhere and otherwise, and compares it with what is there.
 
     The second build takes place in a folder of another name, from a copy of the checkout in a path
@@ -58,14 +59,14 @@ def verify_build(builder: Builder, machine: Machine, experiment: Experiment) -> 
     Raises ChecksFailed if a byte differs, BuildError if the second build fails.
     """
     builder = builder.without_cache()
-    images = build.make_images(machine, experiment, builder=builder)
+    images = build.make_images(machine, experiment, builder=builder, trust=trust)
     log = places.cache() / "logs" / "verify-build.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
     # Not in the cache folder, which another user may not reach.
     with tempfile.TemporaryDirectory(prefix="pibed-verify-", dir="/var/tmp") as name:
         folder = Path(name)
-        again = _build_again(folder, builder, machine, experiment, images, log)
+        again = _build_again(folder, builder, machine, experiment, images, log, trust)
         found = []
         for image, path in _named(images).items():
             if lines := describe(image, path, again[image]):
@@ -95,6 +96,7 @@ def _build_again(
     experiment: Experiment,
     first: Images,
     log: Path,
+    trust: bool,
 ) -> dict[str, Path]:
     """Builds below `folder` under other circumstances; returns the images by name."""
     copy, cache = folder / "a copy", folder / "elsewhere"
@@ -114,7 +116,7 @@ def _build_again(
             reads.copy_tree(experiment.files, Path(experiment.file).parent, moved.parent)
             experiment = experiment.model_copy(update={"file": str(moved)})
         task = folder / "task.json"
-        text = _Task(builder=first.builder, machine=machine, experiment=experiment)
+        text = _Task(builder=first.builder, machine=machine, experiment=experiment, trust=trust)
         task.write_text(text.model_dump_json(), encoding="utf-8")
         user = _other_user(folder)
     except (OSError, shutil.Error) as error:
@@ -188,6 +190,7 @@ def _main(file: Path) -> None:
         places.cache(),
         progress,
         jobs=_OTHER_JOBS,
+        trust=task.trust,
     )
     images = builders.recorded(task.builder).build(order)
     print(json.dumps({name: str(path) for name, path in _named(images).items()}))

@@ -63,7 +63,12 @@ def rerun(options: RerunOptions) -> None:
     locate.require_writable(root)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     images = build.make_images(
-        machine, experiment, policy, builders.recorded(recorded.builder), board=recorded.board
+        machine,
+        experiment,
+        policy,
+        builders.recorded(recorded.builder),
+        board=recorded.board,
+        trust=options.trust,
     )
     tell_differences(path.resolve().parent.name, recorded, images, qemu_version)
     testbed = Testbed(machine, images, experiment, qemu_version)
@@ -112,7 +117,7 @@ def _measure_anew(root: Path, options: SweepOptions) -> list[Measurement]:
     locate.require_writable(root)
     builder = arguments.builder(options)
     board = next(filter(None, boards), None)
-    images = build.make_images(known, experiment, policy, builder, board=board)
+    images = build.make_images(known, experiment, policy, builder, board=board, trust=options.trust)
     outcomes = []
     for machine, count in zip(machines, jobs, strict=True):
         own = name if len(machines) == 1 else f"{name}-{machine.clock}"
@@ -123,7 +128,7 @@ def _measure_anew(root: Path, options: SweepOptions) -> list[Measurement]:
 
 def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
     """Goes on with a run that was cut off; a finished one is only shown."""
-    allowed = {"resume", "results", "jobs", "report", "fail-fast", "locked", "mirror"}
+    allowed = {"resume", "results", "jobs", "report", "fail-fast", "locked", "mirror", "trust"}
     given = [
         each.name.replace("_", "-")
         for each in fields(options)
@@ -144,7 +149,12 @@ def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     policy = arguments.policy(options)
     images = build.make_images(
-        machine, experiment, policy, builders.recorded(recorded.builder), board=recorded.board
+        machine,
+        experiment,
+        policy,
+        builders.recorded(recorded.builder),
+        board=recorded.board,
+        trust=options.trust,
     )
     console = terminal.stderr()
     with run.held():

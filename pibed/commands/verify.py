@@ -37,7 +37,7 @@ def verify(options: VerifyOptions) -> None:
     builder = arguments.builder(options)
     machine, experiment = arguments.machine(None, None), arguments.experiment(options.experiment)
     if not measures:
-        rebuild.verify_build(builder, machine, experiment)
+        rebuild.verify_build(builder, machine, experiment, options.trust)
         return
     root = locate.root(options.results)
     asked = None if options.experiment is None else experiment
@@ -46,7 +46,7 @@ def verify(options: VerifyOptions) -> None:
         recorded = manifest.read(folder / "manifest.json")
         machine, experiment = recorded.machine, recorded.experiment
     if builds:
-        rebuild.verify_build(builder, machine, experiment)
+        rebuild.verify_build(builder, machine, experiment, options.trust)
     if folder is None:
         terminal.stderr().print("verify: there is no run yet; measuring the first one")
         sweep.sweep(
@@ -56,10 +56,11 @@ def verify(options: VerifyOptions) -> None:
                 builder=options.builder,
                 toolchain=options.toolchain,
                 buildroot_dir=options.buildroot_dir,
+                trust=options.trust,
             )
         )
         folder = _find(root, "latest")
-    verify_results(folder)
+    verify_results(folder, options.trust)
 
 
 def _require_meant(options: VerifyOptions, builds: bool, measures: bool) -> None:
@@ -113,7 +114,7 @@ def _find(root: Path, given: str) -> Path:
     return folder
 
 
-def verify_results(folder: Path) -> None:
+def verify_results(folder: Path, trust: bool) -> None:
     """Measures a run once more from its manifest and compares the samples and all logs.
 
     What was measured for the comparison stays only if it differs.
@@ -124,7 +125,9 @@ def verify_results(folder: Path) -> None:
     machine, experiment = recorded.machine, recorded.experiment
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     builder = builders.recorded(recorded.builder)
-    images = build.make_images(machine, experiment, builder=builder, board=recorded.board)
+    images = build.make_images(
+        machine, experiment, builder=builder, board=recorded.board, trust=trust
+    )
     other = tell_differences(folder.name, recorded, images, qemu_version)
     jobs = min(cores(), experiment.rounds)
     testbed = Testbed(machine, images, experiment, qemu_version)

@@ -60,6 +60,7 @@ def begun(
         lock=images.lock,
         steps=_steps(images),
         made_of=_made_of(images),
+        sandbox=images.sandbox,
         images=_digests(images),
         qemu=Qemu(version=qemu_version, command=_command(machine, experiment, images)),
         timing=_timing(images),

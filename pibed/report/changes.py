@@ -227,7 +227,9 @@ def _described(run: Run) -> dict[str, str]:
         "experiment": experiment.name,
         "clock": machine.clock,
         "machine": machine.name,
-        "kernel": machine.kernel.version,
+        "kernel": " ".join(
+            [machine.kernel.version, *(experiment.kernel.fragments if experiment.kernel else [])]
+        ),
         "workload": experiment.workload.words,
         "modules": " ".join(each.name for each in experiment.module_list) or "none",
         "module parameters": parameters or "none",
@@ -255,7 +257,9 @@ def _made_with(run: Run) -> dict[str, str]:
         "C library": [line for name, line in tools.items() if name == "libc.a"],
         "BusyBox": [busybox] if busybox else [],
     }
-    return {name: ", ".join(lines) or "not known" for name, lines in found.items()}
+    words = {name: ", ".join(lines) or "not known" for name, lines in found.items()}
+    guest = [f"{n} {e.version}" for n, e in run.recorded.sources.items() if ":" in n]
+    return words | {"guest's packages": ", ".join(guest) or "none"}
 
 
 def worth_showing(experiment: Experiment, change: Change) -> bool:

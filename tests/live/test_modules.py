@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import time
 import uuid
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from pibed.commands import build
 from pibed.model.experiment import Experiment, load_experiment
 from pibed.model.machine import Machine
 from pibed.model.samples import Number, Sample, Status
+from tests.live.conftest import Run
 from tests.live.helpers import measure, only_run
 
 BASE = """\
@@ -329,7 +331,14 @@ def test_module_is_made_anew_when_what_it_uses_changes(machine: Machine, own: Pa
     # What it exports is the same.
     change(own, {"base/base.c": BASE + new + new})
     assert steps() == [False, True]
-    change(own, {"base/base.c": BASE + new + "EXPORT_SYMBOL_GPL(base_init);\n"})
+    change(
+        own,
+        {
+            "base/base.c": BASE
+            + new
+            + "int more(void);\nint more(void)\n{\n\treturn 1;\n}\nEXPORT_SYMBOL(more);\n"
+        },
+    )
     assert steps() == [False, False]
 
 
@@ -405,3 +414,60 @@ def test_kernel_that_does_not_have_what_is_asked(
         build.make_images(machine, asked(own, TREE))
     assert re.search(fix, str(caught.value.fix))
     assert time.monotonic() < began + 60
+
+
+SUITE = """\
+schema_version: 1
+name: own
+title: My own modules
+{modules}
+variants:
+{variants}
+programs: tests
+cflags: []
+stress_s: 1
+"""
+
+CASES = """\
+#include <ktap.h>
+#include <system.h>
+
+static void first(void)
+{
+	ASSERT_EQ(read_number("/sys/module/user/parameters/got"), 105);
+}
+
+static const struct ktap_case cases[] = {
+	{ .name = "first", .run = first },
+};
+
+int main(int argc, char **argv)
+{
+	return ktap_main(argc, argv, cases, ARRAY_SIZE(cases));
+}
+"""
+
+
+@pytest.mark.full
+@pytest.mark.alone
+def test_suites_of_two_modules_and_of_none(invoke: Run, own: Path) -> None:
+    def ktest(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        results = own / f"results-{name}"
+        return invoke(
+            *("ktest", "--suite", str(own / "suite.yaml"), "--results", str(results)), *arguments
+        )
+
+    two = "modules: [{folder: base, name: base}, {folder: user, name: user}]"
+    change(own, {"tests/cases.c": CASES})
+    change(own, {"suite.yaml": SUITE.format(modules=two, variants="  five: {base.start: 5}")})
+    done = ktest("two")
+    assert done.returncode == 0, done.stdout + done.stderr
+    # The last one is in nobody's use, and the one before it must be.
+    assert "first" in done.stdout
+    done = ktest("other", "--param", "start=6")
+    assert done.returncode == 2
+    assert "no variant of the suite own agrees with that" in done.stderr
+    change(own, {"suite.yaml": SUITE.format(modules="", variants="  plain: {}")})
+    done = ktest("none")
+    assert done.returncode == 1
+    assert "/sys/module/user/parameters/got" in done.stdout

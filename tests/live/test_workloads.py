@@ -306,6 +306,9 @@ def test_stress_ng_beside_the_module(load: Load, machine: Machine, tmp_path: Pat
     assert "stress-ng:armhf" in images.sources
     assert "packages.lock.yaml" in images.read["programs"]
     assert images.lock.differs == ()
+    small = machine.model_copy(update={"memory_mib": 64})
+    with pytest.raises(BuildError, match=r"root file system takes \d+ MiB, .*can take 16 MiB"):
+        build.make_images(small, study)
 
 
 @pytest.mark.full

@@ -11,6 +11,7 @@ from pibed.base.errors import BuildError
 from pibed.build import diagnostics
 from pibed.build.debian.programs import read_by_compiler
 from pibed.build.program import Program
+from pibed.build.sandbox import Unconfined
 
 MODULE = """\
 make[1]: Entering directory '/cache/kernel'
@@ -146,6 +147,6 @@ def test_header_that_is_missing_or_bad_is_told_before_anything_is_compiled(
     (folder / "work.c").write_text(text)
     programs = [Program("work", (folder / "work.c",))]
     with pytest.raises(BuildError, match=message) as caught:
-        read_by_compiler("gcc", [], programs, tmp_path)
+        read_by_compiler(Unconfined(), "gcc", [], programs, tmp_path)
     assert caught.value.message.startswith(f"the program work cannot be built: {tmp_path}/")
     assert any(line.startswith(f"{tmp_path}/") for line in caught.value.context)

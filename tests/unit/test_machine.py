@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from pibed.base import places, terminal
+from pibed.base import places, process, terminal
 from pibed.base.errors import BuildError, UsageError
 from pibed.build import host, materials, payload, toolchain, vermagic
 from pibed.build.buildroot import contents, recipe
-from pibed.build.debian import images, kernel, modules, programs, rootfs
+from pibed.build.debian import images, kernel, programs, rootfs
 from pibed.build.images import Images
 from pibed.build.making import Order, Workbench
 from pibed.build.progress import BuildProgress
@@ -178,12 +178,13 @@ def made(
     monkeypatch.setattr(
         vermagic, "check", lambda *paths: commands.append(["vermagic", *map(str, paths)])
     )
-    for module in (unpack, kernel, modules, rootfs, programs):
+    for module in (unpack, kernel, rootfs):
         monkeypatch.setattr(module, "run_logged", run)
+    monkeypatch.setattr(process, "run_logged", run)
     (tmp_path / "kernel" / "0.unfinished-1").mkdir(parents=True)
     known = payload.of_experiment(load_experiment("paging"))
     progress = BuildProgress(terminal.stderr(), show_cached=False)
-    return images.build(Order(machine, known, tmp_path, progress))
+    return images.build(Order(machine, known, tmp_path, progress, trust=True))
 
 
 def test_build(made: Images, commands: list[list[str]], tmp_path: Path) -> None:

@@ -32,7 +32,6 @@ ALLOWED = {
     "guest/guest.py": {"size"},  # of what is read at once
     "guest/line.py": {"size"},  # of a buffer
     "guest/qemu.py": {"mode"},  # how QEMU's clock goes; an option of QEMU
-    "measure/leaks.py": {"pages"},  # of the kernel's memory
     "model/machine.py": {"mode"},  # how QEMU's clock goes
     "model/memory.py": {"pages"},  # of the kernel's memory
     "model/samples.py": {"size"},  # of a number

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pibed.base import places
-from pibed.build import materials, overlay, reads, toolchain, vermagic
+from pibed.build import materials, overlay, reads, sandbox, toolchain, vermagic
 from pibed.build.debian import kernel, loading, modules, rootfs
 from pibed.build.debian import packages as packages_
 from pibed.build.debian import programs as programs_
@@ -33,6 +33,7 @@ def build(order: Order) -> Images:
     for files that the configuration names and that are not there.
     """
     machine, payload, fragments = order.machine, order.payload, order.payload.fragments
+    holding = sandbox.choose(payload.root, order.trust)
     tools = toolchain.find(machine)
     packages = sources.linux(machine) | sources.busybox()
     (linux, busybox), comparison = sources.fetch(packages, order.root, tools.all, order.policy)
@@ -48,7 +49,7 @@ def build(order: Order) -> Images:
     recorded = {} if for_guest is None else for_guest.recorded
     plain = order.bench
     plain.store.remove_unfinished()
-    bench = Bench(plain.store, plain.progress, plain.jobs, machine, tools)
+    bench = Bench(plain.store, plain.progress, plain.jobs, machine, tools, holding)
 
     programs_.check(bench, payload)
     linux_source = unpack_linux(bench, linux)
@@ -102,6 +103,7 @@ def build(order: Order) -> Images:
             "programs": _read(payload, programs.read),
             **({"kernel": reads.digests(fragments, payload.root)} if fragments else {}),
         },
+        sandbox=holding.kind,
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pibed.base.errors import BuildError
 from pibed.base.files import digest_file
-from pibed.base.process import capture, run_logged
+from pibed.base.process import capture
 from pibed.build import modinfo, reads, toolchain
 from pibed.build.debian.bench import REPRODUCIBLE, Bench
 from pibed.build.diagnostics import explained, printed
@@ -90,7 +90,16 @@ def _folder(
             if symbols:
                 command.append(f"KBUILD_EXTRA_SYMBOLS={' '.join(map(str, symbols))}")
             try:
-                run_logged(command, log, cwd=trees[0], env=REPRODUCIBLE, on_line=on_line)
+                bench.sandbox.run(
+                    command,
+                    log,
+                    output=mirror.folder,
+                    readable=[*trees, *symbols, mirror.top],
+                    sources=mirror.root,
+                    cwd=trees[0],
+                    env=REPRODUCIBLE,
+                    on_line=on_line,
+                )
             except BuildError as error:
                 plural = "s" if len(here) > 1 else ""
                 what = f"the module{plural} {' and '.join(each.name for each in here)}"
@@ -101,7 +110,7 @@ def _folder(
                 if module.name not in made:
                     raise _other_names(payload, module, origin, sorted(made), log)
             files = read_by_kbuild(mirror, [*trees, *toolchain.headers(bench.compiler)])
-            read = reads.digests(files, payload.root)
+            read = reads.digests(bench.sandbox.visible(files, mirror.root), payload.root)
             for module in here:
                 made[module.name].rename(folder / f"{module.name}.ko")
             _keep_symbols(mirror, folder)
@@ -153,15 +162,19 @@ def _with_users(
     if not symbols:
         return told
     using = _users(bench, mirror, symbols)
-    told.context = [*told.context, *(line for lines in using.values() for line in lines)]
     first = next(iter(symbols))
-    if lines := using[first]:
-        told.message += f", which is used in {lines[0].partition(': ')[0]}"
-    for folder, modules_ in payload.folders.items():
+    where = using[first][0].partition(": ")[0] if using[first] else None
+    fix = told.fix
+    for folder, here in payload.folders.items():
         if folder != mirror.origin and first in (exported := _exported(folder)):
             back = _words(folder) & _exported(mirror.origin) - exported
-            told.fix = _order(modules_[-1].name, back, payload.config_file)
-    return told
+            fix = _order(here[-1].name, back, payload.config_file)
+    return BuildError(
+        told.message + (f", which is used in {where}" if where else ""),
+        fix=fix,
+        log=told.log,
+        context=[*told.context, *(line for lines in using.values() for line in lines)],
+    )
 
 
 def _users(bench: Bench, mirror: Mirror, symbols: Iterable[str]) -> dict[str, list[str]]:

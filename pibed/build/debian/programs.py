@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pibed.base.errors import BuildError
 from pibed.base.files import digest_file, digest_text
-from pibed.base.process import capture, run_logged
+from pibed.base.process import capture
 from pibed.build import elf, reads, toolchain
 from pibed.build.debian.bench import REPRODUCIBLE, Bench
 from pibed.build.diagnostics import explained
@@ -21,6 +21,7 @@ from pibed.build.mirror import OBJECTS, READ_BY_MAKE, Mirror, files_of, mirrored
 from pibed.build.payload import Payload
 from pibed.build.program import Program, Ready, Target
 from pibed.build.reads import Read
+from pibed.build.sandbox import Sandbox
 from pibed.build.store import Output, Step
 
 
@@ -112,7 +113,7 @@ def compile(bench: Bench, payload: Payload, programs: Sequence[Program]) -> Outp
     compiler = bench.cxx_compiler if is_cxx else bench.compiler
     tools = bench.tools.linking | _cxx(bench, payload)
     # Asked each time: a header that is new can come before the one that was found before.
-    files = read_by_compiler(compiler, flags, programs, payload.root)
+    files = read_by_compiler(bench.sandbox, compiler, flags, programs, payload.root)
     read = reads.digests(files, payload.root)
 
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
@@ -124,7 +125,15 @@ def compile(bench: Bench, payload: Payload, programs: Sequence[Program]) -> Outp
             argv += ["-x", "none"] if program.is_cxx else []
             argv += program.libraries
             with _explained(f"the program {program.name}", program.folder):
-                run_logged(argv, log, cwd=program.folder, on_line=on_line)
+                bench.sandbox.run(
+                    argv,
+                    log,
+                    output=folder,
+                    readable=program.elsewhere(payload.root),
+                    sources=payload.root,
+                    cwd=program.folder,
+                    on_line=on_line,
+                )
         reads.require_older(read, payload.root, began_ns)
 
     libraries = {each.name: each.libraries for each in programs if each.libraries}
@@ -156,7 +165,7 @@ def make_target(bench: Bench, payload: Payload, program: Target) -> Output:
             made = mirror.folder / program.file
             # What is there was made by hand, for the host perhaps, and make would leave it so.
             made.unlink(missing_ok=True)
-            told = mirror.top.with_name("dependencies")
+            told = mirror.folder / ".dependencies"
             flags = f"-ffile-prefix-map={mirror.folder}/={mirror.named}"
             argv = ["make", *_variables(bench, flags), program.target]
             argv.append(f"{READ_BY_MAKE}={mirror.makefiles}")
@@ -171,7 +180,16 @@ def make_target(bench: Bench, payload: Payload, program: Target) -> Output:
                 "DEPENDENCIES_OUTPUT": f"{told} x",
             }
             try:
-                run_logged(argv, log, cwd=mirror.folder, env=env, on_line=on_line)
+                bench.sandbox.run(
+                    argv,
+                    log,
+                    output=mirror.folder,
+                    readable=[mirror.top],
+                    sources=mirror.root,
+                    cwd=mirror.folder,
+                    env=env,
+                    on_line=on_line,
+                )
             except BuildError as error:
                 if shutil.which(
                     bench.cxx_compiler
@@ -185,16 +203,23 @@ def make_target(bench: Bench, payload: Payload, program: Target) -> Output:
                 require_for_guest(made, bench, f"{wanted} makes {program.file}")
                 # What debuggers read names the folder of the copy.
                 strip = [f"{bench.machine.cross_compile}strip", "--strip-debug", str(made)]
-                run_logged(strip, log)
+                bench.sandbox.run(
+                    strip,
+                    log,
+                    output=mirror.folder,
+                    readable=[],
+                    sources=mirror.root,
+                    cwd=mirror.folder,
+                )
             found = _read_by_make(mirror, told, toolchain.headers(bench.compiler))
-            read = reads.digests(found - {program.folder / program.file}, payload.root)
+            own = bench.sandbox.visible(found - {program.folder / program.file}, mirror.root)
+            read = reads.digests(own, payload.root)
             made.rename(folder / program.name)
-            told.unlink(missing_ok=True)
         reads.require_older(read, payload.root, began_ns)
         return read
 
     inputs = {
-        "files": json.dumps(sorted({*files_of(program.folder, OBJECTS)} - {program.file})),
+        "files": json.dumps(sorted(set(files_of(program.folder, OBJECTS)) - {program.file})),
         "folder": reads.name_of(program.folder, payload.root),
         "target": f"{program.target} {program.file}",
         "cflags": " ".join(payload.cflags),
@@ -254,7 +279,7 @@ def _read_by_make(mirror: Mirror, told: Path, known: Sequence[Path]) -> set[Path
 
 
 def read_by_compiler(
-    compiler: str, flags: Sequence[str], programs: Sequence[Program], root: Path
+    sandbox: Sandbox, compiler: str, flags: Sequence[str], programs: Sequence[Program], root: Path
 ) -> set[Path]:
     """All files that go into programs as they are now, but for those that the linker knows itself.
 
@@ -272,7 +297,12 @@ def read_by_compiler(
             arguments = list(dict.fromkeys(arguments))
         what = f"the program {here[0].name}" if len(here) == 1 else "a program"
         with _explained(what, folder):
-            rules = capture([compiler, "-M", *flags, *arguments], cwd=folder)
+            rules = sandbox.capture(
+                [compiler, "-M", *flags, *arguments],
+                readable=[path for each in here for path in each.elsewhere(root)],
+                sources=root,
+                cwd=folder,
+            )
         files |= {reads.actual(path, folder) for path in reads.prerequisites(rules)}
     return files
 

@@ -139,10 +139,9 @@ def initramfs(bench: Bench, payload: Payload, parts: Parts) -> Output:
                 where = f"{payload.config_file}: workload: {program.name}"
                 made = parts.programs.files[program.name]
                 _require_runnable(root, made, bench.machine.cross_compile, where)
-        archive = folder / "initramfs.cpio"
         tool = parts.kernel.path / "usr" / "gen_init_cpio"
-        write_archive(tool, root, [*_system_entries(), *staging.entries()], archive)
-        _require_fitting(archive, bench.machine, payload)
+        entries = [*_system_entries(), *staging.entries()]
+        write_archive(tool, root, entries, folder / "initramfs.cpio")
         shutil.rmtree(root)
 
     inputs = {
@@ -156,7 +155,9 @@ def initramfs(bench: Bench, payload: Payload, parts: Parts) -> Output:
         **({} if parts.packages is None else {"packages": parts.packages.step.key}),
         **({} if payload.files is None else {"files": digest(payload.files)}),
     }
-    return bench.run(Step("initramfs", inputs, expected_s=1, version=3), make)
+    made = bench.run(Step("initramfs", inputs, expected_s=1, version=3), make)
+    _require_fitting(made.path / "initramfs.cpio", bench.machine, payload)
+    return made
 
 
 def _require_free(root: Path, payload: Payload, programs: Programs) -> None:
@@ -204,7 +205,8 @@ def _require_fitting(archive: Path, machine: Machine, payload: Payload) -> None:
     if size > machine.memory_mib // _MEMORY_SHARE:
         raise BuildError(
             f"{payload.config_file}: the guest's root file system takes {size} MiB, but it lies in "
-            f"its memory of {machine.memory_mib} MiB, of which a {_MEMORY_SHARE}th is kept for it",
+            f"its memory of {machine.memory_mib} MiB, of which it can take "
+            f"{machine.memory_mib // _MEMORY_SHARE} MiB",
             fix="ask for fewer or smaller packages and files",
         )
 
