@@ -138,4 +138,4 @@ def test_the_tutorials_steps_run_as_written(images: Images, tmp_path: Path) -> N
     assert told.count(answer) == 2
     assert "compared: 2 worse" in told
     assert "9 passed" in told
-    assert {path.name for path in home.iterdir()} == {"hello", "locks", "locks.tar.gz"}
+    assert {path.name for path in home.glob("[!.]*")} == {"hello", "locks", "locks.tar.gz"}
