@@ -76,8 +76,16 @@ class GuestTimeout(GuestError):
     """Nothing came from the guest until the deadline."""
 
 
+class GuestOverdue(GuestTimeout):
+    """Nothing came from the guest until the deadline by its own clock, on whatever host."""
+
+
 class QemuLost(GuestError):
     """QEMU ended, or was stopped, before its work was done."""
+
+
+class GuestLeft(QemuLost):
+    """The guest powered off or rebooted by itself before its work was done."""
 
 
 DEATHS: Final[dict[Kind, type[GuestError]]] = {
@@ -193,17 +201,24 @@ class Guest:
         """
         if self._typed:
             self._send("end 0 -")
-        self._watched(self._agent.expect_done, _SLACK_S, "while it was to power off")
-        status = self._qemu.wait(_SLACK_S)
+        what = "while it was to power off"
+        self._watched(self._agent.expect_done, _SLACK_S, what, _AGENT_S)
+        status = self._watched(self._expect_end, _SLACK_S, what, _AGENT_S)
         self._console.join(_LAST_WORDS_S)
         if self._console.death is not None:
             self._raise_death()
-        if status is None:
-            raise GuestTimeout("the guest did not power off", log=self._qemu.logs.console)
         if status != 0 or self._qemu.monitor.shutdown_reason() != "guest-shutdown":
             self._raise_lost(status)
         require_whole(self._qemu.logs.agent, self._agent.drain(_LAST_WORDS_S))
         require_whole(self._qemu.logs.console, self._console.received)
+
+    def _expect_end(self, deadline: float) -> int:
+        """The status with which QEMU ends; raises LineTimeout at the deadline."""
+        while (status := self._qemu.wait(_LOOK_S)) is None:
+            self._stop_requested()
+            if time.monotonic() >= deadline or self._overdue():
+                raise LineTimeout("the guest did not power off")
+        return status
 
     def _send(self, text: str) -> None:
         self._watched(
@@ -224,10 +239,11 @@ class Guest:
             return wait(start + timeout_s)
         except LineTimeout:
             self._check()
-            words = f"{timeout_s:.0f} s of the host's time {what}"
+            kind, words = GuestTimeout, f"{timeout_s:.0f} s of the host's time {what}"
             if time.monotonic() < start + timeout_s:
+                kind = GuestOverdue
                 words = f"{guest_s:g} s of its own time {what}: its kernel lets no program run"
-            raise GuestTimeout(
+            raise kind(
                 f"the guest was silent for {words}",
                 log=self._qemu.logs.console,
                 context=self._console.last_lines(),
@@ -290,6 +306,7 @@ class Guest:
 
     def _raise_lost(self, status: int | None) -> NoReturn:
         reason = self._qemu.monitor.shutdown_reason() if status is not None else None
+        kind: type[QemuLost] = QemuLost
         if status is not None and status < 0:
             message = f"QEMU was killed by signal {-status} ({signal.strsignal(-status)})"
             if status == -signal.SIGKILL:
@@ -299,12 +316,12 @@ class Guest:
         elif reason in ("host-signal", "host-qmp-quit"):
             raise _ended_by_host()
         elif reason == "guest-reset":
-            message = "the guest rebooted"
+            kind, message = GuestLeft, "the guest rebooted"
         elif reason == "guest-shutdown":
-            message = "the guest powered off before its work was done"
+            kind, message = GuestLeft, "the guest powered off before its work was done"
         else:
             message = f"QEMU ended with status {status}"
-        raise QemuLost(message, log=self._qemu.logs.qemu, context=self._qemu.errors())
+        raise kind(message, log=self._qemu.logs.qemu, context=self._qemu.errors())
 
 
 def require_whole(log: Path, size: int) -> None:

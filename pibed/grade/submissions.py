@@ -1,0 +1,162 @@
+"""What was handed in: found in a folder, copied with care, and known by its content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pibed.base.errors import PibedError, UsageError, printable
+
+MAKEFILES = ("Kbuild", "Makefile")
+"""By which a module's folder is known."""
+
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst", ".zip")
+
+# More than any module of a course has.
+_MOST_FILES, _MOST_BYTES = 2000, 64 << 20
+
+_LONGEST_SLUG = 60
+
+
+class Refused(PibedError):
+    """A submission that cannot be taken as it is; the message is for its author."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One submission: where it lies, what it is called, and what its folder of results is."""
+
+    path: Path
+    name: str
+    """For people, in one line."""
+    slug: str
+    """Letters that any file system takes; no two have the same."""
+
+
+def find(folder: Path) -> list[Submission]:
+    """The submissions in a folder: its folders and archives, but for hidden ones.
+
+    Raises UsageError if it is no folder or has none.
+    """
+    if not folder.is_dir():
+        raise UsageError(
+            f"{folder}: there is no such folder",
+            fix="name a folder that has a folder, tar or zip for each submission",
+        )
+    names = sorted(os.listdir(folder))
+    found = [folder / name for name in names if not name.startswith(".")]
+    found = [path for path in found if path.is_dir() or is_archive(path)]
+    if not found:
+        raise UsageError(
+            f"{folder}: it has neither folders nor archives ({', '.join(ARCHIVES)})",
+            fix="name the folder above the submissions; ./inv try grades a single one",
+        )
+    if any((folder / name).is_file() for name in MAKEFILES):
+        raise UsageError(
+            f"{folder}: it looks like a single submission, since it has a Makefile or Kbuild",
+            fix=f"./inv try {folder}",
+        )
+    return name_all(found)
+
+
+def name_all(paths: Sequence[Path]) -> list[Submission]:
+    """Submissions with names and slugs of their own."""
+    taken: set[str] = set()
+    found = []
+    for path in paths:
+        name = _stem(path)
+        slug = re.sub(r"[^A-Za-z0-9._-]", "_", name).strip("._-")[:_LONGEST_SLUG] or "submission"
+        number, unique = 1, slug
+        # Some file systems take large and small letters for the same.
+        while unique.lower() in taken:
+            number += 1
+            unique = f"{slug}-{number}"
+        taken.add(unique.lower())
+        found.append(Submission(path, printable(name), unique))
+    return found
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is called as an archive is."""
+    return path.is_file() and path.name.lower().endswith(ARCHIVES)
+
+
+def take_in(submission: Submission, target: Path) -> str:
+    """Copies a submission's sources into the folder `target`, which is made anew.
+
+    Returns the digest of its files: those with the same have the same marks. Raises Refused for
+    what is no submission, such as a link or a device among the files.
+    """
+    if target.exists():
+        shutil.rmtree(target)
+    target.mkdir(parents=True)
+    _copy(submission.path, target)
+    return digest(target)
+
+
+def module_folder(source: Path) -> Path:
+    """Where the module of a submission lies: the outermost folder with a Kbuild or a Makefile.
+
+    Raises Refused if there is none.
+    """
+    level = [source]
+    while level:
+        for folder in level:
+            if any((folder / name).is_file() for name in MAKEFILES):
+                return folder
+        level = sorted(path for folder in level for path in folder.iterdir() if path.is_dir())
+    files = sum(path.is_file() for path in source.rglob("*"))
+    found = "the submission is empty" if not files else f"none of its {files} files is one"
+    raise Refused(f"there is no file Kbuild or Makefile: {found}")
+
+
+def digest(folder: Path) -> str:
+    """Hexadecimal SHA-256 of all files below a folder, with their names."""
+    text = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = os.fsencode(path.relative_to(folder))
+        data = path.read_bytes()
+        text.update(b"%d %s %d " % (len(name), name, len(data)) + data)
+    return text.hexdigest()
+
+
+def _copy(origin: Path, target: Path) -> None:
+    files = size = 0
+    for path, status in _entries(origin):
+        relative = path.relative_to(origin)
+        if stat.S_ISDIR(status.st_mode):
+            (target / relative).mkdir()
+            continue
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a link" if stat.S_ISLNK(status.st_mode) else "no regular file"
+            raise Refused(f"{printable(str(relative))}: it is {kind}, which is not taken")
+        files += 1
+        size += status.st_size
+        if files > _MOST_FILES or size > _MOST_BYTES:
+            raise Refused(f"more than {_MOST_FILES} files, or {_MOST_BYTES >> 20} MiB in all")
+        (target / relative).write_bytes(path.read_bytes())
+
+
+def _entries(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """All below a folder but what is hidden, parents first; links are not followed."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        status = path.lstat()
+        yield path, status
+        if stat.S_ISDIR(status.st_mode):
+            yield from _entries(path)
+
+
+def _stem(path: Path) -> str:
+    name = path.name
+    if path.is_dir():
+        return name
+    ending = max((each for each in ARCHIVES if name.lower().endswith(each)), key=len)
+    return name[: -len(ending)]
