@@ -68,6 +68,12 @@ class BuildError(PibedError):
     status = 4
 
 
+class LimitError(PibedError):
+    """What users wrote wants more time, memory, processes or bytes than it may have."""
+
+    status = 4
+
+
 class GuestError(PibedError):
     """The emulated machine did not do what it was asked to; `pibed.guest.guest` has the kinds."""
 

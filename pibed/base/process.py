@@ -14,15 +14,26 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
-from pibed.base.errors import BuildError, HostError
+from pibed.base.errors import BuildError, HostError, LimitError, PibedError
 
 # Makes the kernel kill the program when the thread that started it is gone.
 DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 
 # The same for a build tool, with a signal that make passes on to what it runs.
 _END_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
+
+Watch: TypeAlias = Callable[[int, float], str | None]
+"""Looks at a running program, by its process and the seconds that it runs: why it is to be killed,
+if it is."""
+
+_WATCH_S = 0.1
+
+# What is longer is taken for several lines, so that a program cannot fill the memory.
+_LINE_MAX = 1 << 16
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -49,12 +60,15 @@ def run_logged(
     on_line: Callable[[str], None] = lambda line: None,
     silence_s: float | None = None,
     inherited: Sequence[int] = (),
+    inside: Sequence[str] = (),
+    watch: Watch | None = None,
 ) -> None:
     """Runs a program to its end and appends what it prints to `log`.
 
-    `on_line` gets each line; the descriptors `inherited` stay open in the program. Raises
-    BuildError with the last error lines when it fails, or when it has printed nothing for
-    `silence_s` seconds; HostError when it cannot be started.
+    `on_line` gets each line; the descriptors `inherited` stay open in the program. `inside` is the
+    command line of what runs it, if anything does. Raises BuildError with the last error lines when
+    it fails, or when it has printed nothing for `silence_s` seconds; LimitError with what `watch`
+    says; HostError when it cannot be started.
     """
     if shutil.which(argv[0]) is None:
         raise HostError(f"{argv[0]} is not installed", fix="./inv setup")
@@ -66,7 +80,7 @@ def run_logged(
         given.write(stdin or "")
         given.seek(0)
         process = subprocess.Popen(
-            [*_END_WITH_PARENT, *argv],
+            [*_END_WITH_PARENT, *inside, *argv],
             cwd=cwd,
             env=clean_environment(env),
             stdin=given,
@@ -77,10 +91,10 @@ def run_logged(
             text=True,
             errors="replace",
         )
-        watchdog = _Watchdog(process, silence_s)
+        watchdog = _Watchdog(process, silence_s, watch)
         try:
             assert process.stdout is not None
-            for line in process.stdout:
+            for line in iter(partial(process.stdout.readline, _LINE_MAX), ""):
                 watchdog.feed()
                 file.write(line)
                 last.append(line.rstrip("\n"))
@@ -91,30 +105,30 @@ def run_logged(
             kill_group(process)
             if process.stdout is not None:
                 process.stdout.close()
-    if watchdog.bit:
-        raise BuildError(
-            f"{argv[0]} printed nothing for {silence_s:g} s and was killed",
-            log=log,
-            context=list(last)[-5:],
-        )
+    if watchdog.bit is not None:
+        kind, why = watchdog.bit
+        raise kind(f"{argv[0]} {why} and was killed", log=log, context=list(last)[-5:])
     if status != 0:
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         raise BuildError(f"{argv[0]} {how}", log=log, context=_telling_lines(list(last)))
 
 
 class _Watchdog:
-    """Kills a program and all that it started when it is not fed for `seconds` (None: never).
+    """Kills a program and all that it started when it is not fed for `silence_s` seconds (None:
+    never), or when `watch` says so.
 
     Time in which pibed itself is stopped, as by Ctrl-Z, does not count.
     """
 
-    def __init__(self, process: subprocess.Popen[str], seconds: float | None) -> None:
-        self.bit = False
+    def __init__(
+        self, process: subprocess.Popen[str], silence_s: float | None, watch: Watch | None
+    ) -> None:
+        self.bit: tuple[type[PibedError], str] | None = None
         self._process = process
         self._hungry_s = 0.0
         self._stopped = threading.Event()
-        if seconds is not None:
-            threading.Thread(target=self._watch, args=(seconds,), daemon=True).start()
+        if silence_s is not None or watch is not None:
+            threading.Thread(target=self._look, args=(silence_s, watch), daemon=True).start()
 
     def feed(self) -> None:
         self._hungry_s = 0.0
@@ -122,12 +136,18 @@ class _Watchdog:
     def stop(self) -> None:
         self._stopped.set()
 
-    def _watch(self, seconds: float) -> None:
-        tick = min(5.0, seconds / 10)
+    def _look(self, silence_s: float | None, watch: Watch | None) -> None:
+        tick = _WATCH_S if silence_s is None else min(5.0, silence_s / 10)
+        tick = tick if watch is None else min(tick, _WATCH_S)
+        ran_s = 0.0
         while not self._stopped.wait(tick):
+            ran_s += tick
             self._hungry_s += tick
-            if self._hungry_s >= seconds:
-                self.bit = True
+            if silence_s is not None and self._hungry_s >= silence_s:
+                self.bit = BuildError, f"printed nothing for {silence_s:g} s"
+            elif watch is not None and (why := watch(self._process.pid, ran_s)) is not None:
+                self.bit = LimitError, why
+            if self.bit is not None:
                 kill_group(self._process)
                 return
 
@@ -138,24 +158,30 @@ def capture(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     stdin: str = "",
+    inside: Sequence[str] = (),
+    timeout_s: float | None = None,
 ) -> str:
-    """Standard output of a short program that is given `stdin`.
+    """Standard output of a short program that is given `stdin`; `inside` as in `run_logged`.
 
-    Raises HostError when it is missing, BuildError with what it printed when it fails.
+    Raises HostError when it is missing, BuildError with what it printed when it fails or has not
+    ended after `timeout_s` seconds.
     """
     try:
         result = subprocess.run(
-            argv,
+            [*inside, *argv],
             cwd=cwd,
             env=clean_environment(env),
             input=stdin,
             capture_output=True,
             text=True,
             errors="replace",
+            timeout=timeout_s,
             check=False,
         )
     except FileNotFoundError as error:
         raise HostError(f"{argv[0]} is not installed", fix="./inv setup") from error
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(f"{' '.join(argv)} did not end within {timeout_s:g} s") from error
     if result.returncode != 0:
         raise BuildError(
             f"{' '.join(argv)} ended with status {result.returncode}",
