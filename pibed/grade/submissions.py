@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
-import shutil
 import stat
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pibed.base.errors import PibedError, UsageError, printable
+from pibed.base.files import explained
+from pibed.build.store import remedy
 
 MAKEFILES = ("Kbuild", "Makefile")
 """By which a module's folder is known."""
@@ -87,33 +91,46 @@ def is_archive(path: Path) -> bool:
     return path.is_file() and path.name.lower().endswith(ARCHIVES)
 
 
-def take_in(submission: Submission, target: Path) -> str:
-    """Copies a submission's sources into the folder `target`, which is made anew.
+@dataclass(frozen=True)
+class Sources:
+    """The files of a submission, copied; those with the same `digest` have the same marks."""
 
-    Returns the digest of its files: those with the same have the same marks. Raises Refused for
-    what is no submission, such as a link or a device among the files.
+    folder: Path
+    digest: str
+
+    @property
+    def module(self) -> Path:
+        """The outermost folder with a Kbuild or a Makefile; raises Refused if there is none."""
+        level = [self.folder]
+        while level:
+            for folder in level:
+                if any((folder / name).is_file() for name in MAKEFILES):
+                    return folder
+            level = sorted(path for each in level for path in each.iterdir() if path.is_dir())
+        files = sum(path.is_file() for path in self.folder.rglob("*"))
+        found = "the submission is empty" if not files else f"none of its {files} files is one"
+        raise Refused(f"there is no file Kbuild or Makefile: {found}")
+
+
+def take_in(path: Path, store: Path) -> Sources:
+    """Copies a submission's files into the folder `store`, where they go by their content.
+
+    Raises Refused for what is no submission, such as a link or a device among the files, HostError
+    where it cannot be written.
     """
-    if target.exists():
-        shutil.rmtree(target)
-    target.mkdir(parents=True)
-    _copy(submission.path, target)
-    return digest(target)
-
-
-def module_folder(source: Path) -> Path:
-    """Where the module of a submission lies: the outermost folder with a Kbuild or a Makefile.
-
-    Raises Refused if there is none.
-    """
-    level = [source]
-    while level:
-        for folder in level:
-            if any((folder / name).is_file() for name in MAKEFILES):
-                return folder
-        level = sorted(path for folder in level for path in folder.iterdir() if path.is_dir())
-    files = sum(path.is_file() for path in source.rglob("*"))
-    found = "the submission is empty" if not files else f"none of its {files} files is one"
-    raise Refused(f"there is no file Kbuild or Makefile: {found}")
+    with explained(store, remedy(store)):
+        store.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".unpacked-", dir=store) as name:
+            folder = Path(name) / "source"
+            folder.mkdir()
+            _copy(path, folder)
+            known = digest(folder)
+            place = store / known[:32]
+            if not place.is_dir():
+                with _not_there_yet():
+                    Path(name).rename(place)
+                    Path(name).mkdir()
+            return Sources(place / "source", known)
 
 
 def digest(folder: Path) -> str:
@@ -124,6 +141,16 @@ def digest(folder: Path) -> str:
         data = path.read_bytes()
         text.update(b"%d %s %d " % (len(name), name, len(data)) + data)
     return text.hexdigest()
+
+
+@contextmanager
+def _not_there_yet() -> Iterator[None]:
+    """Another process may have put the same into its place."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
 
 
 def _copy(origin: Path, target: Path) -> None:
