@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pibed.base import places, terminal
@@ -17,6 +18,7 @@ from pibed.model.defaults import load_defaults
 from pibed.model.suite import Suite, load_suite
 
 if TYPE_CHECKING:
+    from pibed.build.payload import Payload
     from pibed.ktest.outcome import CaseOutcome
 
 
@@ -27,14 +29,13 @@ def ktest(options: KtestOptions) -> None:
     """
     from pibed.base.durations import Durations
     from pibed.base.files import write_file
-    from pibed.build import payload
     from pibed.ktest import cases, junit, runner, show
     from pibed.ktest.estimate import Estimate
     from pibed.ktest.runner import TestRun
     from pibed.ktest.show import KtestProgress
     from pibed.runs import locate
 
-    suite, added = _suite(options)
+    suite, wanted, added = _suite(options)
     machine = arguments.machine(options.machine, options.kernel)
     kernel = machine.kernel.version
     title = f"{suite.title}, Linux {kernel}{' with the debug options' if options.debug else ''}"
@@ -46,7 +47,6 @@ def ktest(options: KtestOptions) -> None:
     stress_s = _number("--stress", options.stress, suite.stress_s, 1, 86_400)
     seed = _number("--seed", options.seed, 1, 0, 2**32 - 1)
     jobs = min(_number("--jobs", options.jobs, cores(), 1, 1024), len(variants))
-    wanted = payload.of_suite(suite)
     every = cases.read_tests([program.sources[0] for program in wanted.programs])
     tests = cases.choose(every, options.tests)
     host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
@@ -91,14 +91,21 @@ def _print(title: str, outcomes: Sequence[CaseOutcome]) -> None:
         print(line)
 
 
-def _suite(options: KtestOptions) -> tuple[Suite, str]:
-    """The suite with what `--param` gives in every variant, and words for that.
+def _suite(options: KtestOptions) -> tuple[Suite, Payload, str]:
+    """The suite as the options ask for it, what its guest gets, and words for what they change.
 
-    Variants that say otherwise are left out; raises UsageError if all do.
+    `--module` puts another module in the place of the suite's own. What `--param` gives holds in
+    every variant; variants that say otherwise are left out. Raises UsageError if all do.
     """
-    from pibed.build import payload
+    from pibed.build import payload, substitute
 
     suite = load_suite(load_defaults().suite if options.suite is None else options.suite)
+    words = ""
+    if options.module is None:
+        wanted = payload.of_suite(suite)
+    else:
+        suite, wanted = substitute.with_module(suite, Path(options.module))
+        words = f", {suite.module.name} of {wanted.module_folder}"
     configured = [name for parameters in suite.variants.values() for name in parameters]
     given = settings.of_module(payload.root_of(suite), suite.module, configured, options.param)
     added: dict[str, str | int] = {each.name: each.text for each in given}
@@ -115,8 +122,8 @@ def _suite(options: KtestOptions) -> tuple[Suite, str]:
                 for name, parameters in suite.variants.items()
             ),
         )
-    words = "".join(f", {name}={text}" for name, text in added.items())
-    return suite.model_copy(update={"variants": kept}), words
+    words += "".join(f", {name}={text}" for name, text in added.items())
+    return suite.model_copy(update={"variants": kept}), wanted, words
 
 
 def _number(option: str, given: str | None, default: int, low: int, high: int) -> int:

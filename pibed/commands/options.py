@@ -297,11 +297,15 @@ class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
     Logs and the JUnit file go into the folder ktest/ of the results.
 
     Example: ./inv ktest --kernel 6.12 --debug
+    Example: ./inv ktest --suite paging-lab --module ~/my-module
     {examples}
     Example: ./inv ktest --builder buildroot
     """
 
     suite: str | None = option("configuration in configs/suites/ (default {suite})")
+    module: str | None = option(
+        "folder with the source of another module, which takes the place of the suite's"
+    )
     debug: bool = flag("on a kernel with KASAN, lockdep, kmemleak, fault injection and more")
     tests: str | None = option(
         "programs or patterns such as 'PROGRAM.*', with commas (default: all)"

@@ -211,9 +211,8 @@ class _Boot:
     def load(self) -> CaseOutcome | None:
         """Loads the module; the outcome if that failed."""
         suite = self.setup.suite
-        parameters = suite.variants[self.variant].items()
-        settings = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in parameters)
-        line = f"insmod /lib/modules/{suite.module.name}.ko {settings}"
+        settings = [shlex.quote(each) for each in self._parameters()]
+        line = " ".join([f"insmod /lib/modules/{suite.module.name}.ko", *settings])
         outcome = self._checked(f"{MODULE}.load", Command("load", _SHORT_S, line))
         return outcome if outcome.status == CaseStatus.FAILED else None
 
@@ -258,9 +257,16 @@ class _Boot:
         suite = self.setup.suite
         words = ["--seed", str(self.setup.seed), "--seconds", str(self.setup.stress_s)]
         words += ["--variant", self.variant, "--module", suite.module.name]
+        if parameters := self._parameters():
+            words += ["--parameters", " ".join(parameters)]
         for counter in suite.counters:
             words += ["--counter", counter]
         return shlex.join(words)
+
+    def _parameters(self) -> list[str]:
+        """What the module is loaded with, as `name=value`."""
+        parameters = self.setup.suite.variants[self.variant].items()
+        return [f"{name}={value}" for name, value in parameters]
 
     def leaks(self) -> dict[str, list[str]]:
         """What kmemleak reports, by the process that allocated it; empty without kmemleak."""

@@ -29,7 +29,12 @@
 
 enum verdict { PASSED, FAILED, SKIPPED };
 
-struct ktap_options ktap_options = { .seed = 1, .seconds = 10, .variant = "" };
+struct ktap_options ktap_options = {
+	.seed = 1,
+	.seconds = 10,
+	.variant = "",
+	.parameters = "",
+};
 
 /* The files that --counter names. */
 #define MAX_COUNTERS 32
@@ -343,6 +348,9 @@ int ktap_main(int argc, char **argv, const struct ktap_case *cases, size_t count
 			i++;
 		} else if (!strcmp(argv[i], "--module")) {
 			ktap_options.module = parse_text(program, "--module", argv[i + 1]);
+			i++;
+		} else if (!strcmp(argv[i], "--parameters")) {
+			ktap_options.parameters = parse_text(program, "--parameters", argv[i + 1]);
 			i++;
 		} else if (!strcmp(argv[i], "--counter")) {
 			parse_counter(program, argv[i + 1]);

@@ -2,8 +2,8 @@
 /*
  * A small runner for test programs that print KTAP (Documentation/dev-tools/ktap.rst of Linux).
  *
- *   PROGRAM [--seed N] [--seconds N] [--variant NAME] [--module NAME] [--counter FILE]...
- *           [--list | CASE...]
+ *   PROGRAM [--seed N] [--seconds N] [--variant NAME] [--module NAME] [--parameters TEXT]
+ *           [--counter FILE]... [--list | CASE...]
  *
  * runs the named cases, or all; --list prints each case's name and deadline in seconds instead.
  * It knows of no module but what the options say.
@@ -38,6 +38,7 @@ struct ktap_options {
 	unsigned int seconds;		/* default 10; for cases that run for a set time */
 	const char *variant;		/* what the suite calls how it is loaded, or "" */
 	const char *module;		/* the module under test, or NULL */
+	const char *parameters;		/* with which it was loaded, or "" */
 };
 
 extern struct ktap_options ktap_options;

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "lab.h"
+#include "memory.h"
+
+/* What comes and goes without any doing of a case, in pages; measured, see docs/lab.md. */
+#define NOISE_PAGES 32
+#define NOISE_SLAB 32
+#define NOISE_VMALLOC 16
+
+#define KIB_PER_PAGE ((long)(PAGE / 1024))
+
+/* The lines of /proc/meminfo that say what pages are used for, but for slabs and vmalloc. */
+static const char * const uses[] = {
+	"MemFree", "Buffers", "Cached", "SwapCached", "AnonPages", "KernelStack", "PageTables",
+	"SecPageTables", "Percpu",
+};
+
+/* The number of a line "NAME:   123 kB", if that is its name. */
+static bool line_has(const char *line, const char *name, long *number)
+{
+	size_t length = strlen(name);
+
+	return !strncmp(line, name, length) && line[length] == ':' &&
+	       sscanf(line + length + 1, "%ld", number) == 1;
+}
+
+/* Pages that each CPU keeps for its next use, of all zones. */
+static long kept_pages(void)
+{
+	FILE *file = fopen("/proc/zoneinfo", "re");
+	long kept = 0, count;
+	char line[128];
+
+	if (!file)
+		FAIL("/proc/zoneinfo: %s", strerror(errno));
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, " count: %ld", &count) == 1)
+			kept += count;
+	}
+	fclose(file);
+	return kept;
+}
+
+static struct memory read_memory(size_t *free)
+{
+	long total = 0, known = 0, slab = 0, reclaimable = 0, vmalloc = 0, kept = kept_pages();
+	FILE *file = fopen("/proc/meminfo", "re");
+	char line[128];
+
+	if (!file)
+		FAIL("/proc/meminfo: %s", strerror(errno));
+	while (fgets(line, sizeof(line), file)) {
+		long number;
+		size_t i;
+
+		for (i = 0; i < ARRAY_SIZE(uses); i++) {
+			if (line_has(line, uses[i], &number))
+				known += number;
+		}
+		if (line_has(line, "MemFree", &number) && free)
+			*free = number / KIB_PER_PAGE + kept;
+		if (line_has(line, "MemTotal", &number))
+			total = number;
+		if (line_has(line, "Slab", &number))
+			slab = number;
+		if (line_has(line, "SReclaimable", &number))
+			reclaimable = number;
+		if (line_has(line, "VmallocUsed", &number))
+			vmalloc = number;
+	}
+	fclose(file);
+	if (!total)
+		FAIL("/proc/meminfo has no MemTotal");
+	return (struct memory){
+		.pages = (total - known - slab - vmalloc) / KIB_PER_PAGE - kept,
+		.slab = (slab - reclaimable) / KIB_PER_PAGE,
+		.vmalloc = vmalloc / KIB_PER_PAGE,
+	};
+}
+
+size_t free_pages(void)
+{
+	size_t free = 0;
+
+	read_memory(&free);
+	return free;
+}
+
+static void sleep_ms(long ms)
+{
+	const struct timespec time = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+
+	nanosleep(&time, NULL);
+}
+
+struct memory memory_now(void)
+{
+	/* Those that may go, and pages on their way into lists. */
+	if (write_text("/proc/sys/vm/drop_caches", "3"))
+		FAIL("/proc/sys/vm/drop_caches: %s", strerror(errno));
+	/* What ended processes have left is freed a moment later, by RCU. */
+	sleep_ms(20);
+	if (write_text("/proc/sys/vm/stat_refresh", "1"))
+		FAIL("/proc/sys/vm/stat_refresh: %s", strerror(errno));
+	return read_memory(NULL);
+}
+
+/* What is lost of each kind, in pages, beyond noise. */
+static struct memory lost_since(const struct memory *before)
+{
+	struct memory now = memory_now();
+	struct memory lost = {
+		.pages = now.pages - before->pages,
+		.slab = now.slab - before->slab,
+		.vmalloc = now.vmalloc - before->vmalloc,
+	};
+
+	if (lost.pages <= NOISE_PAGES)
+		lost.pages = 0;
+	if (lost.slab <= NOISE_SLAB)
+		lost.slab = 0;
+	if (lost.vmalloc <= NOISE_VMALLOC)
+		lost.vmalloc = 0;
+	return lost;
+}
+
+void expect_returned(const struct memory *before)
+{
+	struct memory lost = { 0 };
+	unsigned int i;
+
+	for (i = 0; i < 20; i++) {
+		lost = lost_since(before);
+		if (!lost.pages && !lost.slab && !lost.vmalloc)
+			return;
+		sleep_ms(30);
+	}
+	FAIL("lost: %ld KiB in pages, %ld KiB in slabs (kmalloc), %ld KiB of vmalloc",
+	     lost.pages * KIB_PER_PAGE, lost.slab * KIB_PER_PAGE, lost.vmalloc * KIB_PER_PAGE);
+}
+
+void expect_no_growth(void (*round)(void *argument), void *argument, unsigned int rounds)
+{
+	struct memory before;
+	unsigned int i;
+
+	/* Lists and caches fill up first. */
+	for (i = 0; i < rounds / 8 + 1; i++)
+		round(argument);
+	before = memory_now();
+	for (i = 0; i < rounds; i++)
+		round(argument);
+	expect_returned(&before);
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Threads and processes that touch one page for the first time at the same moment. Each of them
+ * has a CPU of its own, if there are as many; one alone cannot show a race.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "lib/lab.h"
+#include "lib/memory.h"
+
+#define NR_RUNNERS 2
+#define NR_PAGES 64
+#define NR_ROUNDS 32
+
+struct race {
+	unsigned int arrived;	/* at the page that is next, by all runners */
+	bool alone;		/* on one CPU */
+	char *mapping;
+};
+
+struct runner {
+	struct race *race;
+	unsigned int number;
+};
+
+/* Lets a runner go on when all have come to the page. */
+static void meet(struct race *race, unsigned int page)
+{
+	__atomic_add_fetch(&race->arrived, 1, __ATOMIC_ACQ_REL);
+	while (__atomic_load_n(&race->arrived, __ATOMIC_ACQUIRE) < (page + 1) * NR_RUNNERS) {
+		if (race->alone)
+			sched_yield();
+	}
+}
+
+/* Writes a word of its own into each page. */
+static void run(void *argument)
+{
+	const struct runner *runner = argument;
+	struct race *race = runner->race;
+	cpu_set_t cpu;
+	size_t i;
+
+	CPU_ZERO(&cpu);
+	CPU_SET(race->alone ? 0 : runner->number, &cpu);
+	ASSERT_OK(sched_setaffinity(0, sizeof(cpu), &cpu));
+	for (i = 0; i < NR_PAGES; i++) {
+		unsigned int *words = (unsigned int *)(race->mapping + i * PAGE);
+
+		meet(race, i);
+		__atomic_store_n(&words[runner->number], i * NR_RUNNERS + runner->number + 1,
+				 __ATOMIC_RELAXED);
+	}
+}
+
+static void *run_thread(void *argument)
+{
+	run(argument);
+	return NULL;
+}
+
+static void check_words(const char *mapping)
+{
+	unsigned int number;
+	size_t i;
+
+	for (i = 0; i < NR_PAGES; i++) {
+		const unsigned int *words = (const unsigned int *)(mapping + i * PAGE);
+
+		for (number = 0; number < NR_RUNNERS; number++) {
+			if (words[number] != i * NR_RUNNERS + number + 1)
+				FAIL("page %zu lacks what runner %u has written", i, number);
+		}
+	}
+}
+
+static void race_threads(void *unused)
+{
+	struct race race = {
+		.mapping = map_pages(NR_PAGES),
+		.alone = sysconf(_SC_NPROCESSORS_ONLN) < NR_RUNNERS,
+	};
+	struct runner runners[NR_RUNNERS];
+	pthread_t threads[NR_RUNNERS];
+	unsigned int i;
+
+	(void)unused;
+	for (i = 0; i < NR_RUNNERS; i++) {
+		runners[i] = (struct runner){ .race = &race, .number = i };
+		ASSERT_EQ(pthread_create(&threads[i], NULL, run_thread, &runners[i]), 0);
+	}
+	for (i = 0; i < NR_RUNNERS; i++)
+		ASSERT_EQ(pthread_join(threads[i], NULL), 0);
+	check_words(race.mapping);
+	unmap_pages(race.mapping, NR_PAGES);
+}
+
+static void race_processes(void *argument)
+{
+	struct race *race = argument;
+	pid_t children[NR_RUNNERS];
+	unsigned int i;
+
+	race->arrived = 0;
+	race->alone = sysconf(_SC_NPROCESSORS_ONLN) < NR_RUNNERS;
+	race->mapping = map_pages(NR_PAGES);
+	for (i = 0; i < NR_RUNNERS; i++) {
+		struct runner runner = { .race = race, .number = i };
+
+		children[i] = start_child(run, &runner);
+	}
+	for (i = 0; i < NR_RUNNERS; i++)
+		expect_exit(children[i]);
+	check_words(race->mapping);
+	unmap_pages(race->mapping, NR_PAGES);
+}
+
+/* Two threads that touch a page at once get the same one, again and again, and none is lost. */
+static void threads(void)
+{
+	expect_no_growth(race_threads, NULL, NR_ROUNDS);
+}
+
+/* So do a parent's two children. */
+static void processes(void)
+{
+	expect_no_growth(race_processes, shared_memory(sizeof(struct race)), NR_ROUNDS);
+}
+
+static const struct ktap_case cases[] = {
+	{ .name = "threads", .run = threads, .timeout_s = 300 },
+	{ .name = "processes", .run = processes, .timeout_s = 300 },
+};
+
+int main(int argc, char **argv)
+{
+	return ktap_main(argc, argv, cases, ARRAY_SIZE(cases));
+}

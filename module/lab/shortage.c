@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Shortage of memory: whoever asks for too much is told, the kernel lives on, and all comes back.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/lab.h"
+#include "lib/memory.h"
+
+#define LONG_TIMEOUT_S 600
+
+/* One mapping of these; many of them take all memory. */
+#define CHUNK_PAGES 4096UL
+
+/* What the child tells; in memory shared with it. */
+struct told {
+	size_t touched;		/* pages */
+	int error;		/* of mmap(2) */
+	int signal;		/* SIGBUS of a touch */
+	bool intact;		/* what was touched before kept its data */
+};
+
+static sigjmp_buf escape;
+
+static void on_signal(int number)
+{
+	siglongjmp(escape, number);
+}
+
+/* Where the program's own variables begin and end, as the linker says. */
+extern char __data_start[], _end[];
+
+/* Later, when memory has run out, the process's own memory must not need any. */
+static void touch_own_memory(void)
+{
+	char stack[8 * PAGE];
+	char *data;
+
+	for (data = __data_start; data < _end; data += PAGE)
+		__atomic_fetch_add(data, 0, __ATOMIC_RELAXED);
+	__atomic_fetch_add(_end - 1, 0, __ATOMIC_RELAXED);
+	memset(stack, 1, sizeof(stack));
+	asm volatile("" : : "r" (stack) : "memory");
+}
+
+/* Writes its number to each page of a mapping, after the pages of those before. */
+static void touch_chunk(char *mapping, struct told *told)
+{
+	size_t i;
+
+	for (i = 0; i < CHUNK_PAGES; i++) {
+		__atomic_store_n((size_t *)(mapping + i * PAGE), told->touched + 1,
+				 __ATOMIC_RELAXED);
+		__atomic_store_n(&told->touched, told->touched + 1, __ATOMIC_RELAXED);
+	}
+}
+
+/* Maps and touches until it is refused, gets SIGBUS, or is killed. */
+static void use_all_memory(void *argument)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+	static char *chunks[1024];
+	struct told *told = argument;
+	size_t i;
+
+	/* If the kernel has to kill somebody, then this one. */
+	ASSERT_OK(write_text("/proc/self/oom_score_adj", "1000"));
+	touch_own_memory();
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGBUS, &action, NULL);
+	told->signal = sigsetjmp(escape, 1);
+	if (!told->signal) {
+		for (i = 0; i < ARRAY_SIZE(chunks); i++) {
+			chunks[i] = try_map(CHUNK_PAGES);
+			if (!chunks[i]) {
+				told->error = errno;
+				break;
+			}
+			touch_chunk(chunks[i], told);
+		}
+	}
+	told->intact = true;
+	for (i = 0; i < told->touched; i++) {
+		const char *page = chunks[i / CHUNK_PAGES] + i % CHUNK_PAGES * PAGE;
+
+		told->intact &= *(const size_t *)page == i + 1;
+	}
+}
+
+static void expect_usable(void)
+{
+	char *mapping = map_pages(16);
+
+	ASSERT(pages_are_zero(mapping, 16));
+	fill_pages(mapping, 1, 16);
+	ASSERT(pages_hold(mapping, 1, 16));
+	unmap_pages(mapping, 16);
+}
+
+/*
+ * A process that maps and touches more than there is gets ENOMEM from mmap(), or SIGBUS for the
+ * touch, and what it has touched before keeps its data; or the kernel kills it for want of memory.
+ * All it had comes back, and the device goes on.
+ */
+static void all_memory(void)
+{
+	struct told *told = shared_memory(sizeof(*told));
+	struct memory before;
+	size_t free;
+	pid_t child;
+	int status;
+
+	expect_usable();
+	before = memory_now();
+	free = free_pages();
+	child = start_child(use_all_memory, told);
+	ASSERT_EQ(waitpid(child, &status, 0), child);
+	note("%zu of %zu free pages were touched", told->touched, free);
+	if (WIFSIGNALED(status))
+		ASSERT_EQ(WTERMSIG(status), SIGKILL);
+	else
+		ASSERT_EQ(WEXITSTATUS(status), 0);
+	if (!WIFSIGNALED(status)) {
+		if (told->signal)
+			ASSERT_EQ(told->signal, SIGBUS);
+		else
+			ASSERT_EQ(told->error, ENOMEM);
+		ASSERT(told->intact);
+	}
+	ASSERT(told->touched > free / 10 * 8);
+	expect_returned(&before);
+	expect_usable();
+}
+
+static void map_in_excess(void *argument)
+{
+	struct told *told = argument;
+	size_t pages = (size_t)sysconf(_SC_PHYS_PAGES) / 8 * 9;
+
+	ASSERT_OK(write_text("/proc/self/oom_score_adj", "1000"));
+	touch_own_memory();
+	told->error = try_map(pages) ? 0 : errno;
+}
+
+/*
+ * One mapping that is larger than memory is refused with ENOMEM, or made if its pages come later;
+ * or the kernel kills who asked for it. Nothing of it is left.
+ */
+static void one_mapping(void)
+{
+	struct told *told = shared_memory(sizeof(*told));
+	struct memory before;
+	pid_t child;
+	int status;
+
+	expect_usable();
+	before = memory_now();
+	child = start_child(map_in_excess, told);
+	ASSERT_EQ(waitpid(child, &status, 0), child);
+	if (WIFSIGNALED(status))
+		ASSERT_EQ(WTERMSIG(status), SIGKILL);
+	else
+		ASSERT_EQ(WEXITSTATUS(status), 0);
+	if (told->error)
+		ASSERT_EQ(told->error, ENOMEM);
+	expect_returned(&before);
+	expect_usable();
+}
+
+static const struct ktap_case cases[] = {
+	{ .name = "all_memory", .run = all_memory, .timeout_s = LONG_TIMEOUT_S },
+	{ .name = "one_mapping", .run = one_mapping, .timeout_s = LONG_TIMEOUT_S },
+};
+
+int main(int argc, char **argv)
+{
+	return ktap_main(argc, argv, cases, ARRAY_SIZE(cases));
+}

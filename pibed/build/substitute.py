@@ -1,0 +1,83 @@
+"""A module in the place of a suite's own: that of a folder anywhere, such as a submission."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from pibed.base.errors import UsageError
+from pibed.build import payload
+from pibed.build.mirror import MAKEFILES
+from pibed.build.payload import Payload
+from pibed.model.experiment import ModuleSource
+from pibed.model.suite import Suite
+
+# An assignment of make's, with the lines that continue it.
+_ASSIGNMENT = re.compile(r"^[ \t]*([\w-]+)[ \t]*(?:[:+?]|::)?=((?:\\\n|[^#\n])*)", re.MULTILINE)
+
+_REFERENCE = re.compile(r"\$[({]([\w-]+)[)}]")
+
+_MODULE = re.compile(r"[A-Za-z0-9_]+")
+
+
+def with_module(suite: Suite, folder: Path) -> tuple[Suite, Payload]:
+    """The suite with the folder's module in the place of its own, and what its guest gets.
+
+    Raises UsageError for a folder of which cannot be said what module it makes, and as
+    `payload.of_suite` does.
+    """
+    folder = folder.expanduser().resolve()
+    name = module_name(folder)
+    # Unlike a suite's own, the folder is a path of the host.
+    module = ModuleSource.model_construct(folder=str(folder), name=name)
+    wanted = replace(payload.of_suite(suite), module_folder=folder, module_name=name)
+    return suite.model_copy(update={"module": module}), wanted
+
+
+def module_name(folder: Path) -> str:
+    """The one module that a folder's Kbuild file or Makefile makes, by its `obj-m`.
+
+    Raises UsageError if there is none, if there are several, or if make alone could tell.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: there is no such folder, in which a module was expected")
+    found = [folder / name for name in MAKEFILES if (folder / name).is_file()]
+    if not found:
+        raise UsageError(f"{folder}: it has neither a Kbuild file nor a Makefile")
+    # As the kernel's build, which takes the first of them.
+    path = found[0]
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    names = list(dict.fromkeys(_objects(text)))
+    if not names:
+        raise UsageError(
+            f"{path}: it names no module", fix="write one as in `obj-m := my_module.o`"
+        )
+    if len(names) > 1:
+        raise UsageError(
+            f"{path}: it makes several modules: {', '.join(names)}",
+            fix="leave one of them in obj-m",
+        )
+    (name,) = names
+    if not _MODULE.fullmatch(name):
+        raise UsageError(
+            f"{path}: obj-m: {name!r}: expected a name of letters, digits and '_'",
+            fix="write the module's name itself, as in `obj-m := my_module.o`",
+        )
+    return name
+
+
+def _objects(text: str) -> list[str]:
+    """The names in `obj-m`, with variables of the same file in their places."""
+    values: dict[str, list[str]] = {}
+    for name, value in _ASSIGNMENT.findall(text):
+        values.setdefault(name, []).append(value.replace("\\\n", " ").strip())
+
+    def once(match: re.Match[str]) -> str:
+        return values[match[1]][-1] if match[1] in values else match[0]
+
+    words = " ".join(_REFERENCE.sub(once, each) for each in values.get("obj-m", [])).split()
+    return [word.removesuffix(".o") for word in words]
