@@ -101,6 +101,8 @@ class Chain:
     """Of the submission's files."""
     folder_name: str
     """How the module's files begin in what the kernel's traces are decoded to."""
+    key: str
+    """Of the record."""
 
     def run(self, root: Path, below: str, stop_requested: StopRequested) -> ChainResult:
         """Boots until each case has its result; logs go to the folder `below` of `root`.
@@ -115,26 +117,21 @@ class Chain:
         order = [str(task.test) for task in self.tasks] + [UNLOAD]
         return ChainResult(self.key, tuple(running.results[name] for name in order))
 
-    @property
-    def key(self) -> str:
-        """Digest of all that decides the result, by which it is known again."""
-        text = [each.step.key for each in self.images.steps]
-        text += [repr(self.machine), self.variant, str(self.seed), str(self.timed_s)]
-        text += [repr(self.tasks), str(self.most_losses), self.digest, str(self.suite.counters)]
-        return nonce(self.secret, *text)
-
     def load(self) -> str:
         """The command that loads the module."""
-        settings = " ".join(
-            f"{name}={shlex.quote(str(value))}"
-            for name, value in self.suite.variants[self.variant].items()
-        )
-        return f"insmod /lib/modules/{self.suite.module.name}.ko {settings}".rstrip()
+        settings = map(shlex.quote, self._parameters())
+        return " ".join([f"insmod /lib/modules/{self.suite.module.name}.ko", *settings])
+
+    def _parameters(self) -> list[str]:
+        parameters = self.suite.variants[self.variant].items()
+        return [f"{name}={value}" for name, value in parameters]
 
     def line(self, task: Task) -> str:
         """The command that runs a case; see module/tests/lib/ktap.h."""
         words = ["--seed", str(self.seed), "--seconds", str(self.timed_s)]
         words += ["--variant", self.variant, "--module", self.suite.module.name]
+        if parameters := self._parameters():
+            words += ["--parameters", " ".join(parameters)]
         for counter in self.suite.counters:
             words += ["--counter", counter]
         return shlex.join([f"/{TESTS_PLACE}/{task.test.program}", *words, task.test.name])

@@ -53,8 +53,8 @@ def find(folder: Path) -> list[Submission]:
             f"{folder}: there is no such folder",
             fix="name a folder that has a folder, tar or zip for each submission",
         )
-    names = sorted(os.listdir(folder))
-    found = [folder / name for name in names if not name.startswith(".")]
+    paths = sorted(folder.iterdir())
+    found = [path for path in paths if not path.name.startswith(".")]
     found = [path for path in found if path.is_dir() or is_archive(path)]
     if not found:
         raise UsageError(

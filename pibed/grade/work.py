@@ -1,8 +1,13 @@
-"""The work of a grading: builds, then chains of boots and measurements, several side by side."""
+"""The work of a grading: builds, then chains of boots and measurements, several side by side.
+
+What is found of a submission is a record in its folder as soon as it is there, and is not found
+again as long as all that decides it is the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,23 +17,21 @@ from typing import Protocol
 from pibed.base import places
 from pibed.base.errors import BuildError, LimitError, UsageError
 from pibed.build import payload, review
-from pibed.build.builders import Builder
 from pibed.build.images import Images
 from pibed.build.payload import Payload
 from pibed.build.sandbox import Sandbox
+from pibed.build.substitute import module_name, with_module
 from pibed.grade import records, submissions
 from pibed.grade.chain import UNLOAD, Chain, Task
+from pibed.grade.course import ChainOf, Course
 from pibed.grade.marks import Found, Run
+from pibed.grade.measurement import Session
 from pibed.grade.nonce import nonce
 from pibed.grade.records import ChainResult, Measured, Review
 from pibed.grade.submissions import Refused, Sources, Submission
 from pibed.guest.pool import StopRequested, run_side_by_side
-from pibed.ktest.cases import TableEntry, choose, read_tests
+from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
-from pibed.model.rubric import Criterion, Scheme, configuration
-from pibed.model.suite import Suite, load_suite
-
-Job = Callable[[StopRequested], None]
 
 
 class GradeObserver(Protocol):
@@ -41,121 +44,17 @@ class GradeObserver(Protocol):
         """It has ended; `outcome` says how in a few words."""
 
 
-@dataclass(frozen=True)
-class ChainOf:
-    """Which chain: a suite in a variant, with a seed, on a kernel; hidden cases have their own."""
-
-    suite: str
-    variant: str
-    seed: int
-    debug: bool
-    hidden: bool
-
-    def __str__(self) -> str:
-        words = [self.suite, self.variant, f"seed {self.seed}"]
-        words += ["debug"] if self.debug else []
-        return ", ".join(words + (["hidden"] if self.hidden else []))
-
-    @property
-    def slug(self) -> str:
-        """For file names."""
-        parts = [self.suite, self.variant, str(self.seed)]
-        parts += ["debug"] if self.debug else []
-        return "-".join(parts + (["hidden"] if self.hidden else []))
-
-
-@dataclass(frozen=True)
-class Course:
-    """A rubric with all that it names, read and checked: what every submission is put through."""
-
-    scheme: Scheme
-    machine: Machine
-    suites: Mapping[str, Suite]
-    """By what the rubric calls them."""
-    payloads: Mapping[str, Payload]
-    """Of the suites, with the modules that these name."""
-    tests: Mapping[str, Sequence[TableEntry]]
-    chosen: Mapping[str, Sequence[TableEntry]]
-    """The cases of each criterion."""
-
-    @classmethod
-    def of(cls, scheme: Scheme, machine: Machine) -> Course:
-        """Reads the suites; raises UsageError for what a criterion names and is not there."""
-        suites: dict[str, Suite] = {}
-        payloads: dict[str, Payload] = {}
-        tests: dict[str, Sequence[TableEntry]] = {}
-        chosen: dict[str, Sequence[TableEntry]] = {}
-        for name, criterion, _ in scheme.criteria():
-            given = criterion.suite
-            if given not in suites:
-                suites[given] = load_suite(configuration(scheme.rubric, given))
-                payloads[given] = payload.of_suite(suites[given])
-                tests[given] = read_tests([each.sources[0] for each in payloads[given].programs])
-            where = f"the rubric {scheme.rubric.name}: {name}"
-            for variant in criterion.variants:
-                if variant not in suites[given].variants:
-                    known = ", ".join(suites[given].variants)
-                    raise UsageError(f"{where}: variants: {variant} is none of: {known}")
-            try:
-                chosen[name] = choose(tests[given], ",".join(criterion.cases))
-            except UsageError as error:
-                error.message = f"{where}: cases: {error.message.removeprefix('--tests ')}"
-                raise
-        return cls(scheme, machine, suites, payloads, tests, chosen)
-
-    def chains(self) -> Iterator[tuple[ChainOf, str, dict[str, Task]]]:
-        """All chains, with what the rubric calls their suite, and their cases by name."""
-        found: dict[ChainOf, tuple[str, dict[str, Task]]] = {}
-        for name, criterion, hidden in self.scheme.criteria():
-            for chain in self.chains_of(criterion, hidden):
-                _, tasks = found.setdefault(chain, (criterion.suite, {}))
-                for task in self._tasks(name, criterion):
-                    known = tasks.get(str(task.test), task)
-                    # Of two criteria that name a case, the longer deadline holds.
-                    longer = max(known, task, key=lambda each: each.seconds)
-                    by_host = known.by_host and task.by_host
-                    tasks[str(task.test)] = replace(longer, by_host=by_host)
-        for chain, (suite, tasks) in found.items():
-            order = [str(test) for test in self.tests[suite]]
-            yield chain, suite, dict(sorted(tasks.items(), key=lambda item: order.index(item[0])))
-
-    def chains_of(self, criterion: Criterion, hidden: bool) -> Iterator[ChainOf]:
-        """The chains in which the cases of a criterion run."""
-        suite = self.suites[criterion.suite]
-        for variant in criterion.variants or suite.variants:
-            for seed in criterion.seeds or [self.scheme.rubric.seed]:
-                yield ChainOf(suite.name, variant, seed, criterion.debug, hidden)
-
-    def _tasks(self, name: str, criterion: Criterion) -> Iterator[Task]:
-        seconds = guest_seconds(self.machine, criterion.deadline_instructions)
-        for test in self.chosen[name]:
-            same = [each for each in self.tests[criterion.suite] if each.program == test.program]
-            by_host = criterion.decided_by == "host"
-            yield Task(test, same.index(test) + 1, seconds, by_host)
-
-    def kernels(self) -> dict[bool, Machine]:
-        """The machines that are needed, by whether theirs is the debug kernel."""
-        wanted = {criterion.debug for _, criterion, _ in self.scheme.criteria()} | {False}
-        return {
-            debug: self.machine.with_debug_kernel() if debug else self.machine
-            for debug in sorted(wanted)
-        }
-
-
-def guest_seconds(machine: Machine, instructions: int) -> float:
-    """How long so many instructions take by the virtual clock: 2^shift nanoseconds each."""
-    words = ",".join(machine.clocks["virtual"].qemu_args).split(",")
-    (shift,) = (word.removeprefix("shift=") for word in words if word.startswith("shift="))
-    return instructions * float(1 << int(shift)) / 1e9
+Make = Callable[[Machine, Payload, Experiment | None], Images]
+"""Builds images, with the timing plugin where an experiment needs it."""
 
 
 @dataclass(frozen=True)
 class Shop:
-    """Where it is all made: the builder, the sandbox, and the folder of results."""
+    """Where it is all done: what builds, the sandbox, the folder of results."""
 
-    builder: Builder
-    order: Callable[[Machine, Payload], object]
+    make: Make
     sandbox: Sandbox
+    qemu_version: str
     folder: Path
     jobs: int
 
@@ -168,12 +67,221 @@ class Candidate:
     is_reference: bool = False
     sources: Sources | None = None
     review: Review | None = None
-    images: dict[tuple[str, bool], Images] = field(default_factory=dict)
     chains: dict[ChainOf, ChainResult] = field(default_factory=dict)
     measured: Measured | None = None
+    images: dict[tuple[str, bool], Images] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
 
     @property
     def below(self) -> str:
         """Its folder, from that of the results."""
         return f"submissions/{self.submission.slug}"
+
+    @property
+    def builds(self) -> bool:
+        """Whether there is a module to be tested."""
+        return self.review is not None and not (self.review.problem or self.review.not_graded)
+
+    @property
+    def digest(self) -> str:
+        """Of its files; empty if none were taken."""
+        return self.sources.digest if self.sources else ""
+
+
+@dataclass(frozen=True)
+class Grading:
+    """A course in a shop: submissions are put through it."""
+
+    course: Course
+    shop: Shop
+    base: Mapping[tuple[str, bool], str]
+    """What decides results beside a submission, by suite and kernel."""
+
+    @classmethod
+    def prepared(cls, course: Course, shop: Shop) -> Grading:
+        """Builds what all submissions share, with the modules that the suites name."""
+        base = {}
+        for debug, machine in course.kernels().items():
+            for name, wanted in course.payloads.items():
+                images = shop.make(machine, wanted, None)
+                base[name, debug] = _key(images, shop.qemu_version)
+        for name, experiment in course.experiments.items():
+            images = shop.make(course.machine, payload.of_experiment(experiment), experiment)
+            base[name, False] = _key(images, shop.qemu_version)
+        return cls(course, shop, base)
+
+    def into(self, folder: Path) -> Grading:
+        """The same with another folder of results."""
+        return replace(self, shop=replace(self.shop, folder=folder))
+
+    def review(self, candidates: Sequence[Candidate], observer: GradeObserver) -> None:
+        """Takes in and builds all that was handed in; raises HostError where that is impossible."""
+        jobs = [partial(self._review, each, observer) for each in candidates]
+        run_side_by_side(jobs, self.shop.jobs)
+
+    def run(self, candidates: Sequence[Candidate], observer: GradeObserver) -> None:
+        """Boots and measures those that build; raises HostError as above."""
+        jobs: list[Callable[[StopRequested], None]] = []
+        for candidate in candidates:
+            if not candidate.builds:
+                continue
+            for chain, suite, tasks in self.course.chains():
+                boots = (candidate, chain, suite, tuple(tasks.values()), observer)
+                jobs.append(partial(self._chain, *boots))
+            if self.course.experiments:
+                jobs.append(partial(self._measure, candidate, observer))
+        run_side_by_side(jobs, self.shop.jobs)
+
+    def parts(self) -> list[str]:
+        """The parts of a submission's work behind its build, for estimates and progress."""
+        measured = ["measurements"] if self.course.experiments else []
+        return [*(str(chain) for chain, _, _ in self.course.chains()), *measured]
+
+    def found(self, candidate: Candidate) -> Found:
+        """All records of a submission, by what the rubric asks."""
+        assert candidate.review is not None
+        runs: dict[str, list[Run]] = {}
+        unloads = []
+        for name, criterion, hidden in self.course.scheme.criteria():
+            wanted = {str(test) for test in self.course.chosen[name]}
+            for chain in self.course.chains_of(criterion, hidden):
+                if (result := candidate.chains.get(chain)) is None:
+                    continue
+                for case in result.cases:
+                    run = Run(chain.variant, chain.seed, chain.debug, case)
+                    if case.case in wanted:
+                        runs.setdefault(name, []).append(run)
+                    elif case.case == UNLOAD:
+                        unloads.append(run)
+        problems = (each.not_graded for each in candidate.chains.values())
+        not_graded = next((words for words in problems if words), None)
+        return Found(candidate.review, runs, unloads, candidate.measured, not_graded)
+
+    def _review(
+        self, candidate: Candidate, observer: GradeObserver, stop_requested: StopRequested
+    ) -> None:
+        stop_requested()
+        name = candidate.submission.name
+        observer.began(name, "build")
+        path = self.shop.folder / candidate.below / "review.json"
+        try:
+            candidate.sources = submissions.take_in(
+                candidate.submission.path, places.cache() / "submissions"
+            )
+            key = nonce(b"review", candidate.digest, *sorted(self.base.values()))
+            candidate.review = records.read(Review, path, key) or self._reviewed(candidate, key)
+        except Refused as error:
+            candidate.review = Review("", f"it cannot be taken: {error.message}")
+        records.write(path, candidate.review)
+        found = candidate.review
+        outcome = found.not_graded or found.problem or "builds"
+        observer.ended(name, "build", outcome)
+
+    def _reviewed(self, candidate: Candidate, key: str) -> Review:
+        assert candidate.sources is not None
+        folder = candidate.sources.module
+        try:
+            for suite in self.course.suites:
+                images = self._images(candidate, suite, debug=False)
+            found = review.review(images, folder, self.shop.sandbox)
+        except LimitError as error:
+            words = error.message
+            if "time_s" in words:
+                return Review(key, None, not_graded=f"the build {words}")
+            return Review(key, words)
+        except (BuildError, UsageError) as error:
+            message, *details = (_named(line, folder) for line in (error.message, *error.context))
+            return Review(key, message, tuple(details))
+        return Review(key, None, (), found.warnings, found.checkpatch, found.sparse)
+
+    def _images(self, candidate: Candidate, suite: str, *, debug: bool) -> Images:
+        """The images of a suite with the submitted module."""
+        assert candidate.sources is not None
+        with candidate.lock:
+            if (suite, debug) not in candidate.images:
+                known = self.course.suites[suite]
+                _, wanted = with_module(known, candidate.sources.module)
+                machine = self.course.kernels()[debug]
+                candidate.images[suite, debug] = self.shop.make(machine, wanted, None)
+            return candidate.images[suite, debug]
+
+    def _chain(
+        self,
+        candidate: Candidate,
+        chain: ChainOf,
+        suite: str,
+        tasks: tuple[Task, ...],
+        observer: GradeObserver,
+        stop_requested: StopRequested,
+    ) -> None:
+        stop_requested()
+        name, what = candidate.submission.name, str(chain)
+        observer.began(name, what)
+        scheme, folder = self.course.scheme, self.shop.folder / candidate.below
+        path = folder / f"{chain.slug}.json"
+        rubric = scheme.rubric
+        about = (rubric.timed_s, rubric.most_losses, tasks, self.course.machine)
+        key = nonce(scheme.secret, candidate.digest, self.base[suite, chain.debug], chain, *about)
+        result = records.read(ChainResult, path, key)
+        if result is None:
+            assert candidate.sources is not None
+            known, _ = with_module(self.course.suites[suite], candidate.sources.module)
+            running = Chain(
+                self.course.kernels()[chain.debug],
+                self._images(candidate, suite, debug=chain.debug),
+                *(known, chain.variant, chain.seed, rubric.timed_s, tasks, rubric.most_losses),
+                *(scheme.secret, candidate.digest, candidate.sources.module.name, key),
+            )
+            below = f"{candidate.below}/boots/{chain.slug}"
+            shutil.rmtree(self.shop.folder / below, ignore_errors=True)
+            result = running.run(self.shop.folder, below, stop_requested)
+            records.write(path, result)
+        candidate.chains[chain] = result
+        failed = sum(case.status == records.Status.FAILED for case in result.cases)
+        outcome = f"{len(result.cases) - failed} of {len(result.cases)} passed"
+        observer.ended(name, what, result.not_graded or outcome)
+
+    def _measure(
+        self, candidate: Candidate, observer: GradeObserver, stop_requested: StopRequested
+    ) -> None:
+        stop_requested()
+        name = candidate.submission.name
+        observer.began(name, "measurements")
+        course, secret = self.course, self.course.scheme.secret
+        path = self.shop.folder / candidate.below / "measured.json"
+        asked = [(key, each) for key, each, _ in course.scheme.measurements()]
+        bases = [self.base[key, False] for key, _ in asked]
+        key = nonce(secret, candidate.digest, *bases, asked, course.scheme.rubric.seed)
+        measured = records.read(Measured, path, key)
+        if measured is None:
+            assert candidate.sources is not None
+            module = candidate.sources.module
+            own = {"name": module_name(module)}
+            below = f"{candidate.below}/boots/measured"
+            shutil.rmtree(self.shop.folder / below, ignore_errors=True)
+            session = Session(
+                *(course.machine, secret, candidate.digest, course.scheme.rubric.seed),
+                *(self.shop.folder, below, stop_requested),
+            )
+            measured = Measured(key)
+            for each, measurement in asked:
+                experiment = course.experiments[each]
+                wanted = payload.of_experiment(experiment)
+                wanted = replace(wanted, module_folder=module, module_name=own["name"])
+                renamed = experiment.module.model_copy(update=own)
+                mine = experiment.model_copy(update={"module": renamed})
+                images = self.shop.make(course.machine, wanted, mine)
+                measured = session.measure(measured, each, measurement, mine, images)
+            records.write(path, measured)
+        candidate.measured = measured
+        outcome = f"{len(measured.values)} of {len(asked)} measured"
+        observer.ended(name, "measurements", measured.not_graded or outcome)
+
+
+def _key(images: Images, qemu_version: str) -> str:
+    return nonce(b"base", qemu_version, *sorted(each.step.key for each in images.steps))
+
+
+def _named(text: str, folder: Path) -> str:
+    """What is said of files, by their names in a submission."""
+    return text.replace(f"{folder}/", "").replace(str(folder), "the submission")

@@ -228,7 +228,11 @@ def load_scheme(name: str, *, with_hidden: bool) -> Scheme:
             )
         hidden = load_file(Hidden, path, {})
     scheme = Scheme(rubric, hidden)
-    names = ["build", *(n for n, _, _ in scheme.criteria()), *(n for n, _, _ in scheme.measurements())]
+    names = [
+        "build",
+        *(n for n, _, _ in scheme.criteria()),
+        *(n for n, _, _ in scheme.measurements()),
+    ]
     for each in names:
         if names.count(each) > 1:
             raise UsageError(
@@ -245,5 +249,3 @@ def configuration(rubric: Rubric, given: str) -> str:
     if "/" in given or given.endswith(".yaml"):
         return str(root_of(rubric) / given)
     return given
-
-
