@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pibed.base import places
 from pibed.base.errors import UsageError
+from pibed.build.mirror import MAKEFILES
 from pibed.model.experiment import Experiment
 from pibed.model.suite import Suite
 
@@ -156,7 +157,13 @@ def _require_inside(path: Path, root: Path, key: str) -> None:
 
 def _module_folder(root: Path, relative: str, config_file: str) -> Path:
     folder = root / relative
-    if not (folder / "Kbuild").is_file():
-        raise UsageError(f"{config_file}: module.folder: there is no file {folder / 'Kbuild'}")
-    _require_inside(folder / "Kbuild", root, f"{config_file}: module.folder")
+    found = [folder / name for name in MAKEFILES if (folder / name).is_file()]
+    if not found:
+        raise UsageError(
+            f"{config_file}: module.folder: there is no file {folder / MAKEFILES[0]}, nor "
+            f"{MAKEFILES[1]}"
+        )
+    # No configuration has an absolute path: that one was given on the command line.
+    if not Path(relative).is_absolute():
+        _require_inside(found[0], root, f"{config_file}: module.folder")
     return folder

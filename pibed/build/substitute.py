@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 from pibed.base.errors import UsageError
-from pibed.build import payload
 from pibed.build.mirror import MAKEFILES
-from pibed.build.payload import Payload
 from pibed.model.experiment import ModuleSource
 from pibed.model.suite import Suite
 
@@ -21,18 +18,15 @@ _REFERENCE = re.compile(r"\$[({]([\w-]+)[)}]")
 _MODULE = re.compile(r"[A-Za-z0-9_]+")
 
 
-def with_module(suite: Suite, folder: Path) -> tuple[Suite, Payload]:
-    """The suite with the folder's module in the place of its own, and what its guest gets.
+def with_module(suite: Suite, folder: Path) -> Suite:
+    """The suite with the folder's module in the place of its own.
 
-    Raises UsageError for a folder of which cannot be said what module it makes, and as
-    `payload.of_suite` does.
+    Raises UsageError for a folder of which cannot be said what module it makes.
     """
     folder = folder.expanduser().resolve()
-    name = module_name(folder)
-    # Unlike a suite's own, the folder is a path of the host.
-    module = ModuleSource.model_construct(folder=str(folder), name=name)
-    wanted = replace(payload.of_suite(suite), module_folder=folder, module_name=name)
-    return suite.model_copy(update={"module": module}), wanted
+    # Unlike a suite's own, which lies beside it, the folder is a path of the host.
+    module = ModuleSource.model_construct(folder=str(folder), name=module_name(folder))
+    return suite.model_copy(update={"module": module})
 
 
 def module_name(folder: Path) -> str:
@@ -56,18 +50,18 @@ def module_name(folder: Path) -> str:
         raise UsageError(
             f"{path}: it names no module", fix="write one as in `obj-m := my_module.o`"
         )
+    for name in names:
+        if not _MODULE.fullmatch(name):
+            raise UsageError(
+                f"{path}: obj-m: {name!r}: expected a name of letters, digits and '_'",
+                fix="write the module's name itself, as in `obj-m := my_module.o`",
+            )
     if len(names) > 1:
         raise UsageError(
             f"{path}: it makes several modules: {', '.join(names)}",
             fix="leave one of them in obj-m",
         )
-    (name,) = names
-    if not _MODULE.fullmatch(name):
-        raise UsageError(
-            f"{path}: obj-m: {name!r}: expected a name of letters, digits and '_'",
-            fix="write the module's name itself, as in `obj-m := my_module.o`",
-        )
-    return name
+    return names[0]
 
 
 def _objects(text: str) -> list[str]:

@@ -42,7 +42,8 @@ def checks(images: Sequence[Images]) -> list[Check]:
         ]
     gcc = f"{images[0].variables['CROSS_COMPILE']}gcc"
     compiler = [gcc, "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
-    programs = [*(module / "user").glob("*.c"), *(module / "tests").rglob("*.c"), agent]
+    folders = (module / "user", module / "tests", module / "lab")
+    programs = [*(path for folder in folders for path in sorted(folder.rglob("*.c"))), agent]
     return [
         Check("ruff format", _command([python, "-m", "ruff", "format", "--check", "."])),
         Check("ruff check", _command([python, "-m", "ruff", "check", "."])),

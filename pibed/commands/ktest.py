@@ -15,10 +15,10 @@ from pibed.build.making import cores
 from pibed.commands import arguments, build, settings
 from pibed.commands.options import KtestOptions
 from pibed.model.defaults import load_defaults
+from pibed.model.machine import Clock
 from pibed.model.suite import Suite, load_suite
 
 if TYPE_CHECKING:
-    from pibed.build.payload import Payload
     from pibed.ktest.outcome import CaseOutcome
 
 
@@ -29,13 +29,14 @@ def ktest(options: KtestOptions) -> None:
     """
     from pibed.base.durations import Durations
     from pibed.base.files import write_file
+    from pibed.build import payload
     from pibed.ktest import cases, junit, runner, show
     from pibed.ktest.estimate import Estimate
     from pibed.ktest.runner import TestRun
     from pibed.ktest.show import KtestProgress
     from pibed.runs import locate
 
-    suite, wanted, added = _suite(options)
+    suite, added = _suite(options)
     machine = arguments.machine(options.machine, options.kernel)
     kernel = machine.kernel.version
     title = f"{suite.title}, Linux {kernel}{' with the debug options' if options.debug else ''}"
@@ -46,7 +47,9 @@ def ktest(options: KtestOptions) -> None:
     variants = list(suite.variants)
     stress_s = _number("--stress", options.stress, suite.stress_s, 1, 86_400)
     seed = _number("--seed", options.seed, 1, 0, 2**32 - 1)
+    clock = _clock(options.clock)
     jobs = min(_number("--jobs", options.jobs, cores(), 1, 1024), len(variants))
+    wanted = payload.of_suite(suite)
     every = cases.read_tests([program.sources[0] for program in wanted.programs])
     tests = cases.choose(every, options.tests)
     host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
@@ -56,7 +59,7 @@ def ktest(options: KtestOptions) -> None:
     images = build.make_payload_images(machine, wanted, builder=builder)
 
     folder = locate.make_folder(root, name, datetime.datetime.now(datetime.UTC))
-    setup = TestRun(machine, images, suite, tests, seed, stress_s, folder)
+    setup = TestRun(machine, images, suite, tests, seed, stress_s, folder, clock)
     durations = Durations(places.cache() / "durations.json")
     estimate = Estimate(durations, suite.name, kernel, options.debug, tests, stress_s)
     progress = KtestProgress(terminal.stderr(), variants, len(tests), estimate)
@@ -91,8 +94,8 @@ def _print(title: str, outcomes: Sequence[CaseOutcome]) -> None:
         print(line)
 
 
-def _suite(options: KtestOptions) -> tuple[Suite, Payload, str]:
-    """The suite as the options ask for it, what its guest gets, and words for what they change.
+def _suite(options: KtestOptions) -> tuple[Suite, str]:
+    """The suite as the options ask for it, and words for what they change.
 
     `--module` puts another module in the place of the suite's own. What `--param` gives holds in
     every variant; variants that say otherwise are left out. Raises UsageError if all do.
@@ -101,11 +104,9 @@ def _suite(options: KtestOptions) -> tuple[Suite, Payload, str]:
 
     suite = load_suite(load_defaults().suite if options.suite is None else options.suite)
     words = ""
-    if options.module is None:
-        wanted = payload.of_suite(suite)
-    else:
-        suite, wanted = substitute.with_module(suite, Path(options.module))
-        words = f", {suite.module.name} of {wanted.module_folder}"
+    if options.module is not None:
+        suite = substitute.with_module(suite, Path(options.module))
+        words = f", {suite.module.name} of {suite.module.folder}"
     configured = [name for parameters in suite.variants.values() for name in parameters]
     given = settings.of_module(payload.root_of(suite), suite.module, configured, options.param)
     added: dict[str, str | int] = {each.name: each.text for each in given}
@@ -123,7 +124,16 @@ def _suite(options: KtestOptions) -> tuple[Suite, Payload, str]:
             ),
         )
     words += "".join(f", {name}={text}" for name, text in added.items())
-    return suite.model_copy(update={"variants": kept}), wanted, words
+    return suite.model_copy(update={"variants": kept}), words
+
+
+def _clock(given: str | None) -> Clock:
+    match given:
+        case None | "host":
+            return "host"
+        case "virtual":
+            return "virtual"
+    raise UsageError(f"--clock {given}: expected host or virtual")
 
 
 def _number(option: str, given: str | None, default: int, low: int, high: int) -> int:

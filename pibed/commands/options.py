@@ -318,6 +318,9 @@ class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
         "seconds that the stress test runs in each variant (default: the suite's)"
     )
     seed: str | None = option("of all that is random in the tests (default 1)")
+    clock: str | None = option(
+        "host (real time, four CPUs; the default), or virtual (counted instructions, one CPU)"
+    )
     jobs: str | None = option("variants side by side (default: all cores)")
 
 

@@ -111,8 +111,8 @@ class Launch:
 class Guest:
     """One boot of the machine; a context manager that leaves no QEMU behind.
 
-    With the host clock the commands are typed as they come, with the others they are packed into
-    the initramfs before the start (`plan`); either way `run` takes them in order.
+    With the host clock, and without a `plan`, the commands are typed as they come; otherwise they
+    are packed into the initramfs before the start. Either way `run` takes them in order.
     `stop_requested` is asked while waiting and may raise.
     """
 
@@ -120,15 +120,15 @@ class Guest:
         self,
         launch: Launch,
         logs: Logs,
-        plan: Sequence[Command],
+        plan: Sequence[Command] | None,
         stop_requested: Callable[[], None] = lambda: None,
     ) -> None:
         self._launch = launch
-        self._typed = launch.clock == "host"
+        self._typed = launch.clock == "host" or plan is None
         self._stop_requested = stop_requested
         with _temporary_folder() as folder:
             initramfs = launch.images.initramfs
-            if not self._typed:
+            if plan is not None and not self._typed:
                 text = "".join(f"{command}\n" for command in plan)
                 initramfs = pack_plan(launch.images, text, Path(folder))
             argv = qemu.arguments(

@@ -33,9 +33,6 @@ from pibed.model.machine import Clock, Machine
 from pibed.model.protocol import Command, Result
 from pibed.model.suite import Suite
 
-# The host's clock: tests are about what runs at the same time, on four CPUs.
-_CLOCK: Clock = "host"
-
 # Guest seconds for what surrounds the cases; a debug kernel is slow.
 _SHORT_S = 120.0
 
@@ -92,6 +89,8 @@ class TestRun:
     seed: int
     stress_s: int
     folder: Path
+    clock: Clock = "host"
+    """Tests are about what runs at the same time, on four CPUs; `virtual` has one."""
 
 
 def run_suite(setup: TestRun, jobs: int, observer: TestObserver) -> None:
@@ -153,8 +152,8 @@ class _Variant:
         name = self.name if self._boots == 1 else f"{self.name}-{self._boots}"
         logs = Logs.below(self.setup.folder / "boots" / name)
         logs.console.parent.mkdir(parents=True)
-        launch = Launch(self.setup.machine, self.setup.images, _CLOCK, self.setup.seed)
-        with Guest(launch, logs, [], stop_requested) as guest:
+        launch = Launch(self.setup.machine, self.setup.images, self.setup.clock, self.setup.seed)
+        with Guest(launch, logs, None, stop_requested) as guest:
             boot = _Boot(guest, self.setup, self.name, logs)
             if (failed := boot.load()) is not None:
                 self._give_up(failed, cases or [])
