@@ -18,6 +18,7 @@ VERBS: tuple[tuple[str, type[Any], str], ...] = (
     ("doctor", options.DoctorOptions, "setup:doctor"),
     ("build", options.BuildOptions, "build:build"),
     ("lock", options.LockOptions, "lock:write"),
+    ("new", options.NewOptions, "new:new"),
     ("sweep", options.SweepOptions, "sweep:sweep"),
     ("rerun", options.RerunOptions, "sweep:rerun"),
     ("results", options.ListingOptions, "results:show"),

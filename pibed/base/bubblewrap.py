@@ -42,6 +42,8 @@ class View:
 
     readable: Sequence[Path] = ()
     """Files and folders."""
+    contents: Sequence[Path] = ()
+    """Folders in which all can be read but what is hidden (such as .ssh), or what lies outside."""
     writable: Sequence[Path] = ()
     """Files and folders whose changes stay; they must belong to the program's user (`user`)."""
     scratch: Mapping[Path, int] = field(default_factory=dict)
@@ -92,6 +94,12 @@ def _mounts(view: View) -> list[str]:
             mounts[system] = ["--symlink", str(system.readlink())]
         elif system.exists():
             mounts[system] = ["--ro-bind", str(system)]
+    for path in (each for folder in view.contents for each in _shown(folder)):
+        # Not what a link leads to, which would be shown in its place.
+        kind = (
+            ["--symlink", str(path.readlink())] if path.is_symlink() else ["--ro-bind", str(path)]
+        )
+        mounts[path] = kind
     mounts |= {path: ["--ro-bind", str(path)] for path in view.readable}
     mounts |= {path: ["--bind", str(path)] for path in view.writable}
     mounts |= {path: ["--size", str(size), "--tmpfs"] for path, size in view.scratch.items()}
@@ -99,15 +107,24 @@ def _mounts(view: View) -> list[str]:
     made = {Path("/")}
     # What lies in another one comes behind it.
     for path in sorted(mounts):
+        inside = next((folder for folder in path.parents if folder in mounts), None)
         for folder in reversed(path.parents):
             # bubblewrap makes folders on the way that nobody but their owner may pass.
-            if folder not in made and not any(map(folder.is_relative_to, made & mounts.keys())):
+            if folder not in made and (inside is None or _is_memory(mounts[inside])):
                 words += ["--perms", "0755", "--dir", str(folder)]
             made.add(folder)
         made.add(path)
-        kind = mounts[path]
-        words += [*(("--perms", "1777") if kind[-1] == "--tmpfs" else ()), *kind, str(path)]
+        words += [*(("--perms", "1777") if _is_memory(mounts[path]) else ()), *mounts[path]]
+        words.append(str(path))
     return words
+
+
+def _is_memory(mount: Sequence[str]) -> bool:
+    return mount[-1] == "--tmpfs"
+
+
+def _shown(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if not path.name.startswith(".")]
 
 
 def missing() -> str | None:

@@ -10,7 +10,7 @@ from pibed.build.materials import Component
 from pibed.build.reads import Read
 from pibed.build.store import Output
 from pibed.build.timing import Timing
-from pibed.model.builder import Made, Source, Standing
+from pibed.model.builder import Made, SandboxKind, Source, Standing
 
 
 @dataclass(frozen=True)
@@ -42,5 +42,7 @@ class Images:
     """All that they consist of, and what made them."""
     read: Mapping[str, Read] = field(default_factory=dict)
     """The files of the user's that `module` and `programs` were made of."""
+    sandbox: SandboxKind = "none"
+    """What held the compilers of the user's files."""
     timing: Timing | None = None
     """The plugin that counts events and drives the clock `board`, where one of the two is asked."""

@@ -50,6 +50,8 @@ class Order:
     policy: Policy = DEFAULT_POLICY
     jobs: int | None = None
     """How many compilers run side by side; as many as there are cores if None."""
+    trust: bool = False
+    """Whether what the payload consists of may do on this host all that pibed may."""
 
     @property
     def bench(self) -> Workbench:

@@ -28,9 +28,17 @@ class Program:
         """Where the compiler runs, so that it meets names that are the same on every host."""
         return self.sources[0].parent
 
-    def arguments(self) -> list[str]:
-        """The sources as the compiler gets them, relative to `folder`."""
-        return [os.path.relpath(source, self.folder) for source in self.sources]
+    def arguments(self, root: Path) -> list[str]:
+        """The sources as the compiler gets them, relative to `folder` if they are below `root`."""
+        return [
+            os.path.relpath(source, self.folder) if source.is_relative_to(root) else str(source)
+            for source in self.sources
+        ]
+
+    def elsewhere(self, root: Path) -> list[Path]:
+        """The folders of its sources that are not below `root`."""
+        folders = (source.parent for source in self.sources if not source.is_relative_to(root))
+        return list(dict.fromkeys(folders))
 
 
 @dataclass(frozen=True)
@@ -66,9 +74,7 @@ def of_experiment(experiment: Experiment) -> Payload:
     called as a program is that every guest has.
     """
     root = root_of(experiment)
-    config_file = f"configs/experiments/{experiment.name}.yaml"
-    if experiment.folder is not None:
-        config_file = f"the experiment {experiment.name} of {root}"
+    config_file = experiment.where
     module = _module_folder(root, experiment.module.folder, config_file)
     source = root / experiment.workload.source
     if not source.is_file():
@@ -90,9 +96,7 @@ def of_experiment(experiment: Experiment) -> Payload:
 def of_suite(suite: Suite) -> Payload:
     """The module and the test programs of a suite; raises UsageError as `of_experiment` does."""
     root = root_of(suite)
-    config_file = f"configs/suites/{suite.name}.yaml"
-    if suite.folder is not None:
-        config_file = f"the suite {suite.name} of {root}"
+    config_file = suite.where
     module = _module_folder(root, suite.module.folder, config_file)
     programs = _c_files(root, suite.programs, f"{config_file}: programs")
     for source in programs:
@@ -102,11 +106,17 @@ def of_suite(suite: Suite) -> Payload:
         for name in suite.library
         for source in _c_files(root, name, f"{config_file}: library")
     ]
+    cflags = list(suite.cflags)
+    if all(path.name != "ktap.c" for path in shared):
+        library = places.checkout() / "module" / "tests" / "lib"
+        shared += sorted(library.glob("*.c"))
+        # Its headers are found by their names, and what failed there is told by a path from there.
+        cflags += [f"-I{library}", f"-ffile-prefix-map={library}/="]
     return Payload(
         module,
         suite.module.name,
         tuple(Program(source.stem, (source, *shared)) for source in programs),
-        tuple(suite.cflags),
+        tuple(cflags),
         TESTS_PLACE,
         config_file,
         f"{suite.name}-tests",
@@ -119,13 +129,13 @@ def root_of(config: Experiment | Suite) -> Path:
 
     Raises UsageError for a folder that is no more.
     """
-    if config.folder is None:
+    if config.file is None:
         return places.checkout()
-    folder = Path(config.folder)
+    folder = Path(config.file).parent
     if not folder.is_dir():
         raise UsageError(
             f"{folder}: the folder of {config.name}, with its sources, is not there any more",
-            fix="put the folder back where it was",
+            fix="put it back, or measure anew from its new place: ./inv rerun RUN --sources DIR",
         )
     return folder
 

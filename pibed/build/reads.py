@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -39,6 +40,14 @@ def digests(paths: Iterable[Path], root: Path) -> dict[str, str]:
 def digest(read: Read) -> str:
     """One digest of all."""
     return digest_text("".join(f"{name}\n{value}\n" for name, value in sorted(read.items())))
+
+
+def copy(read: Read, root: Path, target: Path) -> None:
+    """Copies the files below `root` into a folder, where they have the same names."""
+    for name in read:
+        if not Path(name).is_absolute():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(root / name, target / name)
 
 
 def unchanged(read: Read, root: Path) -> bool:

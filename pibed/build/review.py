@@ -33,7 +33,7 @@ class Findings:
 
 
 def review(images: Images, folder: Path, sandbox: Sandbox) -> Findings:
-    """What is said of the module in a folder, which builds against the kernel of `images`.
+    """What is said of the module in a folder, of which `images` were made.
 
     Raises BuildError if it does not, LimitError for what the sandbox does not allow.
     """
@@ -59,8 +59,9 @@ def _build(images: Images, folder: Path, sandbox: Sandbox, work: Path) -> list[s
         sandbox.run(
             argv,
             work / "build.log",
-            output=mirror.top,
-            readable=trees,
+            output=mirror.folder,
+            readable=[*trees, mirror.top],
+            sources=mirror.root,
             cwd=images.kernel_source,
             env=REPRODUCIBLE,
             on_line=lambda line: lines.append(line.rstrip("\n")),
@@ -69,12 +70,12 @@ def _build(images: Images, folder: Path, sandbox: Sandbox, work: Path) -> list[s
 
 
 def _style(images: Images, folder: Path, sandbox: Sandbox, work: Path) -> tuple[str, ...]:
-    """What checkpatch.pl says of all sources."""
+    """What checkpatch.pl says of the sources from which the module was made."""
     script = images.kernel_source / "scripts" / "checkpatch.pl"
     place = work / "style"
     place.mkdir()
     names = []
-    for number, path in enumerate(_sources(folder)):
+    for number, path in enumerate(_sources(images, folder)):
         # Its own name may be anything; its ending decides what is looked for.
         names.append(path.relative_to(folder).as_posix())
         (place / f"{number}{path.suffix}").write_bytes(path.read_bytes())
@@ -90,6 +91,7 @@ def _style(images: Images, folder: Path, sandbox: Sandbox, work: Path) -> tuple[
         work / "style.log",
         output=place,
         readable=[images.kernel_source],
+        sources=place,
         cwd=place,
         on_line=lambda line: lines.append(line.rstrip("\n")),
     )
@@ -102,10 +104,6 @@ def _named(line: str, names: Sequence[str]) -> str:
     return f"{names[int(number)]}{colon}{rest}" if number.isdecimal() else line
 
 
-def _sources(folder: Path) -> list[Path]:
-    # What the kernel's build makes is not the author's.
-    return [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix in _SOURCES and not path.name.endswith(".mod.c") and path.is_file()
-    ]
+def _sources(images: Images, folder: Path) -> list[Path]:
+    read = sorted(Path(name) for name in images.read["module"])
+    return [path for path in read if path.suffix in _SOURCES and path.is_relative_to(folder)]

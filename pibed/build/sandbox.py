@@ -15,15 +15,12 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal, Protocol
+from typing import IO, Protocol
 
 from pibed.base import bubblewrap, places, process
 from pibed.base.bubblewrap import View
 from pibed.base.errors import BuildError, HostError, LimitError
-from pibed.build.making import cores
-
-Kind = Literal["bubblewrap", "none"]
-"""What holds builds of users' files; `none`: these have the rights of whoever runs pibed."""
+from pibed.model.builder import SandboxKind
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _OPEN_FILES = 1024
@@ -49,7 +46,7 @@ class Limits:
     time_s: float = 600
     memory_bytes: int = 4 << 30
     """Address space of each process, and what all use together."""
-    processes: int = field(default_factory=lambda: 256 + 16 * cores())
+    processes: int = field(default_factory=lambda: 256 + 16 * len(os.sched_getaffinity(0)))
     """With their threads."""
     output_bytes: int = 1 << 30
     """Of all files that are written, and of each."""
@@ -62,7 +59,7 @@ class Sandbox(Protocol):
     """Runs programs that are, or act on, what users wrote."""
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> SandboxKind:
         """What it is made of, for the record."""
 
     def run(
@@ -72,18 +69,21 @@ class Sandbox(Protocol):
         *,
         output: Path,
         readable: Sequence[Path],
+        sources: Path,
         cwd: Path,
         env: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """Runs a program that reads the files and folders `readable` and changes the folder
-        `output`, see `pibed.base.process.run_logged`.
+        """Runs a program that reads the files and folders `readable` and what is in the user's
+        folder `sources`, and changes the folder `output`; see `pibed.base.process.run_logged`.
 
         Raises BuildError when it fails, LimitError when it wants more than it may use, HostError
         when it cannot be started.
         """
 
-    def capture(self, argv: Sequence[str], *, readable: Sequence[Path], cwd: Path) -> str:
+    def capture(
+        self, argv: Sequence[str], *, readable: Sequence[Path], sources: Path, cwd: Path
+    ) -> str:
         """Standard output of a program, see `pibed.base.process.capture`; raises as `run`."""
 
 
@@ -91,7 +91,7 @@ class Sandbox(Protocol):
 class Unconfined:
     """No sandbox: for the checkout's own files, and for those who are trusted."""
 
-    kind: Kind = "none"
+    kind: SandboxKind = "none"
 
     def run(
         self,
@@ -100,6 +100,7 @@ class Unconfined:
         *,
         output: Path,
         readable: Sequence[Path],
+        sources: Path,
         cwd: Path,
         env: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] = lambda line: None,
@@ -107,7 +108,9 @@ class Unconfined:
         """See `Sandbox`."""
         process.run_logged(argv, log, cwd=cwd, env=env, on_line=on_line)
 
-    def capture(self, argv: Sequence[str], *, readable: Sequence[Path], cwd: Path) -> str:
+    def capture(
+        self, argv: Sequence[str], *, readable: Sequence[Path], sources: Path, cwd: Path
+    ) -> str:
         """See `Sandbox`."""
         return process.capture(argv, cwd=cwd)
 
@@ -117,7 +120,7 @@ class Bubblewrap:
     """A sandbox of bubblewrap's."""
 
     limits: Limits = field(default_factory=Limits)
-    kind: Kind = "bubblewrap"
+    kind: SandboxKind = "bubblewrap"
 
     def run(
         self,
@@ -126,13 +129,14 @@ class Bubblewrap:
         *,
         output: Path,
         readable: Sequence[Path],
+        sources: Path,
         cwd: Path,
         env: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] = lambda line: None,
     ) -> None:
         """See `Sandbox`."""
         size = self.limits.output_bytes
-        view = View(readable, scratch={output: size, Path("/tmp"): size})
+        view = View(readable, [sources], scratch={output: size, Path("/tmp"): size})
         with tempfile.TemporaryFile() as take, tempfile.TemporaryFile() as give:
             with tarfile.open(fileobj=take, mode="w") as tar:
                 for path in output.iterdir():
@@ -154,9 +158,11 @@ class Bubblewrap:
             give.seek(0)
             _take_over(give, output)
 
-    def capture(self, argv: Sequence[str], *, readable: Sequence[Path], cwd: Path) -> str:
+    def capture(
+        self, argv: Sequence[str], *, readable: Sequence[Path], sources: Path, cwd: Path
+    ) -> str:
         """See `Sandbox`."""
-        view = View(readable, scratch={Path("/tmp"): self.limits.output_bytes})
+        view = View(readable, [sources], scratch={Path("/tmp"): self.limits.output_bytes})
         try:
             return process.capture(
                 argv, inside=self._command([], view, cwd, None), timeout_s=self.limits.time_s
@@ -267,9 +273,11 @@ def _descendants(pid: int) -> list[int]:
     left = [pid]
     while left:
         children: list[int] = []
-        for task in Path(f"/proc/{left.pop()}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
-                children += map(int, task.read_text(encoding="ascii").split())
+        tasks = Path(f"/proc/{left.pop()}/task")
+        # It may have ended by now.
+        with contextlib.suppress(OSError):
+            for task in os.listdir(tasks):  # noqa: PTH208
+                children += map(int, (tasks / task / "children").read_text().split())
         found += children
         left += children
     return found

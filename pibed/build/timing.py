@@ -43,7 +43,7 @@ def wanted(machine: Machine, experiment: Experiment) -> Board | None:
     if counted is None:
         return None
     if machine.clock == "host":
-        where = f"configs/experiments/{experiment.name}.yaml: metrics.{counted}.event"
+        where = f"{experiment.where}: metrics.{counted}.event"
         raise UsageError(
             f"{where}: with --clock host events cannot be counted",
             fix="measure it with --clock virtual or --clock board",

@@ -111,7 +111,7 @@ def _launch(options: BootOptions, default_clock: Clock | None) -> tuple[Launch, 
     builder = arguments.builder(options)
     board = timing.board_of(machine) if clock == "board" else None
     host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
-    images = make_images(machine, experiment, builder=builder, board=board)
+    images = make_images(machine, experiment, builder=builder, board=board, trust=options.trust)
     launch = Launch(machine, images, clock, seed)
     return launch, load, experiment.module.timeout_s
 

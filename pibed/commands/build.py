@@ -28,7 +28,9 @@ def build(options: BuildOptions) -> None:
     experiment = arguments.experiment(options.experiment)
     policy = arguments.policy(options, options.refresh)
     builder = arguments.builder(options)
-    images = make_images(machine, experiment, policy, builder, show_cached=True)
+    images = make_images(
+        machine, experiment, policy, builder, trust=options.trust, show_cached=True
+    )
     print(f"kernel       {images.kernel}")
     print(f"device tree  {images.device_tree}")
     print(f"initramfs    {images.initramfs}")
@@ -41,6 +43,7 @@ def make_images(
     builder: Builder = DEFAULT,
     *,
     board: Board | None = None,
+    trust: bool = False,
     show_cached: bool = False,
 ) -> Images:
     """Builds the images of an experiment; see `make_payload_images`."""
@@ -50,6 +53,7 @@ def make_images(
         policy,
         builder,
         board=board,
+        trust=trust,
         show_cached=show_cached,
     )
 
@@ -61,18 +65,20 @@ def make_payload_images(
     builder: Builder = DEFAULT,
     *,
     board: Board | None = None,
+    trust: bool = False,
     show_cached: bool = False,
 ) -> Images:
     """Builds what is not there yet, with progress and what differs from the lock on stderr.
 
-    With a `board` the timing plugin is made as well. Raises HostError for a QEMU that it does not
-    know, before anything is built.
+    With a `board` the timing plugin is made as well. What the payload brings is built in a sandbox
+    unless there is `trust`, see `pibed.build.sandbox.choose`. Raises HostError where none can be
+    had, and for a QEMU that the plugin does not know, before anything is built.
     """
     api = None if board is None else timing.interface(machine)
     needed = [each for each in builder.prerequisites(machine) if not each.for_tests]
     host.require(needed, builder.setup)
     progress = BuildProgress(terminal.stderr(), show_cached)
-    order = Order(machine, payload_, places.cache(), progress, policy)
+    order = Order(machine, payload_, places.cache(), progress, policy, trust=trust)
     images = builder.build(order)
     if board is None or api is None:
         return images

@@ -103,7 +103,7 @@ def shop(options: RubricOptions, machine: Machine, folder: Path) -> Shop:
 
     def make(machine: Machine, wanted: Payload, experiment: Experiment | None) -> Images:
         board = None if experiment is None else timing.wanted(machine, experiment)
-        return build.make_payload_images(machine, wanted, board=board)
+        return build.make_payload_images(machine, wanted, board=board, trust=options.trust)
 
     return Shop(make, confined, version, folder, jobs)
 

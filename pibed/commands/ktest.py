@@ -56,7 +56,7 @@ def ktest(options: KtestOptions) -> None:
     builder = arguments.builder(options)
     root = locate.root(options.results) / "ktest"
     locate.require_writable(root)
-    images = build.make_payload_images(machine, wanted, builder=builder)
+    images = build.make_payload_images(machine, wanted, builder=builder, trust=options.trust)
 
     folder = locate.make_folder(root, name, datetime.datetime.now(datetime.UTC))
     setup = TestRun(machine, images, suite, tests, seed, stress_s, folder, clock)

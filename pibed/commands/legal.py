@@ -27,10 +27,13 @@ def legal(options: LegalOptions) -> None:
         arguments.experiment(options.experiment),
         "legal" if options.output is None else options.output,
         arguments.builder(options),
+        options.trust,
     )
 
 
-def write(machine: Machine, experiment: Experiment, output: str, builder: Builder) -> None:
+def write(
+    machine: Machine, experiment: Experiment, output: str, builder: Builder, trust: bool = False
+) -> None:
     """Writes the bill of materials, licences and sources of an experiment's images into a folder.
 
     The folder is there when it is whole. Raises UsageError if there is something in it already.
@@ -38,7 +41,7 @@ def write(machine: Machine, experiment: Experiment, output: str, builder: Builde
     folder = Path(output).resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"--output {output}: it is there already", fix="name a new folder")
-    images = build.make_images(machine, experiment, builder=builder)
+    images = build.make_images(machine, experiment, builder=builder, trust=trust)
     files = {
         "kernel": images.kernel,
         "device tree": images.device_tree,

@@ -73,7 +73,16 @@ class ToolchainOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuilderOptions(ToolchainOptions):
+class TrustOptions:
+    """Of verbs that build what users wrote."""
+
+    trust: bool = flag(
+        "build what the experiment or suite brings without a sandbox: it may do all that you may"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuilderOptions(ToolchainOptions, TrustOptions):
     """Of verbs that build."""
 
     buildroot_dir: str | None = option(
@@ -166,6 +175,19 @@ class LockOptions(MachineOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NewOptions:
+    """Make a folder of your own with a module, a workload, an experiment and a suite.
+
+    They run at once, from wherever the folder is; docs/your-own.md goes on from there.
+
+    Example: ./inv new ~/ring-buffer
+    """
+
+    dir: str = argument("the new folder, or an empty one")
+    from_: str | None = option("which of examples/ it is a copy of (default hello)")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SweepOptions(ExperimentOptions, BuilderOptions, MeasureOptions):
     """Measure the experiment: every cell once a round, and a table of all.
 
@@ -199,13 +221,16 @@ class SweepOptions(ExperimentOptions, BuilderOptions, MeasureOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RerunOptions(MeasureOptions):
+class RerunOptions(MeasureOptions, TrustOptions):
     """Measure again what a run's manifest describes, and say whether the samples are the same.
 
     Example: ./inv rerun latest
     """
 
     manifest: str = argument("a run, or the manifest.json of one of another machine")
+    sources: str | None = option(
+        "the folder of the experiment's own file and sources, if it is not where it was"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,7 +264,7 @@ class CompareOptions(ResultsOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackOptions(RunOptions):
+class PackOptions(RunOptions, TrustOptions):
     """Pack a run with its images into an archive that is replayed with QEMU alone.
 
     Example: ./inv pack latest
@@ -252,7 +277,8 @@ class PackOptions(RunOptions):
 class VerifyOptions(BuilderOptions, ResultsOptions):
     """Build again and measure a run again, and prove both the same to the byte.
 
-    With --build or --measure only that half is done.
+    With --build or --measure only that half is done. What is built again are the images of the run
+    that is measured again.
 
     Example: ./inv verify
     Example: ./inv verify --measure --run latest
@@ -262,6 +288,10 @@ class VerifyOptions(BuilderOptions, ResultsOptions):
     run: str | None = option(
         "the run that is measured again: its folder, its name, or latest "
         "(default: the newest finished one that can be the same twice)"
+    )
+    experiment: str | None = option(
+        "take the newest run of this experiment, a name or a path; with --build alone, its images "
+        "(default {experiment})"
     )
     build: bool = flag("build only")
     measure: bool = flag("measure only")
@@ -302,7 +332,9 @@ class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
     Example: ./inv ktest --builder buildroot
     """
 
-    suite: str | None = option("configuration in configs/suites/ (default {suite})")
+    suite: str | None = option(
+        "configuration in configs/suites/, or the path of one anywhere (default {suite})"
+    )
     module: str | None = option(
         "folder with the source of another module, which takes the place of the suite's"
     )

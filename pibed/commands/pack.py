@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pibed.base.errors import HostError, UsageError
 from pibed.base.files import Remedy, digest_file, explained, sync
-from pibed.build import builders
+from pibed.build import builders, reads
 from pibed.build.images import Images
 from pibed.build.initramfs import File, write_archive
 from pibed.commands import build
@@ -47,13 +47,19 @@ A run of pibed, {name}.
 was used) and compares all that they say with the logs in run/boots/.
 
 run/samples.csv    what was measured
-run/manifest.json  what it was measured with; `./inv rerun run/manifest.json` in a checkout of
-                   pibed builds it from its sources and measures it again
+run/manifest.json  what it was measured with; in a checkout of pibed, `./inv rerun {given}`
+                   builds it from its sources and measures it again
+{sources}\
 images/            kernel, device tree and root file system; where the clock was the board's or
                    events were counted, the plugin that this QEMU loads, and the board's numbers
 plans/             the commands of each boot, as an archive that is put behind the root file system,
                    and QEMU's arguments
 qemu/              what is known of the QEMU that was used
+"""
+
+_SOURCES = """\
+sources/           what the module and the workload were made of, and the experiment's file as it
+                   was when this archive was made; what was measured is in the manifest
 """
 
 
@@ -78,7 +84,11 @@ def pack(options: PackOptions) -> None:
     target = Path(options.output or f"{folder.name}.tar.gz").absolute()
     builder = builders.recorded(recorded.builder)
     images = build.make_images(
-        recorded.machine, recorded.experiment, builder=builder, board=recorded.board
+        recorded.machine,
+        recorded.experiment,
+        builder=builder,
+        board=recorded.board,
+        trust=options.trust,
     )
     if other := record.other_images(recorded, images):
         raise HostError(
@@ -116,6 +126,9 @@ def _stage(recorded: Manifest, folder: Path, images: Images, staging: Path) -> N
         (staging / "run").mkdir(exist_ok=True)
         shutil.copyfile(folder / name, staging / "run" / name)
     shutil.copytree(folder / "boots", staging / "run" / "boots")
+    own = recorded.experiment.file
+    if own is not None:
+        _stage_sources(Path(own), images, staging / "sources")
     (staging / _PLANS).mkdir()
     seeds = {each.number: each.seed for each in plan.rounds(recorded.experiment)}
     for boot in sorted((staging / "run" / "boots").glob("*/")):
@@ -133,7 +146,13 @@ def _stage(recorded: Manifest, folder: Path, images: Images, staging: Path) -> N
     for name, text in known.items():
         (staging / "qemu" / name).write_text(f"{text}\n", encoding="utf-8")
     shutil.copy(_REPLAY, staging)
-    readme = _README.format(title=recorded.experiment.title, name=folder.name, version=version)
+    readme = _README.format(
+        title=recorded.experiment.title,
+        name=folder.name,
+        version=version,
+        given="run/manifest.json" + (" --sources sources" if own is not None else ""),
+        sources=_SOURCES if own is not None else "",
+    )
     (staging / "README").write_text(readme, encoding="utf-8")
     sums = [
         f"{digest_file(path)}  {path.relative_to(staging)}\n"
@@ -141,6 +160,14 @@ def _stage(recorded: Manifest, folder: Path, images: Images, staging: Path) -> N
         if path.is_file()
     ]
     (staging / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
+
+
+def _stage_sources(file: Path, images: Images, target: Path) -> None:
+    """Copies what the user's folder, that of the experiment's `file`, has of the images."""
+    for read in images.read.values():
+        reads.copy(read, file.parent, target)
+    if file.is_file():
+        shutil.copyfile(file, target / file.name)
 
 
 def _stage_boot(machine: Machine, images: Images, boot: Path, seed: int, plans: Path) -> None:

@@ -1,6 +1,7 @@
 """A second build of everything, elsewhere and otherwise, compared with the first.
 
-Run as a program, it is that second build: `python -m pibed.commands.rebuild BUILDER`.
+Run as a program, it is that second build: `python -m pibed.commands.rebuild TASK`, where TASK is a
+file that says what to build.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from pibed.base import places, terminal
 from pibed.base.difference import describe
 from pibed.base.errors import BuildError, ChecksFailed
 from pibed.base.process import run_logged
-from pibed.build import builders, payload
-from pibed.build.builders import DEFAULT, Builder
+from pibed.build import builders, payload, reads
+from pibed.build.builders import Builder
 from pibed.build.images import Images
 from pibed.build.making import Order
 from pibed.build.progress import BuildProgress
-from pibed.commands import arguments, build
+from pibed.commands import build
 from pibed.model.builder import Made
+from pibed.model.experiment import Experiment
+from pibed.model.loading import Record
+from pibed.model.machine import Machine
 
 # More than this many lines of a comparison tool help nobody.
 _SHOWN_LINES = 40
@@ -35,25 +39,34 @@ _OTHER_JOBS = 5
 _NOBODY = "65534"
 
 
-def verify_build(builder: Builder = DEFAULT) -> None:
+class _Task(Record):
+    """What is built a second time, and how the first time it was."""
+
+    builder: Made
+    machine: Machine
+    experiment: Experiment
+    trust: bool
+
+
+def verify_build(builder: Builder, machine: Machine, experiment: Experiment, trust: bool) -> None:
     """Builds everything once more, elsewhere and otherwise, and compares it with what is there.
 
     The second build takes place in a folder of another name, from a copy of the checkout in a path
-    with a space, at another time, with another umask, time zone, language, home folder and number
-    of jobs, and as another user where this one is root.
+    with a space, and of the experiment's own folder if it has one, at another time, with another
+    umask, time zone, language, home folder and number of jobs, and as another user where this one
+    is root.
 
     Raises ChecksFailed if a byte differs, BuildError if the second build fails.
     """
-    machine, experiment = arguments.machine(None, None), arguments.experiment(None)
     builder = builder.without_cache()
-    images = build.make_images(machine, experiment, builder=builder)
+    images = build.make_images(machine, experiment, builder=builder, trust=trust)
     log = places.cache() / "logs" / "verify-build.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
     # Not in the cache folder, which another user may not reach.
     with tempfile.TemporaryDirectory(prefix="pibed-verify-", dir="/var/tmp") as name:
         folder = Path(name)
-        again = _build_again(folder, builder, images, log)
+        again = _build_again(folder, builder, machine, experiment, images, log, trust)
         found = []
         for image, path in _named(images).items():
             if lines := describe(image, path, again[image]):
@@ -77,7 +90,15 @@ def _named(images: Images) -> dict[str, Path]:
     }
 
 
-def _build_again(folder: Path, builder: Builder, first: Images, log: Path) -> dict[str, Path]:
+def _build_again(
+    folder: Path,
+    builder: Builder,
+    machine: Machine,
+    experiment: Experiment,
+    first: Images,
+    log: Path,
+    trust: bool,
+) -> dict[str, Path]:
     """Builds below `folder` under other circumstances; returns the images by name."""
     copy, cache = folder / "a copy", folder / "elsewhere"
     try:
@@ -89,6 +110,14 @@ def _build_again(folder: Path, builder: Builder, first: Images, log: Path) -> di
         for name in builder.downloads:
             if (places.cache() / name).is_dir():
                 shutil.copytree(places.cache() / name, cache / name, symlinks=True)
+        if experiment.file is not None:
+            moved = folder / "another folder" / "experiment.yaml"
+            for read in first.read.values():
+                reads.copy(read, Path(experiment.file).parent, moved.parent)
+            experiment = experiment.model_copy(update={"file": str(moved)})
+        task = folder / "task.json"
+        text = _Task(builder=first.builder, machine=machine, experiment=experiment, trust=trust)
+        task.write_text(text.model_dump_json(), encoding="utf-8")
         user = _other_user(folder)
     except (OSError, shutil.Error) as error:
         raise BuildError(f"{folder}: {error}", fix="a second build needs 3 GB there") from None
@@ -103,7 +132,7 @@ def _build_again(folder: Path, builder: Builder, first: Images, log: Path) -> di
         "TMPDIR": str(folder),
     }
     # Found in the copy, as the working folder, and run by this Python.
-    again = [sys.executable, "-m", __spec__.name, first.builder.model_dump_json()]
+    again = [sys.executable, "-m", __spec__.name, str(task)]
     argv = ["sh", "-c", 'umask 077; exec "$@"', "sh", *user, *again]
     last = ""
 
@@ -151,23 +180,21 @@ def _diffoscope(first: Path, second: Path) -> list[str]:
     return [f"  | {line}" for line in done.stdout.splitlines()[:_SHOWN_LINES]]
 
 
-def _main(builder: str) -> None:
-    """The second build: prints as JSON where its images are.
-
-    `builder` is the first one's record in a manifest, as JSON.
-    """
-    machine, experiment = arguments.machine(None, None), arguments.experiment(None)
+def _main(file: Path) -> None:
+    """The second build: prints as JSON where its images are."""
+    task = _Task.model_validate_json(file.read_text(encoding="utf-8"))
     progress = BuildProgress(terminal.stderr(), show_cached=False)
     order = Order(
-        machine,
-        payload.of_experiment(experiment),
+        task.machine,
+        payload.of_experiment(task.experiment),
         places.cache(),
         progress,
         jobs=_OTHER_JOBS,
+        trust=task.trust,
     )
-    images = builders.recorded(Made.model_validate_json(builder)).build(order)
+    images = builders.recorded(task.builder).build(order)
     print(json.dumps({name: str(path) for name, path in _named(images).items()}))
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1])
+    _main(Path(sys.argv[1]))

@@ -47,7 +47,7 @@ def sweep(options: SweepOptions) -> None:
 
 
 def rerun(options: RerunOptions) -> None:
-    """Measures once more what a run's manifest describes, and says whether the samples are the same.
+    """Measures once more what a run's manifest describes, and says if the samples are the same.
 
     Raises UsageError for what is neither a run nor a manifest; otherwise as `sweep`.
     """
@@ -57,13 +57,18 @@ def rerun(options: RerunOptions) -> None:
         path = locate.find(root, options.manifest) / "manifest.json"
     policy = arguments.policy(options)
     recorded = manifest.read(path)
-    machine, experiment = recorded.machine, recorded.experiment
+    machine, experiment = recorded.machine, _elsewhere(recorded.experiment, options.sources)
     name = arguments.name(options.name, experiment)
     count = _jobs(machine, experiment, options.jobs)
     locate.require_writable(root)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     images = build.make_images(
-        machine, experiment, policy, builders.recorded(recorded.builder), board=recorded.board
+        machine,
+        experiment,
+        policy,
+        builders.recorded(recorded.builder),
+        board=recorded.board,
+        trust=options.trust,
     )
     tell_differences(path.resolve().parent.name, recorded, images, qemu_version)
     testbed = Testbed(machine, images, experiment, qemu_version)
@@ -84,6 +89,21 @@ def rerun(options: RerunOptions) -> None:
     _require_all_well([outcome])
 
 
+def _elsewhere(experiment: Experiment, sources: str | None) -> Experiment:
+    """The experiment of a folder of the user's, where that is another one now."""
+    if sources is None:
+        return experiment
+    if experiment.file is None:
+        raise UsageError(
+            f"--sources {sources}: the sources of {experiment.name} are in the checkout",
+            fix="leave it out",
+        )
+    folder = Path(sources).absolute()
+    if not folder.is_dir():
+        raise UsageError(f"--sources {sources}: there is no such folder")
+    return experiment.model_copy(update={"file": str(folder / Path(experiment.file).name)})
+
+
 def _measure_anew(root: Path, options: SweepOptions) -> list[Measurement]:
     """Measures with one clock, or one after the other with each."""
     known = arguments.machine(options.machine, options.kernel)
@@ -97,7 +117,7 @@ def _measure_anew(root: Path, options: SweepOptions) -> list[Measurement]:
     locate.require_writable(root)
     builder = arguments.builder(options)
     board = next(filter(None, boards), None)
-    images = build.make_images(known, experiment, policy, builder, board=board)
+    images = build.make_images(known, experiment, policy, builder, board=board, trust=options.trust)
     outcomes = []
     for machine, count in zip(machines, jobs, strict=True):
         own = name if len(machines) == 1 else f"{name}-{machine.clock}"
@@ -108,7 +128,7 @@ def _measure_anew(root: Path, options: SweepOptions) -> list[Measurement]:
 
 def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
     """Goes on with a run that was cut off; a finished one is only shown."""
-    allowed = {"resume", "results", "jobs", "report", "fail-fast", "locked", "mirror"}
+    allowed = {"resume", "results", "jobs", "report", "fail-fast", "locked", "mirror", "trust"}
     given = [
         each.name.replace("_", "-")
         for each in fields(options)
@@ -129,7 +149,12 @@ def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     policy = arguments.policy(options)
     images = build.make_images(
-        machine, experiment, policy, builders.recorded(recorded.builder), board=recorded.board
+        machine,
+        experiment,
+        policy,
+        builders.recorded(recorded.builder),
+        board=recorded.board,
+        trust=options.trust,
     )
     console = terminal.stderr()
     with run.held():

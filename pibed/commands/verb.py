@@ -92,7 +92,8 @@ class _Verb(Task[Any]):
 
 
 def _typed(field: dataclasses.Field[Any]) -> str:
-    return field.name.replace("_", "-")
+    # A name that Python keeps for itself ends in one.
+    return field.name.removesuffix("_").replace("_", "-")
 
 
 def _argument(field: dataclasses.Field[Any], defaults: Mapping[str, str]) -> Argument:

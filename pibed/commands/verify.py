@@ -15,6 +15,7 @@ from pibed.commands import arguments, build, rebuild, sweep
 from pibed.commands.options import SweepOptions, VerifyOptions
 from pibed.measure.rounds import Testbed
 from pibed.measure.run import measure, tell_differences
+from pibed.model.experiment import Experiment
 from pibed.runs import locate, manifest
 from pibed.runs.hints import resume_command
 
@@ -34,25 +35,32 @@ def verify(options: VerifyOptions) -> None:
     measures = options.measure or not options.build
     _require_meant(options, builds, measures)
     builder = arguments.builder(options)
+    machine, experiment = arguments.machine(None, None), arguments.experiment(options.experiment)
     if not measures:
-        rebuild.verify_build(builder)
+        rebuild.verify_build(builder, machine, experiment, options.trust)
         return
     root = locate.root(options.results)
-    folder = _newest(root) if options.run is None else _find(root, options.run)
+    asked = None if options.experiment is None else experiment
+    folder = _newest(root, asked) if options.run is None else _find(root, options.run)
+    if folder is not None:
+        recorded = manifest.read(folder / "manifest.json")
+        machine, experiment = recorded.machine, recorded.experiment
     if builds:
-        rebuild.verify_build(builder)
+        rebuild.verify_build(builder, machine, experiment, options.trust)
     if folder is None:
         terminal.stderr().print("verify: there is no run yet; measuring the first one")
         sweep.sweep(
             SweepOptions(
+                experiment=options.experiment,
                 results=options.results,
                 builder=options.builder,
                 toolchain=options.toolchain,
                 buildroot_dir=options.buildroot_dir,
+                trust=options.trust,
             )
         )
         folder = _find(root, "latest")
-    verify_results(folder)
+    verify_results(folder, options.trust)
 
 
 def _require_meant(options: VerifyOptions, builds: bool, measures: bool) -> None:
@@ -61,6 +69,11 @@ def _require_meant(options: VerifyOptions, builds: bool, measures: bool) -> None
         raise UsageError(
             "--run cannot be given with --build alone, which measures nothing",
             fix="leave it out, or measure as well with --measure",
+        )
+    if options.run is not None and options.experiment is not None:
+        raise UsageError(
+            "--experiment cannot be given with --run: the run's manifest says it",
+            fix="leave one of the two out",
         )
     for name in ("builder", "toolchain", "buildroot_dir"):
         if not builds and getattr(options, name) is not None:
@@ -71,13 +84,15 @@ def _require_meant(options: VerifyOptions, builds: bool, measures: bool) -> None
             )
 
 
-def _newest(root: Path) -> Path | None:
+def _newest(root: Path, experiment: Experiment | None) -> Path | None:
+    """The newest finished run that can be the same twice, of an experiment or of any."""
     for path in sorted(root.glob("2*/manifest.json"), reverse=True):
         try:
             recorded = manifest.read(path)
         except UsageError:
             continue
-        if recorded.finished and recorded.machine.clock != "host":
+        asked = experiment is None or recorded.experiment.where == experiment.where
+        if asked and recorded.finished and recorded.machine.clock != "host":
             return path.parent
     return None
 
@@ -99,7 +114,7 @@ def _find(root: Path, given: str) -> Path:
     return folder
 
 
-def verify_results(folder: Path) -> None:
+def verify_results(folder: Path, trust: bool) -> None:
     """Measures a run once more from its manifest and compares the samples and all logs.
 
     What was measured for the comparison stays only if it differs.
@@ -110,7 +125,9 @@ def verify_results(folder: Path) -> None:
     machine, experiment = recorded.machine, recorded.experiment
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     builder = builders.recorded(recorded.builder)
-    images = build.make_images(machine, experiment, builder=builder, board=recorded.board)
+    images = build.make_images(
+        machine, experiment, builder=builder, board=recorded.board, trust=trust
+    )
     other = tell_differences(folder.name, recorded, images, qemu_version)
     jobs = min(cores(), experiment.rounds)
     testbed = Testbed(machine, images, experiment, qemu_version)

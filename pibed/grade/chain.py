@@ -1,8 +1,8 @@
 """A chain of boots: the cases of a suite in one of its variants, with one seed.
 
 Guests have the virtual clock, so what comes of a chain follows from its images, its cases, its seed
-and its nonces, wherever and beside whatever it runs. A case runs in a guest in which none has
-failed; behind a failure the rest goes on in a new boot.
+and its nonces, wherever and beside whatever it runs. A case that leaves something behind, or loses
+its guest, ends its boot: the rest goes on in a new one.
 
 Which case a dying kernel is blamed on must not depend on when the host hears of it. So the console
 has a line with a nonce before each case, and the last one before the kernel's words says whose they
@@ -169,7 +169,7 @@ class _Running:
                 return
 
     def _boot(self, left: list[Task]) -> list[Task]:
-        """One boot: runs cases until one fails; returns those left."""
+        """One boot: runs cases as long as the guest is clean; returns those left."""
         self._boots += 1
         boot = _Boot(self, self._boots, left)
         try:
@@ -223,7 +223,7 @@ class _Boot:
         return Command(f"{name}~{word}", seconds, marked)
 
     def run(self) -> list[Task]:
-        """Runs cases until one fails; returns those left."""
+        """Runs cases as long as the guest is clean; returns those left."""
         chain = self._chain
         looks = [self._leaks] if chain.finds_leaks else []
         plan = [self._load, *self._runs, *looks, self._unload]
@@ -238,9 +238,10 @@ class _Boot:
                 result = self._failed("", Why.CLAIM, f"the module does not load {how}", loaded)
                 return self._running.give_up_on_load(self._tasks, result)
             for number, (task, command) in enumerate(zip(self._tasks, self._runs, strict=True)):
-                result = self._judged(task, guest.run(command))
+                ended = guest.run(command)
+                result = self._judged(task, ended)
                 self._running.take(result)
-                if result.status == Status.FAILED:
+                if result.status == Status.FAILED and not _left_clean(ended):
                     return self._tasks[number + 1 :]
             leaks = guest.run(self._leaks) if looks else None
             unloaded = guest.run(self._unload)
@@ -360,6 +361,17 @@ class _Boot:
         lines = details if result is None else result.output
         shown = tuple(line.replace(f"({self._chain.folder_name}/", "(") for line in lines[:200])
         return CaseResult(name, Status.FAILED, why, message, shown, self._below)
+
+
+def _left_clean(result: Result) -> bool:
+    """Whether a case that failed has left nothing in the guest that others could fail by.
+
+    The runner of the cases looks for that after each; see module/tests/lib/ktap.c.
+    """
+    unclean = ("# afterwards ", "# the kernel has become tainted", "# the module is not loaded")
+    late = result.timed_out or any(line.startswith("# not done within") for line in result.output)
+    ended = result.status == 1 and result.output[-1:] != () and not result.truncated
+    return ended and not late and not any(line.startswith(unclean) for line in result.output)
 
 
 def _is_death(line: str) -> bool:

@@ -200,7 +200,7 @@ class Grading:
         with candidate.lock:
             if (suite, debug) not in candidate.images:
                 known = self.course.suites[suite]
-                _, wanted = with_module(known, candidate.sources.module)
+                wanted = payload.of_suite(with_module(known, candidate.sources.module))
                 machine = self.course.kernels()[debug]
                 candidate.images[suite, debug] = self.shop.make(machine, wanted, None)
             return candidate.images[suite, debug]
@@ -225,7 +225,7 @@ class Grading:
         result = records.read(ChainResult, path, key)
         if result is None:
             assert candidate.sources is not None
-            known, _ = with_module(self.course.suites[suite], candidate.sources.module)
+            known = with_module(self.course.suites[suite], candidate.sources.module)
             running = Chain(
                 self.course.kernels()[chain.debug],
                 self._images(candidate, suite, debug=chain.debug),
@@ -256,7 +256,7 @@ class Grading:
         if measured is None:
             assert candidate.sources is not None
             module = candidate.sources.module
-            own = {"name": module_name(module)}
+            own = {"folder": str(module), "name": module_name(module)}
             below = f"{candidate.below}/boots/measured"
             shutil.rmtree(self.shop.folder / below, ignore_errors=True)
             session = Session(
@@ -266,11 +266,9 @@ class Grading:
             measured = Measured(key)
             for each, measurement in asked:
                 experiment = course.experiments[each]
-                wanted = payload.of_experiment(experiment)
-                wanted = replace(wanted, module_folder=module, module_name=own["name"])
-                renamed = experiment.module.model_copy(update=own)
-                mine = experiment.model_copy(update={"module": renamed})
-                images = self.shop.make(course.machine, wanted, mine)
+                submitted = experiment.module.model_copy(update=own)
+                mine = experiment.model_copy(update={"module": submitted})
+                images = self.shop.make(course.machine, payload.of_experiment(mine), mine)
                 measured = session.measure(measured, each, measurement, mine, images)
             records.write(path, measured)
         candidate.measured = measured

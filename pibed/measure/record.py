@@ -60,6 +60,7 @@ def begun(
         lock=images.lock,
         steps={output.step.name: output.step.key for output in images.steps},
         made_of=_made_of(images),
+        sandbox=images.sandbox,
         images=_digests(images),
         qemu=Qemu(version=qemu_version, command=_command(machine, experiment, images)),
         timing=_timing(images),

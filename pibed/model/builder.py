@@ -38,6 +38,9 @@ class Standing:
     differs: tuple[str, ...]
 
 
+SandboxKind = Literal["bubblewrap", "none"]
+"""What held the build of a user's files; `none`: they had the rights of whoever ran pibed."""
+
 ToolchainName = Literal["bootlin", "internal", "path", "distro"]
 
 

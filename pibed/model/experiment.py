@@ -178,11 +178,16 @@ class Experiment(Record):
     """Samples of each cell; each round is a boot of its own."""
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
     """Everything random in the experiment follows from it."""
-    folder: SkipJsonSchema[str | None] = None
-    """Where its file lies, and what its paths are relative to, if that is not the checkout; never
-    in the file itself."""
+    file: SkipJsonSchema[str | None] = None
+    """Its file, whose folder its paths are relative to, if it is not of the checkout's configs/;
+    never in the file itself."""
     analysis: AnalysisPlan | None = None
     """Without it, see `Experiment.analysed`."""
+
+    @property
+    def where(self) -> str:
+        """Its file, for messages."""
+        return self.file or f"configs/experiments/{self.name}.yaml"
 
     @property
     def analysed(self) -> AnalysisPlan:

@@ -81,8 +81,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 def load(kind: type[_R], noun: str, name: str, overrides: Mapping[str, Any]) -> _R:
     """Reads `configs/<noun>s/<name>.yaml` as a record of that kind; see `load_machine`.
 
-    A name with a slash, or that ends in .yaml, is the path of a file anywhere; the record's
-    `folder` is then that file's.
+    A name with a slash, or that ends in .yaml, is the path of a file anywhere, which the record's
+    `file` is then.
     """
     if "/" in name or name.endswith(".yaml"):
         return _load_anywhere(kind, noun, Path(name), overrides)
@@ -110,9 +110,9 @@ def _load_anywhere(kind: type[_R], noun: str, given: Path, overrides: Mapping[st
         )
     if not path.exists():
         raise UsageError(f"{path}: there is no such file, which was given as the {noun}")
-    if "folder" in _read_yaml(path):
-        raise UsageError(f"{path}: folder: unknown key")
-    return load_file(kind, path, {**overrides, "folder": str(path.parent)})
+    if "file" in _read_yaml(path):
+        raise UsageError(f"{path}: file: unknown key")
+    return load_file(kind, path, {**overrides, "file": str(path)})
 
 
 def load_file(kind: type[_R], path: Path, overrides: Mapping[str, Any]) -> _R:

@@ -161,9 +161,9 @@ class Rubric(Record):
     penalties: Penalties = Penalties()
     hidden: RelativePath | None = None
     """A file relative to this one with what students do not see; see `Hidden`."""
-    folder: SkipJsonSchema[str | None] = None
-    """Where its file lies, and what its paths are relative to, if that is not the checkout; never
-    in the file itself."""
+    file: SkipJsonSchema[str | None] = None
+    """Its file, whose folder its paths are relative to, if it is not of the checkout's configs/;
+    never in the file itself."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def exact(points: float) -> Decimal:
 
 def root_of(rubric: Rubric) -> Path:
     """What the paths of a rubric are relative to."""
-    return places.checkout() if rubric.folder is None else Path(rubric.folder)
+    return places.checkout() if rubric.file is None else Path(rubric.file).parent
 
 
 def load_scheme(name: str, *, with_hidden: bool) -> Scheme:
@@ -220,7 +220,7 @@ def load_scheme(name: str, *, with_hidden: bool) -> Scheme:
     hidden = None
     if rubric.hidden is not None and with_hidden:
         folder = places.checkout() / "configs" / "rubrics"
-        path = (folder if rubric.folder is None else Path(rubric.folder)) / rubric.hidden
+        path = (folder if rubric.file is None else Path(rubric.file).parent) / rubric.hidden
         if not path.is_file():
             raise UsageError(
                 f"the rubric {rubric.name}: hidden: there is no file {path}",

@@ -34,15 +34,21 @@ class Suite(Record):
     """Files of the guest with a number that must be 0 when nothing of a case is left."""
     programs: RelativePath
     """Folder whose C files are the programs, one each."""
-    library: Annotated[list[RelativePath], Field(min_length=1)]
-    """Folders whose C files are compiled into every program."""
+    library: list[RelativePath] = []
+    """Folders whose C files are compiled into every program, beside those of pibed's own library,
+    unless one of them has a ktap.c in its place."""
     cflags: list[str]
     """Options for the compiler."""
     stress_s: Annotated[int, Field(ge=1, le=86_400)]
     """Guest seconds that a stress test runs, in each variant, unless `--stress` says otherwise."""
-    folder: SkipJsonSchema[str | None] = None
-    """Where its file lies, and what its paths are relative to, if that is not the checkout; never
-    in the file itself."""
+    file: SkipJsonSchema[str | None] = None
+    """Its file, whose folder its paths are relative to, if it is not of the checkout's configs/;
+    never in the file itself."""
+
+    @property
+    def where(self) -> str:
+        """Its file, for messages."""
+        return self.file or f"configs/suites/{self.name}.yaml"
 
 
 def load_suite(name: str, overrides: Mapping[str, Any] | None = None) -> Suite:

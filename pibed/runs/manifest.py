@@ -21,7 +21,7 @@ from pydantic import (
 
 from pibed.base.errors import UsageError
 from pibed.model.board import Board
-from pibed.model.builder import Made, Source, Standing
+from pibed.model.builder import Made, SandboxKind, Source, Standing
 from pibed.model.experiment import Experiment
 from pibed.model.loading import Record
 from pibed.model.machine import Clock, Machine
@@ -121,6 +121,8 @@ class Manifest(Record):
     steps: dict[str, str]
     """The build's steps and their keys."""
     made_of: MadeOf | None = None
+    """None where it was not recorded yet."""
+    sandbox: SandboxKind | None = None
     """None where it was not recorded yet."""
     images: dict[str, str]
     """SHA-256 of each."""

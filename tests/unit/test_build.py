@@ -13,6 +13,7 @@ from pibed.build import payload, toolchain
 from pibed.build.debian import kernel, rootfs
 from pibed.build.debian.bench import Bench
 from pibed.build.progress import BuildProgress
+from pibed.build.sandbox import Unconfined
 from pibed.build.store import Make, Output, Step, Store
 from pibed.build.toolchain import CLibrary, Toolchain
 from pibed.model.experiment import load_experiment
@@ -51,7 +52,7 @@ def steps(
 
     def with_tools(tools: Toolchain) -> dict[str, Step]:
         progress = BuildProgress(terminal.stderr(), show_cached=False)
-        bench = Bench(Recorder(tmp_path), progress, 1, machine, tools)
+        bench = Bench(Recorder(tmp_path), progress, 1, machine, tools, Unconfined())
         outputs = (
             kernel.kernel(bench, source),
             rootfs.busybox(bench, source),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pibed.base import places, terminal
+from pibed.base import places, process, terminal
 from pibed.base.errors import BuildError, UsageError
 from pibed.build import host, materials, payload, toolchain, vermagic
 from pibed.build.buildroot import contents, recipe
@@ -180,10 +180,11 @@ def made(
     )
     for module in (unpack, kernel, rootfs):
         monkeypatch.setattr(module, "run_logged", run)
+    monkeypatch.setattr(process, "run_logged", run)
     (tmp_path / "kernel" / "0.unfinished-1").mkdir(parents=True)
     known = payload.of_experiment(load_experiment("paging"))
     progress = BuildProgress(terminal.stderr(), show_cached=False)
-    return images.build(Order(machine, known, tmp_path, progress))
+    return images.build(Order(machine, known, tmp_path, progress, trust=True))
 
 
 def test_build(made: Images, commands: list[list[str]], tmp_path: Path) -> None:

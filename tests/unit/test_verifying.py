@@ -29,12 +29,12 @@ def done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
         calls.append(options)
         first(tmp_path)
 
-    def verify_results(folder: Path) -> None:
+    def verify_results(folder: Path, trust: bool) -> None:
         calls.append(folder.name)
 
     monkeypatch.setattr(places, "checkout", lambda: tmp_path)
     monkeypatch.setattr(sweep, "sweep", sweep_first)
-    monkeypatch.setattr(rebuild, "verify_build", calls.append)
+    monkeypatch.setattr(rebuild, "verify_build", lambda builder, *_: calls.append(builder))
     monkeypatch.setattr(verify, "verify_results", verify_results)
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     return calls
@@ -59,6 +59,42 @@ def test_run_that_is_there_is_measured_again(done: list[Any], tmp_path: Path) ->
     first(tmp_path)
     verify.verify(VerifyOptions())
     assert done == [Debian(), "20260101T000000Z-small"]
+
+
+def test_what_is_built_is_that_of_the_run(
+    done: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+    monkeypatch.setattr(rebuild, "verify_build", lambda *given: built.append(given[2].name))
+    first(tmp_path)
+    verify.verify(VerifyOptions())
+    verify.verify(VerifyOptions(build=True))
+    verify.verify(VerifyOptions(build=True, experiment="balance"))
+    assert built == ["small", "paging", "balance"]
+
+
+def test_newest_run_of_an_experiment(done: list[Any], tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    for name, file in (("a", "/one/experiment.yaml"), ("b", "/other/experiment.yaml"), ("c", None)):
+        study = experiment(file=file)
+        archived(results / f"20260101T00000{len(name)}Z-{name}", study, measured(study, CELLS))
+    for name, file in (("a", "/one/experiment.yaml"), ("b", "/other/experiment.yaml"), ("c", None)):
+        found = verify._newest(results, experiment(file=file))
+        assert found is not None
+        assert found.name.endswith(f"-{name}")
+    assert verify._newest(results, experiment(file="/none/experiment.yaml")) is None
+
+
+def test_experiment_of_a_run_is_in_its_manifest(done: list[Any], tmp_path: Path) -> None:
+    first(tmp_path)
+    with pytest.raises(UsageError, match=r"^--experiment cannot be given with --run"):
+        verify.verify(VerifyOptions(run="latest", experiment="paging"))
+    assert done == []
+
+
+def test_first_run_is_of_the_experiment_that_is_asked_for(done: list[Any]) -> None:
+    verify.verify(VerifyOptions(experiment="balance"))
+    assert done[1] == SweepOptions(experiment="balance")
 
 
 @pytest.mark.parametrize("run", [None, "latest"])
@@ -118,7 +154,7 @@ def test_the_newest_run_that_can_be_the_same_twice_is_taken(tmp_path: Path) -> N
     samples = measured(study, CELLS)
     for second, clock in enumerate(CLOCKS):
         archived(tmp_path / f"20260203T04050{second}Z-{clock}", study, samples, clock=clock)
-    found = verify._newest(tmp_path)
+    found = verify._newest(tmp_path, None)
     assert found is not None
     assert found.name.endswith("-board")
     assert verify._find(tmp_path, found.name) == found

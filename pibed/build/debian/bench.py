@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pibed.build import toolchain
 from pibed.build.making import Workbench
+from pibed.build.sandbox import Sandbox
 from pibed.build.toolchain import Toolchain
 from pibed.model.machine import Machine
 
@@ -27,6 +28,8 @@ class Bench(Workbench):
 
     machine: Machine
     tools: Toolchain
+    sandbox: Sandbox
+    """Where what users wrote is compiled."""
 
     @property
     def compiler(self) -> str:

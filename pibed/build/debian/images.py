@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pibed.base import places
-from pibed.build import materials, toolchain, vermagic
+from pibed.build import materials, sandbox, toolchain, vermagic
 from pibed.build.debian import kernel, rootfs
 from pibed.build.debian.bench import Bench
 from pibed.build.images import Images
@@ -27,6 +27,7 @@ def build(order: Order) -> Images:
     for files that the configuration names and that are not there.
     """
     machine, payload = order.machine, order.payload
+    holding = sandbox.choose(payload.root, order.trust)
     tools = toolchain.find(machine)
     packages = sources.linux(machine) | sources.busybox()
     (linux, busybox), comparison = sources.fetch(packages, order.root, tools.all, order.policy)
@@ -34,7 +35,7 @@ def build(order: Order) -> Images:
         order.progress.differs(line)
     plain = order.bench
     plain.store.remove_unfinished()
-    bench = Bench(plain.store, plain.progress, plain.jobs, machine, tools)
+    bench = Bench(plain.store, plain.progress, plain.jobs, machine, tools, holding)
 
     linux_source = unpack_linux(bench, linux)
     linux_build = kernel.kernel(bench, linux_source)
@@ -78,6 +79,7 @@ def build(order: Order) -> Images:
             linux.source, busybox.source, payload, tools.compilers, tools.libc
         ),
         read={"module": module.read, "programs": programs.read},
+        sandbox=holding.kind,
     )
 
 

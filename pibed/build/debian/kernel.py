@@ -135,7 +135,16 @@ def module(bench: Bench, payload: Payload, source: Output, kernel: Output) -> Ou
             command = module_make(*trees, bench.variables, mirror.folder, mirror.named)
             command.append(f"{READ_BY_MAKE}={mirror.makefiles}")
             try:
-                run_logged(command, log, cwd=source.path, env=REPRODUCIBLE, on_line=on_line)
+                bench.sandbox.run(
+                    command,
+                    log,
+                    output=mirror.folder,
+                    readable=[*trees, mirror.top],
+                    sources=mirror.root,
+                    cwd=source.path,
+                    env=REPRODUCIBLE,
+                    on_line=on_line,
+                )
             except BuildError as error:
                 what = f"the module {payload.module_name}"
                 raise explained(error, what, mirror.original, mirror.in_words) from None

@@ -13,12 +13,13 @@ from pathlib import Path
 from pibed.base import places
 from pibed.base.errors import BuildError, UsageError
 from pibed.base.files import digest_files
-from pibed.base.process import capture, run_logged
+from pibed.base.process import run_logged
 from pibed.build import kconfig, reads, toolchain
 from pibed.build.debian.bench import REPRODUCIBLE, Bench
 from pibed.build.diagnostics import explained
 from pibed.build.initramfs import CharDevice, Entry, File, Folder, Link, write_archive
-from pibed.build.payload import AGENT_PLACE, Payload, Program
+from pibed.build.payload import AGENT_PLACE, Payload
+from pibed.build.sandbox import Sandbox
 from pibed.build.store import Output, Step
 
 
@@ -79,7 +80,7 @@ def programs(bench: Bench, payload: Payload) -> Output:
     """The payload's programs; raises BuildError with what the compiler says of one."""
     flags = ["-Wall", "-Wextra", "-static", *payload.cflags]
     # Asked each time: a header that is new can come before the one that was found before.
-    files = read_by_compiler(bench.compiler, flags, payload.programs)
+    files = read_by_compiler(bench.sandbox, bench.compiler, flags, payload)
     read = reads.digests(files, payload.root)
 
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
@@ -87,14 +88,24 @@ def programs(bench: Bench, payload: Payload) -> Output:
         for program in payload.programs:
             target = str(folder / program.name)
             # Compiled by names relative to their folder, so that no path of the host gets in.
-            argv = [bench.compiler, *flags, "-o", target, *program.arguments()]
+            argv = [bench.compiler, *flags, "-o", target, *program.arguments(payload.root)]
             with _explained(f"the program {program.name}", program.folder):
-                run_logged(argv, log, cwd=program.folder, on_line=on_line)
+                bench.sandbox.run(
+                    argv,
+                    log,
+                    output=folder,
+                    readable=program.elsewhere(payload.root),
+                    sources=payload.root,
+                    cwd=program.folder,
+                    on_line=on_line,
+                )
         reads.require_older(read, payload.root, began_ns)
 
     inputs = {
         "read": reads.digest(read),
-        "programs": json.dumps([[each.name, *each.arguments()] for each in payload.programs]),
+        "programs": json.dumps(
+            [[each.name, *each.arguments(payload.root)] for each in payload.programs]
+        ),
         "cflags": " ".join(payload.cflags),
         "tools": str(bench.tools.linking),
     }
@@ -105,19 +116,32 @@ def programs(bench: Bench, payload: Payload) -> Output:
     return replace(output, read=reads.digests(own, payload.root))
 
 
-def read_by_compiler(compiler: str, flags: Sequence[str], programs: Sequence[Program]) -> set[Path]:
-    """All files that go into programs as they are now, but for those that the linker knows itself.
+def read_by_compiler(
+    sandbox: Sandbox, compiler: str, flags: Sequence[str], payload: Payload
+) -> set[Path]:
+    """All files that go into the payload's programs as they are now, but for those that the linker
+    knows itself.
 
-    Raises BuildError for one that is not there.
+    The compiler gets those below the payload's root by relative paths. Raises BuildError for one
+    that is not there.
     """
     files: set[Path] = set()
+    programs = payload.programs
     for folder in {program.folder for program in programs}:
         here = [program for program in programs if program.folder == folder]
         files |= reads.linked(flags, folder)
-        arguments = dict.fromkeys(source for each in here for source in each.arguments())
+        arguments = dict.fromkeys(
+            source for each in here for source in each.arguments(payload.root)
+        )
         what = f"the program {here[0].name}" if len(here) == 1 else "a program"
         with _explained(what, folder):
-            rules = capture([compiler, "-M", *flags, *arguments], cwd=folder)
+            argv = [compiler, "-M", *flags, *arguments]
+            rules = sandbox.capture(
+                argv,
+                readable=[path for each in here for path in each.elsewhere(payload.root)],
+                sources=payload.root,
+                cwd=folder,
+            )
         files |= {reads.actual(path, folder) for path in reads.prerequisites(rules)}
     return files
 
