@@ -72,8 +72,9 @@ def _build(images: Images, folder: Path, sandbox: Sandbox, work: Path) -> list[s
 def _style(images: Images, folder: Path, sandbox: Sandbox, work: Path) -> tuple[str, ...]:
     """What checkpatch.pl says of the sources from which the module was made."""
     script = images.kernel_source / "scripts" / "checkpatch.pl"
-    place = work / "style"
+    place, made = work / "style", work / "made"
     place.mkdir()
+    made.mkdir()
     names = []
     for number, path in enumerate(_sources(images, folder)):
         # Its own name may be anything; its ending decides what is looked for.
@@ -81,7 +82,7 @@ def _style(images: Images, folder: Path, sandbox: Sandbox, work: Path) -> tuple[
         (place / f"{number}{path.suffix}").write_bytes(path.read_bytes())
     if not names:
         return ()
-    files = [f"{number}{Path(name).suffix}" for number, name in enumerate(names)]
+    files = [f"{place}/{number}{Path(name).suffix}" for number, name in enumerate(names)]
     options = ["--strict", "--no-tree", f"--root={images.kernel_source}", "--terse", "--no-summary"]
     # It ends with a status when it finds something, and the shell says that all went well.
     argv = ["sh", "-c", 'perl "$@" || true', "sh", str(script), *options, "--file", *files]
@@ -89,13 +90,15 @@ def _style(images: Images, folder: Path, sandbox: Sandbox, work: Path) -> tuple[
     sandbox.run(
         argv,
         work / "style.log",
-        output=place,
+        # It may leave a file of its own where it runs.
+        output=made,
         readable=[images.kernel_source],
         sources=place,
-        cwd=place,
+        cwd=made,
         on_line=lambda line: lines.append(line.rstrip("\n")),
     )
-    return tuple(_named(line, names) for line in lines if _STYLE.match(line))
+    bare = (line.removeprefix(f"{place}/") for line in lines)
+    return tuple(_named(line, names) for line in bare if _STYLE.match(line))
 
 
 def _named(line: str, names: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from pibed.commands.options import GradeOptions, RubricOptions
 from pibed.model.defaults import load_defaults
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
-from pibed.model.rubric import Scheme, load_scheme, root_of
+from pibed.model.rubric import Scheme, load_scheme
 from pibed.runs import locate
 
 if TYPE_CHECKING:
@@ -55,8 +55,9 @@ def grade(options: GradeOptions) -> None:
         grading = grading.into(folder)
     candidates = [Candidate(each) for each in found]
     if scheme.rubric.reference is not None:
-        path = root_of(scheme.rubric) / scheme.rubric.reference
-        candidates.insert(0, Candidate(Submission(path, "reference", "reference"), True))
+        candidates.insert(
+            0, Candidate(Submission(course.reference, "reference", "reference"), True)
+        )
     progress = GradeProgress(terminal.stderr(), durations, scheme.rubric.name, grading.parts())
     try:
         with progress.shown(f"grade: {scheme.rubric.title}", candidates, shop_.jobs):
@@ -69,7 +70,7 @@ def grade(options: GradeOptions) -> None:
     finally:
         durations.save()
     rows = graded(grading, candidates)
-    publish.write(folder, scheme, rows)
+    publish.write(folder, scheme, rows, course.units)
     print_summary(scheme, rows)
     print(f"results: {folder}")
     if late := [row.name for row in rows if row.total is None]:

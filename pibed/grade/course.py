@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pibed.base.errors import UsageError
 from pibed.build import payload
@@ -12,7 +13,7 @@ from pibed.grade.chain import Task
 from pibed.ktest.cases import TableEntry, choose, read_tests
 from pibed.model.experiment import Experiment, load_experiment
 from pibed.model.machine import Machine
-from pibed.model.rubric import Criterion, Measurement, Scheme, configuration
+from pibed.model.rubric import Criterion, Measurement, Scheme, configuration, root_of
 from pibed.model.suite import Suite, load_suite
 
 
@@ -113,6 +114,26 @@ class Course:
             same = [each for each in self.tests[criterion.suite] if each.program == test.program]
             by_host = criterion.decided_by == "host"
             yield Task(test, same.index(test) + 1, seconds, by_host)
+
+    @property
+    def reference(self) -> Path:
+        """The folder of the module that does it right, of a rubric that has one.
+
+        Raises UsageError if it is not there.
+        """
+        rubric = self.scheme.rubric
+        path = root_of(rubric) / (rubric.reference or ".")
+        if not path.is_dir():
+            raise UsageError(f"the rubric {rubric.name}: reference: there is no folder {path}")
+        return path
+
+    @property
+    def units(self) -> dict[str, str]:
+        """The unit of each measurement."""
+        return {
+            name: self.experiments[name].metrics[each.metric].unit
+            for name, each, _ in self.scheme.measurements()
+        }
 
     def kernels(self) -> dict[bool, Machine]:
         """The machines that are needed, by whether theirs is the debug kernel."""

@@ -132,6 +132,12 @@ class Grading:
                 jobs.append(partial(self._measure, candidate, observer))
         run_side_by_side(jobs, self.shop.jobs)
 
+    def measure(self, candidates: Sequence[Candidate], observer: GradeObserver) -> None:
+        """Only measures them."""
+        if self.course.experiments:
+            jobs = [partial(self._measure, each, observer) for each in candidates if each.builds]
+            run_side_by_side(jobs, self.shop.jobs)
+
     def parts(self) -> list[str]:
         """The parts of a submission's work behind its build, for estimates and progress."""
         measured = ["measurements"] if self.course.experiments else []
