@@ -10,6 +10,7 @@ from pibed.build import host, payload, timing
 from pibed.build.builders import DEFAULT, Builder
 from pibed.build.images import Images
 from pibed.build.making import Order
+from pibed.build.sandbox import Limits
 from pibed.build.progress import BuildProgress
 from pibed.build.sources.policy import DEFAULT_POLICY, Policy
 from pibed.commands import arguments
@@ -66,19 +67,20 @@ def make_payload_images(
     *,
     board: Board | None = None,
     trust: bool = False,
+    limits: Limits | None = None,
     show_cached: bool = False,
 ) -> Images:
     """Builds what is not there yet, with progress and what differs from the lock on stderr.
 
     With a `board` the timing plugin is made as well. What the payload brings is built in a sandbox
-    unless there is `trust`, see `pibed.build.sandbox.choose`. Raises HostError where none can be
+    within `limits` unless there is `trust`, see `pibed.build.sandbox.choose`. Raises HostError where none can be
     had, and for a QEMU that the plugin does not know, before anything is built.
     """
     api = None if board is None else timing.interface(machine)
     needed = [each for each in builder.prerequisites(machine) if not each.for_tests]
     host.require(needed, builder.setup)
     progress = BuildProgress(terminal.stderr(), show_cached)
-    order = Order(machine, payload_, places.cache(), progress, policy, trust=trust)
+    order = Order(machine, payload_, places.cache(), progress, policy, trust=trust, limits=limits)
     images = builder.build(order)
     if board is None or api is None:
         return images

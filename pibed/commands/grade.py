@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from pibed.grade.work import Candidate, Grading, Shop
 
 
+# A module is built in seconds; one that takes longer than this, on a host however slow, never ends.
+LIMITS = sandbox.Limits(time_s=120)
+
+
 def grade(options: GradeOptions) -> None:
     """Grades all submissions, and says where the table is.
 
@@ -98,13 +102,15 @@ def shop(options: RubricOptions, machine: Machine, folder: Path) -> Shop:
     """Where the work is done; raises HostError for a host without a sandbox."""
     from pibed.grade.work import Shop
 
-    confined = sandbox.Unconfined() if options.trust else sandbox.require()
+    confined = sandbox.Unconfined() if options.trust else sandbox.require(LIMITS)
     jobs = cores() if options.jobs is None else arguments.number("--jobs", options.jobs, 1, 1024)
     version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
 
     def make(machine: Machine, wanted: Payload, experiment: Experiment | None) -> Images:
         board = None if experiment is None else timing.wanted(machine, experiment)
-        return build.make_payload_images(machine, wanted, board=board, trust=options.trust)
+        return build.make_payload_images(
+            machine, wanted, board=board, trust=options.trust, limits=LIMITS
+        )
 
     return Shop(make, confined, version, folder, jobs)
 

@@ -328,7 +328,9 @@ class _Boot:
             return CaseResult(name, Status.PASSED, boot=self._below)
         (verdict,) = judge(result, [task.test.name])
         if verdict.status == CaseStatus.FAILED:
-            return self._failed(name, Why.CLAIM, verdict.message, details=verdict.notes)
+            # What it said last is the message already.
+            notes = verdict.notes if verdict.notes != (verdict.message,) else ()
+            return self._failed(name, Why.CLAIM, verdict.message, details=notes)
         status = Status.PASSED if verdict.status == CaseStatus.PASSED else Status.SKIPPED
         return CaseResult(name, status, None, verdict.message, (), self._below)
 
