@@ -10,8 +10,8 @@ from pibed.build import host, payload, timing
 from pibed.build.builders import DEFAULT, Builder
 from pibed.build.images import Images
 from pibed.build.making import Order
-from pibed.build.sandbox import Limits
 from pibed.build.progress import BuildProgress
+from pibed.build.sandbox import Limits
 from pibed.build.sources.policy import DEFAULT_POLICY, Policy
 from pibed.commands import arguments
 from pibed.commands.options import BuildOptions
@@ -73,8 +73,8 @@ def make_payload_images(
     """Builds what is not there yet, with progress and what differs from the lock on stderr.
 
     With a `board` the timing plugin is made as well. What the payload brings is built in a sandbox
-    within `limits` unless there is `trust`, see `pibed.build.sandbox.choose`. Raises HostError where none can be
-    had, and for a QEMU that the plugin does not know, before anything is built.
+    within `limits` unless there is `trust`, see `pibed.build.sandbox.choose`. Raises HostError
+    where none can be had, and for a QEMU that the plugin does not know, before anything is built.
     """
     api = None if board is None else timing.interface(machine)
     needed = [each for each in builder.prerequisites(machine) if not each.for_tests]
