@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pibed.base.errors import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -54,12 +56,15 @@ def counting_bar(console: Console, label: str, *fields: str) -> Progress:
 
 
 def print_error(message: str, fix: str | None, log: Path | None, context: list[str]) -> None:
-    """An error as people need it: a log's last words, what is wrong, where more is, what to do."""
+    """An error as people need it: a log's last words, what is wrong, where more is, what to do.
+
+    Nothing of it acts on the terminal: a Makefile may have printed it.
+    """
     console = stderr()
     for line in context:
-        console.print(f"  | {line}", style="dim", markup=False)
+        console.print(f"  | {printable(line)}", style="dim", markup=False)
     console.print("pibed: ", style="bold red", end="")
-    console.print(message, markup=False)
+    console.print("\n".join(map(printable, message.split("\n"))), markup=False)
     if log is not None:
         console.print(f"  log:    {log}", markup=False)
     if fix is not None:

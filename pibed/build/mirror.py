@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pibed.base.errors import UsageError
 from pibed.build import reads
 
 MAKEFILES = ("Kbuild", "Makefile")
@@ -81,10 +82,11 @@ def mirrored(origin: Path, root: Path, top: Path) -> Iterator[Mirror]:
     """Makes a mirror at `top`, which is there as long as the context lasts.
 
     Above the folder it has all that is in `root` as links, or only what is beside the folder if it
-    does not lie in `root`. Raises OSError for what cannot be read.
+    does not lie in `root`. Raises OSError for what cannot be read, UsageError for a link that leads
+    out of `root`.
     """
-    root = root if origin.is_relative_to(root) else origin.parent
-    files = frozenset(_files(origin))
+    root = _root(origin, root)
+    files = frozenset(_files(origin, root))
     # The names of folders on the way are of no concern to a compiler that goes up and down again.
     parts = map(_plain, origin.relative_to(root).parts)
     mirror = Mirror(origin, root, top, top.joinpath(*parts), files)
@@ -101,15 +103,15 @@ def mirrored(origin: Path, root: Path, top: Path) -> Iterator[Mirror]:
 
 def named(origin: Path, root: Path) -> str:
     """What a module's folder is called in the binary: its path from `root` and a slash, if any."""
-    parts = origin.relative_to(root if origin.is_relative_to(root) else origin.parent).parts
+    parts = origin.relative_to(_root(origin, root)).parts
     return "".join(f"{part}/" for part in parts)
 
 
-def sources(origin: Path) -> list[str]:
-    """The names of all sources and makefiles below a module's folder."""
+def sources(origin: Path, root: Path) -> list[str]:
+    """The names of all sources and makefiles below a module's folder; raises as `mirrored`."""
     return [
         path
-        for path in _files(origin)
+        for path in _files(origin, _root(origin, root))
         if path.endswith(_SOURCES) or path.rpartition("/")[2] in MAKEFILES
     ]
 
@@ -148,9 +150,15 @@ def _copy(mirror: Mirror) -> None:
                 file.write(tell)
 
 
-def _files(origin: Path) -> list[str]:
+def _root(origin: Path, root: Path) -> Path:
+    """What a module may be made of lies in this folder."""
+    return root if origin.is_relative_to(root) else origin.parent
+
+
+def _files(origin: Path, root: Path) -> list[str]:
     """All files below a module's folder, but hidden ones and what the kernel's build makes."""
     found = []
+    end = root.resolve()
     for place, folders, names in os.walk(origin, followlinks=True):
         above = {Path(place).resolve(), *Path(place).resolve().parents}
         # A link to a folder in which it lies has no end.
@@ -160,6 +168,13 @@ def _files(origin: Path) -> list[str]:
             if not _MADE.fullmatch(name) and (Path(place) / name).resolve() not in above
         )
         paths = [Path(place) / name for name in names if not _MADE.fullmatch(name)]
+        for path in (*(Path(place) / name for name in folders), *paths):
+            # It would be copied, whoever may read it.
+            if path.is_symlink() and not path.resolve().is_relative_to(end):
+                raise UsageError(
+                    f"{path} leads out of {root}, to {path.resolve()}",
+                    fix="put a copy in place of the link",
+                )
         found += [path.relative_to(origin).as_posix() for path in paths if path.is_file()]
     return sorted(found)
 

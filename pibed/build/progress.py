@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pibed.base.errors import printable
 from pibed.base.terminal import duration
 from pibed.build.store import Output
 
@@ -52,7 +53,9 @@ class BuildProgress:
                     elapsed = time.monotonic() - start
                     # The estimate may be short; the bar then waits at its end.
                     progress.update(
-                        task, completed=min(elapsed, 0.99 * expected_s), line=line.strip()[:60]
+                        task,
+                        completed=min(elapsed, 0.99 * expected_s),
+                        line=printable(line.strip()[:60]),
                     )
 
                 yield show
@@ -68,8 +71,9 @@ class BuildProgress:
             lines += 1
             if time.monotonic() - last > _PLAIN_INTERVAL_S:
                 last = time.monotonic()
+                shown = printable(line.rstrip()[:200])
                 self._console.print(
-                    f"{name}: {duration(last - start)}, {lines} lines, now:{line.rstrip()}",
+                    f"{name}: {duration(last - start)}, {lines} lines, now:{shown}",
                     markup=False,
                 )
 

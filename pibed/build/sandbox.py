@@ -12,7 +12,7 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
@@ -86,6 +86,9 @@ class Sandbox(Protocol):
     ) -> str:
         """Standard output of a program, see `pibed.base.process.capture`; raises as `run`."""
 
+    def visible(self, files: Iterable[Path], sources: Path) -> list[Path]:
+        """Of files that a build says it has read, those that it can have."""
+
 
 @dataclass(frozen=True)
 class Unconfined:
@@ -113,6 +116,10 @@ class Unconfined:
     ) -> str:
         """See `Sandbox`."""
         return process.capture(argv, cwd=cwd)
+
+    def visible(self, files: Iterable[Path], sources: Path) -> list[Path]:
+        """See `Sandbox`."""
+        return list(files)
 
 
 @dataclass(frozen=True)
@@ -169,6 +176,11 @@ class Bubblewrap:
             )
         except BuildError as error:
             raise _limit(error, argv[0], self.limits) or error from None
+
+    def visible(self, files: Iterable[Path], sources: Path) -> list[Path]:
+        """See `Sandbox`."""
+        end = sources.resolve()
+        return [file for file in files if file.resolve().is_relative_to(end)]
 
     def _command(
         self, argv: Sequence[str], view: View, cwd: Path, env: Mapping[str, str] | None

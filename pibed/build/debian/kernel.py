@@ -151,8 +151,9 @@ def module(bench: Bench, payload: Payload, source: Output, kernel: Output) -> Ou
             made = mirror.folder / name
             if not made.is_file():
                 raise BuildError(f"{origin / 'Kbuild'}: it makes no {name}", log=log)
-            files = read_by_kbuild(mirror, [*trees, *toolchain.headers(bench.compiler)])
-            read = reads.digests(files, payload.root)
+            known = [*trees, *toolchain.headers(bench.compiler)]
+            files = read_by_kbuild(mirror, known)
+            read = reads.digests(bench.sandbox.visible(files, mirror.root), payload.root)
             made.rename(folder / name)
         reads.require_older(read, payload.root, began_ns)
         return read
@@ -160,7 +161,7 @@ def module(bench: Bench, payload: Payload, source: Output, kernel: Output) -> Ou
     inputs = {
         "kernel": kernel.step.key,
         "name": name,
-        "sources": json.dumps(sources(origin)),
+        "sources": json.dumps(sources(origin, payload.root)),
         "named": named(origin, payload.root),
         # What another folder outside the root has read says nothing of this one.
         "folder": reads.name_of(origin, payload.root),
