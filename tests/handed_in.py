@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -98,7 +99,7 @@ def tar(name: str, member: tarfile.TarInfo, data: bytes = b"") -> Callable[[Path
             file.add(folder / ".tmp", "lab")
             member.size = len(data)
             file.addfile(member, io.BytesIO(data))
-        _remove(folder / ".tmp")
+        shutil.rmtree(folder / ".tmp")
 
     return make
 
@@ -108,7 +109,7 @@ def zipped(folder: Path) -> None:
     with zipfile.ZipFile(folder / "zipped.zip", "w") as file:
         for path in (folder / ".tmp").iterdir():
             file.write(path, f"my lab/{path.name}")
-    _remove(folder / ".tmp")
+    shutil.rmtree(folder / ".tmp")
 
 
 def bomb(folder: Path) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pibed.base.errors import GuestError
+from pibed.base.errors import GuestError, printable
 from pibed.build.images import Images
 from pibed.build.kconfig import read_config
 from pibed.build.payload import TESTS_PLACE
@@ -361,8 +361,9 @@ class _Boot:
         details: Sequence[str] = (),
     ) -> CaseResult:
         lines = details if result is None else result.output
-        shown = tuple(line.replace(f"({self._chain.folder_name}/", "(") for line in lines[:200])
-        return CaseResult(name, Status.FAILED, why, message, shown, self._below)
+        place = f"({self._chain.folder_name}/"
+        shown = tuple(printable(line.replace(place, "(")) for line in lines[:200])
+        return CaseResult(name, Status.FAILED, why, printable(message), shown, self._below)
 
 
 def _left_clean(result: Result) -> bool:

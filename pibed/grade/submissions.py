@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pibed.base import archives
 from pibed.base.errors import PibedError, UsageError, printable
 from pibed.base.files import explained
 from pibed.build.store import remedy
@@ -122,8 +123,7 @@ def take_in(path: Path, store: Path) -> Sources:
         store.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".unpacked-", dir=store) as name:
             folder = Path(name) / "source"
-            folder.mkdir()
-            _copy(path, folder)
+            _unpack(path, folder) if path.is_file() else _copy(path, folder)
             known = digest(folder)
             place = store / known[:32]
             if not place.is_dir():
@@ -153,8 +153,16 @@ def _not_there_yet() -> Iterator[None]:
             raise
 
 
+def _unpack(archive: Path, target: Path) -> None:
+    try:
+        archives.unpack(archive, target, archives.Limits(_MOST_BYTES, _MOST_BYTES, _MOST_FILES))
+    except archives.Refused as error:
+        raise Refused(error.message) from None
+
+
 def _copy(origin: Path, target: Path) -> None:
     files = size = 0
+    target.mkdir()
     for path, status in _entries(origin):
         relative = path.relative_to(origin)
         if stat.S_ISDIR(status.st_mode):

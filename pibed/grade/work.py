@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Protocol
 
 from pibed.base import places
-from pibed.base.errors import BuildError, LimitError, UsageError
+from pibed.base.errors import BuildError, LimitError, UsageError, printable
 from pibed.build import payload, review
 from pibed.build.images import Images
 from pibed.build.payload import Payload
@@ -288,4 +288,4 @@ def _key(images: Images, qemu_version: str) -> str:
 
 def _named(text: str, folder: Path) -> str:
     """What is said of files, by their names in a submission."""
-    return text.replace(f"{folder}/", "").replace(str(folder), "the submission")
+    return printable(text.replace(f"{folder}/", "").replace(str(folder), "the submission"))
