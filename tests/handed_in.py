@@ -1,4 +1,4 @@
-"""What thirty students hand in: modules that are right, modules with a known fault, hostile ones."""
+"""What a course hands in: modules that are right, modules with a known fault, hostile ones."""
 
 from __future__ import annotations
 
@@ -160,8 +160,6 @@ HOSTILE = [
     HandedIn(
         "10 GB of output",
         makefile("much", "$(shell yes | head -c 10G >much)"),
-        "does not build",
-        problem="wrote more|printed more",
     ),
     HandedIn(
         "reads what is not its own",

@@ -9,7 +9,7 @@ from pibed.base import places, terminal
 from pibed.build import host, payload, timing
 from pibed.build.builders import DEFAULT, Builder
 from pibed.build.images import Images
-from pibed.build.making import Order
+from pibed.build.making import Order, Progress
 from pibed.build.progress import BuildProgress
 from pibed.build.sandbox import Limits
 from pibed.build.sources.policy import DEFAULT_POLICY, Policy
@@ -69,9 +69,11 @@ def make_payload_images(
     trust: bool = False,
     limits: Limits | None = None,
     show_cached: bool = False,
+    progress: Progress | None = None,
 ) -> Images:
     """Builds what is not there yet, with progress and what differs from the lock on stderr.
 
+    Another `progress` is told instead if there is one.
     With a `board` the timing plugin is made as well. What the payload brings is built in a sandbox
     within `limits` unless there is `trust`, see `pibed.build.sandbox.choose`. Raises HostError
     where none can be had, and for a QEMU that the plugin does not know, before anything is built.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,9 @@ from pibed.base import places, terminal
 from pibed.base.errors import IncompleteError, UsageError
 from pibed.build import host, sandbox, timing
 from pibed.build.images import Images
-from pibed.build.making import cores
+from pibed.build.making import Progress, cores
 from pibed.build.payload import Payload
+from pibed.build.progress import Silent
 from pibed.commands import arguments, build
 from pibed.commands.options import GradeOptions, RubricOptions
 from pibed.model.defaults import load_defaults
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 
 # A module is built in seconds; one that takes longer than this, on a host however slow, never ends.
-LIMITS = sandbox.Limits(time_s=120)
+LIMITS = sandbox.Limits(time_s=120, processes=64)
 
 
 def grade(options: GradeOptions) -> None:
@@ -106,13 +108,20 @@ def shop(options: RubricOptions, machine: Machine, folder: Path) -> Shop:
     jobs = cores() if options.jobs is None else arguments.number("--jobs", options.jobs, 1, 1024)
     version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
 
-    def make(machine: Machine, wanted: Payload, experiment: Experiment | None) -> Images:
+    def make(
+        progress: Progress | None, machine: Machine, wanted: Payload, experiment: Experiment | None
+    ) -> Images:
         board = None if experiment is None else timing.wanted(machine, experiment)
         return build.make_payload_images(
-            machine, wanted, board=board, trust=options.trust, limits=LIMITS
+            *(machine, wanted),
+            board=board,
+            trust=options.trust,
+            limits=LIMITS,
+            progress=progress,
         )
 
-    return Shop(make, confined, version, folder, jobs)
+    make_base, make_submitted = partial(make, None), partial(make, Silent())
+    return Shop(make_base, make_submitted, confined, version, folder, jobs)
 
 
 def graded(grading: Grading, candidates: Sequence[Candidate]) -> list[Graded]:

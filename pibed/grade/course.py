@@ -77,8 +77,8 @@ class Course:
             try:
                 chosen[name] = choose(tests[given], ",".join(criterion.cases))
             except UsageError as error:
-                error.message = f"{where}: cases: {error.message.removeprefix('--tests ')}"
-                raise
+                words = error.message.removeprefix("--tests ")
+                raise UsageError(f"{where}: cases: {words}", fix=error.fix) from None
         experiments = {
             name: _experiment(scheme, name, measurement)
             for name, measurement, _ in scheme.measurements()

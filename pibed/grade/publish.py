@@ -42,6 +42,7 @@ def write(folder: Path, scheme: Scheme, rows: Sequence[Graded], units: dict[str,
 
 def write_feedback(folder: Path, scheme: Scheme, row: Graded, told: Feedback) -> None:
     """Writes a student's pages, and the same as Gradescope reads it."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name in feedback.NAMES:
         write_file(folder / name, _render(name, told=told, lines=feedback.lines))
     write_file(folder / "results.json", gradescope.results(scheme, row, told))

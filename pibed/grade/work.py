@@ -52,7 +52,10 @@ Make = Callable[[Machine, Payload, Experiment | None], Images]
 class Shop:
     """Where it is all done: what builds, the sandbox, the folder of results."""
 
+    make_base: Make
+    """Of what all share: it says how it goes, since it may take minutes."""
     make: Make
+    """Of what was handed in."""
     sandbox: Sandbox
     qemu_version: str
     folder: Path
@@ -103,10 +106,11 @@ class Grading:
         base = {}
         for debug, machine in course.kernels().items():
             for name, wanted in course.payloads.items():
-                images = shop.make(machine, wanted, None)
+                images = shop.make_base(machine, wanted, None)
                 base[name, debug] = _key(images, shop.qemu_version)
         for name, experiment in course.experiments.items():
-            images = shop.make(course.machine, payload.of_experiment(experiment), experiment)
+            wanted = payload.of_experiment(experiment)
+            images = shop.make_base(course.machine, wanted, experiment)
             base[name, False] = _key(images, shop.qemu_version)
         return cls(course, shop, base)
 
