@@ -6,10 +6,11 @@ import datetime
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from pibed.base import places, terminal
 from pibed.base.errors import IncompleteError, UsageError
+from pibed.base.files import exclusive
 from pibed.build import host, sandbox, timing
 from pibed.build.images import Images
 from pibed.build.making import Progress, cores
@@ -65,8 +66,12 @@ def grade(options: GradeOptions) -> None:
             0, Candidate(Submission(course.reference, "reference", "reference"), True)
         )
     progress = GradeProgress(terminal.stderr(), durations, scheme.rubric.name, grading.parts())
+    title = f"grade: {scheme.rubric.title}"
     try:
-        with progress.shown(f"grade: {scheme.rubric.title}", candidates, shop_.jobs):
+        with (
+            exclusive(folder, partial(_refuse, folder)),
+            progress.shown(title, candidates, shop_.jobs),
+        ):
             grading.review(candidates, progress)
             grading.run(candidates, progress)
     except BaseException:
@@ -84,6 +89,10 @@ def grade(options: GradeOptions) -> None:
             f"not graded, since the host was too slow: {', '.join(late)}",
             fix=f"./inv grade {options.submissions} --resume {folder.name}",
         )
+
+
+def _refuse(folder: Path) -> NoReturn:
+    raise UsageError(f"{folder}: another process is at it", fix="wait until it has ended")
 
 
 def scheme_of(options: RubricOptions, *, with_hidden: bool) -> Scheme:
