@@ -189,7 +189,7 @@ HOSTILE = [
     HandedIn(
         "flood of log lines",
         edited("flood", flood=(FAULT, f'{FAULT}\tfor (;;)\n\t\tpr_warn("flood\\n");\n')),
-        loses=("contents", "hang"),
+        loses=("contents",),
     ),
     HandedIn(
         "fake markers on the agent's line",

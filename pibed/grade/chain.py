@@ -21,6 +21,7 @@ from pibed.base.errors import GuestError, printable
 from pibed.build.images import Images
 from pibed.build.kconfig import read_config
 from pibed.build.payload import TESTS_PLACE
+from pibed.grade import flood
 from pibed.grade.nonce import nonce
 from pibed.grade.records import CaseResult, ChainResult, Status, Why
 from pibed.guest import trace
@@ -230,22 +231,30 @@ class _Boot:
         extra = [*chain.machine.kernel_args, "printk.devkmsg=on"]
         machine = chain.machine.model_copy(update={"kernel_args": extra})
         launch = Launch(machine, chain.images, "virtual", chain.seed)
-        with Guest(launch, self._logs, plan, self._running.stop_requested) as guest:
+        watch = flood.Watch(self._logs.console, self._running.stop_requested)
+
+        def run(command: Command) -> Result:
+            watch.began()
+            return guest.run(command)
+
+        with Guest(launch, self._logs, plan, watch) as guest:
             self._ready = True
-            loaded = guest.run(self._load)
+            loaded = run(self._load)
             if loaded.status != 0 or loaded.timed_out:
                 how = "in time" if loaded.timed_out else f"({loaded.ending}: {loaded.words})"
                 result = self._failed("", Why.CLAIM, f"the module does not load {how}", loaded)
                 return self._running.give_up_on_load(self._tasks, result)
             for number, (task, command) in enumerate(zip(self._tasks, self._runs, strict=True)):
-                ended = guest.run(command)
+                ended = run(command)
                 result = self._judged(task, ended)
                 self._running.take(result)
                 if result.status == Status.FAILED and not _left_clean(ended):
+                    self._require_calm()
                     return self._tasks[number + 1 :]
-            leaks = guest.run(self._leaks) if looks else None
-            unloaded = guest.run(self._unload)
+            leaks = run(self._leaks) if looks else None
+            unloaded = run(self._unload)
             guest.finish()
+        self._require_calm()
         self._take_unloaded(unloaded)
         if leaks is not None:
             self._take_leaks(leaks)
@@ -283,6 +292,8 @@ class _Boot:
         images = self._chain.images
         if isinstance(error, ProtocolError):
             return Why.FORGED, "something else than pibed wrote to pibed's serial line", ()
+        if isinstance(error, flood.Flood):
+            return Why.FLOOD, f"{error.message} (more than {flood.MOST_BYTES >> 10} KiB)", ()
         if isinstance(error, GuestLeft):
             return Why.CRASH, error.message, ()
         if isinstance(error, Stuck):
@@ -294,6 +305,15 @@ class _Boot:
         details = trace.excerpt(lines, images) if lines else ()
         why = Why.RACE if any(map(_RACE.search, lines[:5])) else Why.CRASH
         return why, error.message, details
+
+    def _require_calm(self) -> None:
+        """Raises Flood if a command has printed too much, though it came to its end."""
+        if self._flood() is not None:
+            raise flood.Flood("the kernel's log never ends", log=self._logs.console)
+
+    def _flood(self) -> int | None:
+        markers = [f"pibed: {each.id}".encode() for each in self._commands()]
+        return flood.first(self._logs.console.read_bytes(), markers)
 
     def _console(self) -> list[str]:
         text = self._logs.console.read_text(encoding="utf-8", errors="replace")
@@ -307,7 +327,11 @@ class _Boot:
     def _blamed(self, error: GuestError) -> str:
         """The name of the command in which the guest was lost."""
         lines = self._console()
-        if isinstance(error, KernelPanic | KernelOops):
+        if isinstance(error, flood.Flood):
+            text = self._logs.console.read_bytes()[: self._flood()]
+            lines = text.decode("utf-8", errors="replace").split("\n")
+            lines = [line.rstrip("\r") for line in lines]
+        elif isinstance(error, KernelPanic | KernelOops):
             end = next((n for n, line in enumerate(lines) if _is_death(line)), len(lines))
             lines = lines[:end]
         known = {f"pibed: {each.id}": each.id for each in self._commands()}

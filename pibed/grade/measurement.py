@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pibed.base.errors import GuestError
 from pibed.build.images import Images
+from pibed.grade import flood
 from pibed.grade.nonce import nonce
 from pibed.grade.records import Measured
 from pibed.guest.guest import Guest, GuestTimeout, Launch, QemuLost
@@ -72,7 +73,8 @@ class Session:
         below.mkdir(parents=True, exist_ok=True)
         logs = Logs.below(below, counts=plan.counts_events(experiment))
         launch = Launch(self.machine, images, "virtual", seed)
-        with Guest(launch, logs, list(steps), self.stop_requested) as guest:
+        watch = flood.Watch(logs.console, self.stop_requested)
+        with Guest(launch, logs, list(steps), watch) as guest:
             for command in steps.before:
                 result = guest.run(command)
                 if result.status != 0 or result.timed_out:

@@ -28,6 +28,8 @@ class Why(StrEnum):
     RACE = "race"
     FORGED = "forged"
     """The agent's line carried what the agent does not say."""
+    FLOOD = "flood"
+    """The kernel's log never ended."""
     NOT_RUN = "not run"
 
 

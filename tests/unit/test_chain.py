@@ -8,6 +8,7 @@ import pytest
 
 from pibed.base.errors import GuestError
 from pibed.commands import arguments
+from pibed.grade import flood
 from pibed.grade.chain import UNLOAD, Chain, NotGraded, Task, _Boot, _left_clean, _Running
 from pibed.grade.records import CaseResult, Status, Why
 from pibed.guest.guest import (
@@ -120,6 +121,34 @@ def test_a_guest_that_does_not_boot_is_no_mark(tmp_path: Path) -> None:
     boot._ready = False
     with pytest.raises(NotGraded):
         boot.lost(KernelOops("the kernel died"))
+
+
+def test_a_flood_is_of_the_first_command_that_printed_too_much(tmp_path: Path) -> None:
+    lines = ["CASE load;", "CASE p.one;", "much", "CASE p.two;", "flood", "CASE p.three;", "flood"]
+    running, boot = booted(tmp_path, lines)
+    console = tmp_path / "boots" / "boot-1" / "console.log"
+    text = console.read_text()
+    text = text.replace("much", "x" * (flood.MOST_BYTES // 2))
+    console.write_text(text.replace("flood", "x" * flood.MOST_BYTES))
+    with pytest.raises(flood.Flood) as caught:
+        boot._require_calm()
+    running.results["p.three"] = CaseResult("p.three", Status.PASSED)
+    left = boot.lost(caught.value)
+    assert [task.test.name for task in left] == ["three"]
+    assert running.results["p.two"].why == Why.FLOOD
+    assert "p.three" not in running.results
+
+
+def test_a_guest_is_ended_while_it_floods(tmp_path: Path) -> None:
+    console = tmp_path / "console.log"
+    watch = flood.Watch(console, lambda: None)
+    watch()
+    console.write_bytes(bytes(5 << 20))
+    watch.began()
+    watch()
+    console.write_bytes(bytes(10 << 20))
+    with pytest.raises(flood.Flood):
+        watch()
 
 
 @pytest.mark.parametrize(
