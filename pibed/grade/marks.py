@@ -28,6 +28,8 @@ class Run:
     seed: int
     debug: bool
     result: CaseResult
+    show: Show = "all"
+    """What the student is told of it."""
 
 
 @dataclass(frozen=True)
@@ -274,15 +276,19 @@ def _penalties(scheme: Scheme, found: Found) -> Iterator[Mark]:
     runs = [run for its in found.runs.values() for run in its] + list(found.unloads)
     for kind, title in titles.items():
         deduction: Deduction | None = getattr(scheme.rubric.penalties, kind)
-        hits = {run.result.case: run for run in _failures(runs, kind)}
+        # The first of which the student is told, if there is one.
+        told_last = sorted(reversed(list(_failures(runs, kind))), key=lambda run: run.show == "all")
+        hits = {run.result.case: run for run in told_last}
         if deduction is None or not hits:
             continue
         items = tuple(
             Item(case, False, "", run.result.message, run.result.details)
+            if run.show == "all"
+            else Item("a case that is not told", False, "", "not passed")
             for case, run in hits.items()
         )
         cost = _deducted(deduction, len(hits))
-        yield Mark(kind, title, -cost, Decimal(0), False, "verdict", items)
+        yield Mark(kind, title, -cost, Decimal(0), False, "all", items)
 
 
 def _failures(runs: Iterable[Run], kind: str) -> Iterator[Run]:

@@ -158,11 +158,11 @@ class Grading:
                 if (result := candidate.chains.get(chain)) is None:
                     continue
                 for case in result.cases:
-                    run = Run(chain.variant, chain.seed, chain.debug, case)
+                    run = Run(chain.variant, chain.seed, chain.debug, case, criterion.show)
                     if case.case in wanted:
                         runs.setdefault(name, []).append(run)
                     elif case.case == UNLOAD:
-                        unloads.append(run)
+                        unloads.append(replace(run, show="verdict" if hidden else "all"))
         problems = (each.not_graded for each in candidate.chains.values())
         not_graded = next((words for words in problems if words), None)
         return Found(candidate.review, runs, unloads, candidate.measured, not_graded)
