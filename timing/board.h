@@ -14,6 +14,10 @@
 #define PAGE_SHIFT 12
 #define LINES_PER_PAGE (1 << (PAGE_SHIFT - LINE_SHIFT))
 
+/* Of all addresses of 32 bits, the guest's or its memory's. */
+#define PAGES (1u << (32 - PAGE_SHIFT))
+#define LINES (1u << (32 - LINE_SHIFT))
+
 #define BOARD_NUMBERS(X) \
 	X(l1d_bytes) \
 	X(l1d_ways) \
@@ -42,7 +46,11 @@
 	X(stream_load_ps) \
 	X(stream_store_ps) \
 	X(store_ps) \
-	X(fetch_ps)
+	X(fetch_ps) \
+	X(mispredict_cycles) \
+	X(pattern_entries) \
+	X(target_entries) \
+	X(return_entries)
 
 struct board {
 	struct pipeline_numbers pipeline;

@@ -4,13 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool cache_init(struct cache *cache, uint32_t entries, uint32_t ways, bool random)
+bool cache_init(struct cache *cache, uint32_t entries, uint32_t ways, bool random, uint32_t tags)
 {
 	*cache = (struct cache){ .sets = entries / ways, .ways = ways, .empty = entries, .random = random, .dice = { 2463534242u } };
+	cache->rows = calloc(tags / 64 + 1, sizeof(*cache->rows));
 	cache->tags = malloc(entries * sizeof(*cache->tags));
 	cache->used = calloc(entries, sizeof(*cache->used));
-	cache->dirty = calloc(entries, sizeof(*cache->dirty));
-	if (!cache->tags || !cache->used || !cache->dirty) {
+	if (!cache->rows || !cache->tags || !cache->used) {
 		cache_free(cache);
 		return false;
 	}
@@ -20,43 +20,35 @@ bool cache_init(struct cache *cache, uint32_t entries, uint32_t ways, bool rando
 
 void cache_free(struct cache *cache)
 {
+	free(cache->rows);
 	free(cache->tags);
 	free(cache->used);
-	free(cache->dirty);
 }
 
-/* Four tags at a time, which compilers turn into what the host can do with four numbers at once. */
-typedef uint32_t tags4 __attribute__((vector_size(16), aligned(4)));
-
-static uint32_t find_in(const uint32_t *tags, uint32_t ways, uint32_t tag)
+/* The index of the first way of a tag's set. */
+static uint32_t set_of(const struct cache *cache, uint32_t tag)
 {
-	uint32_t way = 0;
+	return (tag & (cache->sets - 1)) * cache->ways;
+}
 
-	for (; way + 4 <= ways; way += 4) {
-		const tags4 equal = *(const tags4 *)(tags + way) == tag;
-		uint64_t low, high;
+/* The index of what is in a set: a tag, or CACHE_NONE for its first empty way; CACHE_NONE if it is not there. */
+static uint32_t find_in(const struct cache *cache, uint32_t first, uint32_t what)
+{
+	uint32_t at;
 
-		memcpy(&low, &equal, sizeof(low));
-		memcpy(&high, (const char *)&equal + sizeof(low), sizeof(high));
-		if (low | high)
-			break;
-	}
-	for (; way < ways; way++)
-		if (tags[way] == tag)
-			return way;
+	for (at = first; at < first + cache->ways; at++)
+		if (cache->tags[at] == what)
+			return at;
 	return CACHE_NONE;
 }
 
-uint32_t cache_find(struct cache *cache, uint32_t tag)
+bool cache_use(struct cache *cache, uint32_t tag)
 {
-	uint32_t first = (tag & (cache->sets - 1)) * cache->ways;
-	uint32_t way = find_in(cache->tags + first, cache->ways, tag);
-
-	if (way == CACHE_NONE)
-		return CACHE_NONE;
+	if (!cache_has(cache, tag))
+		return false;
 	if (!cache->random)
-		cache->used[first + way] = ++cache->uses;
-	return first + way;
+		cache->used[find_in(cache, set_of(cache, tag), tag)] = ++cache->uses;
+	return true;
 }
 
 /* Most numbers of ways are powers of two, of which a mask is as good as a division and faster. */
@@ -67,32 +59,48 @@ static uint32_t roll_way(struct cache *cache)
 	return cache->ways & (cache->ways - 1) ? roll % cache->ways : roll & (cache->ways - 1);
 }
 
+/* The index of the way of a set that a new tag takes. */
 static uint32_t choose(struct cache *cache, uint32_t first)
 {
-	uint32_t way = cache->empty ? find_in(cache->tags + first, cache->ways, CACHE_NONE) : CACHE_NONE, each;
+	uint32_t at = cache->empty ? find_in(cache, first, CACHE_NONE) : CACHE_NONE, each;
 
-	if (way != CACHE_NONE)
-		return way;
+	if (at != CACHE_NONE)
+		return at;
 	if (cache->random)
-		return roll_way(cache);
-	for (way = 0, each = 1; each < cache->ways; each++)
-		if (cache->used[first + each] < cache->used[first + way])
-			way = each;
-	return way;
+		return first + roll_way(cache);
+	for (at = first, each = first + 1; each < first + cache->ways; each++)
+		if (cache->used[each] < cache->used[at])
+			at = each;
+	return at;
 }
 
-uint32_t cache_place(struct cache *cache, uint32_t tag, uint32_t *victim, bool *victim_dirty)
+/* A tag leaves; true if it was dirty. */
+static bool forget(struct cache *cache, uint32_t tag)
 {
-	uint32_t first = (tag & (cache->sets - 1)) * cache->ways;
-	uint32_t at = first + choose(cache, first);
+	struct cache_row *row = cache_row(cache, tag);
+	bool dirty = row->dirty & cache_bit(tag);
 
-	*victim = cache->tags[at];
-	cache->empty -= *victim == CACHE_NONE;
-	*victim_dirty = cache->dirty[at];
+	row->held &= ~cache_bit(tag);
+	row->dirty &= ~cache_bit(tag);
+	return dirty;
+}
+
+uint32_t cache_place(struct cache *cache, uint32_t tag, bool *victim_dirty)
+{
+	uint32_t at = choose(cache, set_of(cache, tag));
+	uint32_t victim = cache->tags[at];
+
+	if (victim == CACHE_NONE) {
+		cache->empty--;
+		*victim_dirty = false;
+	} else {
+		*victim_dirty = forget(cache, victim);
+	}
 	cache->tags[at] = tag;
-	cache->dirty[at] = 0;
-	cache->used[at] = ++cache->uses;
-	return at;
+	cache_row(cache, tag)->held |= cache_bit(tag);
+	if (!cache->random)
+		cache->used[at] = ++cache->uses;
+	return victim;
 }
 
 void cache_drop(struct cache *cache, bool (*drop)(uint32_t tag))
@@ -100,7 +108,10 @@ void cache_drop(struct cache *cache, bool (*drop)(uint32_t tag))
 	uint32_t at;
 
 	for (at = 0; at < cache->sets * cache->ways; at++) {
-		if (cache->tags[at] != CACHE_NONE && drop(cache->tags[at])) {
+		uint32_t tag = cache->tags[at];
+
+		if (tag != CACHE_NONE && drop(tag)) {
+			forget(cache, tag);
 			cache->tags[at] = CACHE_NONE;
 			cache->empty++;
 		}

@@ -12,7 +12,8 @@
 	X(l1d_misses) \
 	X(l2_misses) \
 	X(utlb_misses) \
-	X(tlb_walks)
+	X(tlb_walks) \
+	X(branch_misses)
 
 /*
  * busy_cycles is time in which the frequency counts (pipeline, caches, TLBs), memory_ps that in which it does not (DRAM). The

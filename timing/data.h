@@ -2,8 +2,8 @@
 /*
  * Data accesses: micro-TLB, main TLB with its walks, L1D, and what their misses cost.
  *
- * Each entry of the micro-TLB knows which lines of its page are in L1D, and which of them are dirty there. A hit is then one look at
- * one entry. That is exact where a hit changes nothing in the cache, as with pseudo-random victims, which both cores have.
+ * What the micro-TLB knows of a page is found by the page, and what L1D holds of a frame by the frame: a hit is two looks, and no
+ * search. That is exact as a hit changes nothing there: the micro-TLB's victim is its oldest entry, L1D's a pseudo-random one.
  */
 #ifndef DATA_H
 #define DATA_H
@@ -34,27 +34,19 @@ typedef bool (*frame_fn)(void *context, uint32_t address, uint32_t *frame);
 
 enum {
 	DATA_PAGES = 64,	/* the most that a micro-TLB may have */
-	DATA_SLOTS = 1024,	/* of the index by page, a power of two */
 	DATA_STREAMS = 8,	/* runs of consecutive lines that are followed at a time */
-};
-
-struct data_page {
-	uint64_t present, dirty;	/* a bit a line of the page */
-	uint32_t page;
-	uint32_t unused[3];		/* an address is computed faster with a size that is a power of two */
 };
 
 struct data {
 	const struct board *board;
 	struct core *core;
 	struct l2 *l2;
-	struct cache l1;
+	struct cache l1;		/* a row of its tags is a frame */
 	struct cache tlb;
-	uint32_t *tlb_frames;		/* of the TLB's entries */
-	struct data_page pages[DATA_PAGES + 1];	/* the micro-TLB, and one entry that never matches */
-	uint32_t frames[DATA_PAGES];		/* of its entries */
-	uint32_t next_page;
-	uint8_t slots[DATA_SLOTS];
+	uint32_t *tlb_frames;		/* by tag of the TLB: the frame of those that it has */
+	uint32_t *frames;		/* by page: a frame's number and 1, or 0 of those that the micro-TLB does not have */
+	uint32_t pages[DATA_PAGES];	/* that it has, or CACHE_NONE */
+	uint32_t next_page;		/* which of them goes next */
 	uint32_t streams[DATA_STREAMS];	/* the line that would continue each */
 	uint32_t next_stream;
 	bool l1_missed, l2_missed;	/* by the last load */
@@ -72,11 +64,13 @@ void data_miss(struct data *data, uint32_t address, enum access access, frame_fn
 /* Whether an access of this address hits in micro-TLB and L1D, and changes nothing there. */
 static inline bool data_hits(struct data *data, uint32_t address, bool store)
 {
-	uint32_t page = address >> PAGE_SHIFT;
-	const struct data_page *entry = &data->pages[data->slots[page & (DATA_SLOTS - 1)]];
-	uint64_t lines = store ? entry->dirty : entry->present;
+	uint32_t frame = data->frames[address >> PAGE_SHIFT];
+	const struct cache_row *lines;
 
-	return entry->page == page && (lines >> (address >> LINE_SHIFT & (LINES_PER_PAGE - 1)) & 1);
+	if (!frame)
+		return false;
+	lines = &data->l1.rows[frame - 1];
+	return (store ? lines->dirty : lines->held) >> (address >> LINE_SHIFT) % 64 & 1;
 }
 
 /* The same for a load; one that hits is no miss for another to be beside of. */

@@ -4,7 +4,7 @@
 bool fetch_init(struct fetch *fetch, const struct board *board, struct core *core, struct l2 *l2)
 {
 	*fetch = (struct fetch){ .board = board, .core = core, .l2 = l2, .last = CACHE_NONE };
-	return cache_init(&fetch->l1, board->l1i_bytes >> LINE_SHIFT, board->l1i_ways, true);
+	return cache_init(&fetch->l1, board->l1i_bytes >> LINE_SHIFT, board->l1i_ways, true, LINES);
 }
 
 void fetch_free(struct fetch *fetch)
@@ -12,15 +12,14 @@ void fetch_free(struct fetch *fetch)
 	cache_free(&fetch->l1);
 }
 
-void fetch_other(struct fetch *fetch, uint32_t line)
+static void fetch_line(struct fetch *fetch, uint32_t line)
 {
 	bool next = line == fetch->last + 1, dirty;
-	uint32_t victim;
 
 	fetch->last = line;
-	if (cache_find(&fetch->l1, line) != CACHE_NONE)
+	if (cache_use(&fetch->l1, line))
 		return;
-	cache_place(&fetch->l1, line, &victim, &dirty);
+	cache_place(&fetch->l1, line, &dirty);
 	fetch->core->l1i_misses++;
 	if (l2_fetch(fetch->l2, line)) {
 		if (!next)
@@ -28,4 +27,15 @@ void fetch_other(struct fetch *fetch, uint32_t line)
 	} else {
 		fetch->core->memory_ps += next ? fetch->board->stream_load_ps : fetch->board->fetch_ps;
 	}
+}
+
+void fetch_each(struct fetch *fetch, struct fetch_lines *block)
+{
+	uint64_t before = fetch->core->l1i_misses;
+	uint32_t i;
+
+	for (i = 0; i < block->n; i++)
+		fetch_line(fetch, block->lines[i]);
+	/* Where one was missing, another one of the block may have made place for it. */
+	block->there = fetch->core->l1i_misses == before ? before : UINT64_MAX;
 }

@@ -4,7 +4,7 @@
 bool l2_init(struct l2 *l2, const struct board *board, struct core *core)
 {
 	l2->core = core;
-	return cache_init(&l2->cache, board->l2_bytes >> LINE_SHIFT, board->l2_ways, board->l2_random);
+	return cache_init(&l2->cache, board->l2_bytes >> LINE_SHIFT, board->l2_ways, board->l2_random, LINES);
 }
 
 void l2_free(struct l2 *l2)
@@ -15,12 +15,12 @@ void l2_free(struct l2 *l2)
 /* What leaves L2 dirty goes to memory behind the core's back: its bandwidth is part of the streams' numbers. */
 static bool fetch(struct l2 *l2, uint32_t line, bool dirty)
 {
-	uint32_t at = cache_find(&l2->cache, line), victim;
-	bool hit = at != CACHE_NONE, victim_dirty;
+	bool hit = cache_use(&l2->cache, line), victim_dirty;
 
 	if (!hit)
-		at = cache_place(&l2->cache, line, &victim, &victim_dirty);
-	l2->cache.dirty[at] |= dirty;
+		cache_place(&l2->cache, line, &victim_dirty);
+	if (dirty)
+		cache_soil(&l2->cache, line);
 	return hit;
 }
 

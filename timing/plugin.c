@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "block.h"
+#include "branch.h"
 #include "clock.h"
 #include "data.h"
 #include "decode.h"
@@ -39,9 +40,10 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qem
 struct block {
 	struct block *older;
 	struct loads loads;
+	struct branch_end end;
+	uint32_t address;
 	uint32_t cycles;
-	uint32_t n_lines;
-	uint32_t lines[];
+	struct fetch_lines code;
 };
 
 /* The interface gives callbacks no more than a word of their own, so what they work on is found here. */
@@ -51,6 +53,7 @@ static struct {
 	struct l2 l2;
 	struct data data;
 	struct fetch fetch;
+	struct branch branch;
 	struct clock clock;
 	bool drive;
 	FILE *counts;
@@ -110,14 +113,13 @@ static void advance(void)
 
 static void on_block(unsigned int vcpu, void *data)
 {
-	const struct block *block = data;
-	uint32_t i;
+	struct block *block = data;
 
 	(void)vcpu;
 	self.core.busy_cycles += block->cycles;
+	branch_enter(&self.branch, block->address, &block->end);
 	data_enter(&self.data, &block->loads);
-	for (i = 0; i < block->n_lines; i++)
-		fetch_line(&self.fetch, block->lines[i]);
+	fetch_block(&self.fetch, &block->code);
 	if (clock_is_due(&self.clock)) {
 		advance();
 		/* Timers are looked at again, for the clock has moved. */
@@ -133,7 +135,7 @@ static bool frame_of(void *context, uint32_t address, uint32_t *frame)
 
 	if (!at || qemu_plugin_hwaddr_is_io(at))
 		return false;
-	*frame = qemu_plugin_hwaddr_phys_addr(at) >> PAGE_SHIFT;
+	*frame = qemu_plugin_hwaddr_phys_addr(at) >> PAGE_SHIFT & (PAGES - 1);
 	return true;
 }
 
@@ -264,12 +266,13 @@ static uint32_t line_of(struct qemu_plugin_insn *in)
 {
 	uintptr_t at = (uintptr_t)qemu_plugin_insn_haddr(in);
 
-	return (at - self.ram) >> LINE_SHIFT;
+	return (at - self.ram) >> LINE_SHIFT & (LINES - 1);	/* code that is elsewhere has some number, too */
 }
 
 static struct block *make_block(struct qemu_plugin_tb *tb, const struct insn *insns, size_t n)
 {
-	struct block *block = malloc(sizeof(*block) + n * sizeof(block->lines[0]));
+	struct block *block = malloc(sizeof(*block) + n * sizeof(block->code.lines[0]));
+	struct qemu_plugin_insn *last = qemu_plugin_tb_get_insn(tb, n - 1);
 	uint32_t line;
 	size_t i;
 
@@ -278,11 +281,13 @@ static struct block *make_block(struct qemu_plugin_tb *tb, const struct insn *in
 	block->older = self.blocks;
 	block->cycles = pipeline_cycles(&self.board.pipeline, insns, n);
 	block->loads = block_loads(insns, n);
-	block->n_lines = 0;
+	block->code = (struct fetch_lines){ .there = UINT64_MAX };
+	block->address = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0));
+	block->end = branch_end(insns, n, qemu_plugin_insn_vaddr(last) + qemu_plugin_insn_size(last));
 	for (i = 0; i < n; i++) {
 		line = line_of(qemu_plugin_tb_get_insn(tb, i));
-		if (!block->n_lines || block->lines[block->n_lines - 1] != line)
-			block->lines[block->n_lines++] = line;
+		if (!block->code.n || block->code.lines[block->code.n - 1] != line)
+			block->code.lines[block->code.n++] = line;
 	}
 	self.blocks = block;
 	return block;
@@ -400,7 +405,8 @@ int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t *info, int
 	if (!read_options(argc, argv))
 		return -1;
 	if (!l2_init(&self.l2, &self.board, &self.core) || !data_init(&self.data, &self.board, &self.core, &self.l2) ||
-	    !fetch_init(&self.fetch, &self.board, &self.core, &self.l2)) {
+	    !fetch_init(&self.fetch, &self.board, &self.core, &self.l2) ||
+	    !branch_init(&self.branch, &self.board, &self.core)) {
 		fprintf(stderr, "timing: no memory\n");
 		return -1;
 	}

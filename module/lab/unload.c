@@ -132,5 +132,6 @@ static const struct ktap_case cases[] = {
 
 int main(int argc, char **argv)
 {
+	use_one_cpu();
 	return ktap_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

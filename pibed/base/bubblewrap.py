@@ -79,7 +79,17 @@ def command(
     words += [*_NAMESPACES, *options, "--proc", "/proc", "--dev", "/dev"]
     if os.geteuid() != 0:
         words += ["--unshare-user", "--uid", str(_NOBODY), "--gid", str(_NOBODY)]
-    words += [*_mounts(view), "--chdir", str(cwd), "--"]
+    # What bubblewrap itself has made lies in memory without a limit.
+    words += [
+        *_mounts(view),
+        "--remount-ro",
+        "/dev",
+        "--remount-ro",
+        "/",
+        "--chdir",
+        str(cwd),
+        "--",
+    ]
     if os.geteuid() == 0:
         number = str(user())
         words += ["setpriv", "--reuid", number, "--regid", number, "--clear-groups"]

@@ -24,7 +24,7 @@ _PLACE = re.compile(
 
 _ERRORS = re.compile(
     r"^\S.*?:\d+(?::\d+)?: (?:fatal )?error: "  # a compiler
-    r"|^\S.*: error: (?!ld returned)"  # the compiler's driver, without a place
+    r"|^\S.*: (?:fatal )?error: (?!ld returned)"  # the compiler's driver, without a place
     r"|^\S.*: undefined reference to |^\S.*: multiple definition of |^\S*ld: cannot find "
     r"|^ERROR: modpost: |^\S.*?:\d+: \*\*\* |^make.*: \*\*\* No rule to make target "
 )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from pibed.base.errors import HostError
+from pibed.base.errors import HostError, UsageError
 from pibed.base.process import clean_environment
 from pibed.model.machine import Machine
 
@@ -95,6 +95,17 @@ def prerequisites(machine: Machine) -> list[Prerequisite]:
         Prerequisite("bwrap", "bubblewrap", "hides programs from commands", for_tests=True),
         *(replace(each, for_tests=True) for each in (_GIT, _CPIO)),
     ]
+
+
+def for_cxx(machine: Machine) -> Prerequisite:
+    """What compiles C++ for the guest; raises UsageError if the machine's file does not say."""
+    if machine.packages.cxx_compiler is None:
+        raise UsageError(
+            f"configs/machines/{machine.name}.yaml: packages.cxx_compiler: missing, but the "
+            "workload has C++"
+        )
+    name = f"{machine.cross_compile}g++"
+    return Prerequisite(name, machine.packages.cxx_compiler, "compiles C++ for the guest", "5.1")
 
 
 def for_buildroot(distro: bool, ccache: bool) -> list[Prerequisite]:

@@ -37,15 +37,25 @@ class Component:
 
 
 def of_debian(
-    linux: Source, busybox: Source, payload: Payload, compilers: Mapping[str, str], libc: CLibrary
+    linux: Source,
+    busybox: Source,
+    payload: Payload,
+    compilers: Mapping[str, str],
+    libc: CLibrary,
+    packages: Mapping[str, Source],
 ) -> tuple[Component, ...]:
-    """Of images of the builder `debian`: the packages' sources, our files, and the compilers."""
+    """Of images of the builder `debian`: the packages' sources, our files, and the compilers.
+
+    `packages` are in the guest as the distribution has built them.
+    """
     names = [payload.module_name, *(program.name for program in payload.programs)]
     return (
         Component("linux", linux.version, _LINUX_LICENCE, files=linux.files),
         # As Buildroot has it.
         Component("busybox", busybox.version, "GPL-2.0, bzip2-1.0.4", files=busybox.files),
         *(Component(name, __version__, "GPL-2.0-only") for name in names),
+        # Their licences are in their files, in words of their own.
+        *(Component(name, each.version, "", files=each.files) for name, each in packages.items()),
         _agent(),
         *_of_tools(compilers, libc),
     )

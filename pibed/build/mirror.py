@@ -17,11 +17,14 @@ from pathlib import Path
 from pibed.base.errors import UsageError
 from pibed.build import reads
 
-MAKEFILES = ("Kbuild", "Makefile")
-"""What the kernel's build reads in a folder; the copies have a line that tells what it reads."""
+MAKEFILES = ("Kbuild", "Makefile", "makefile", "GNUmakefile")
+"""What the kernel's build and make read in a folder; the copies have a line that tells what."""
 
 # What an earlier build by hand has left beside the sources.
 _MADE = re.compile(r".*\.(o|ko|mod|a|order|symvers|mod\.c)|\..*")
+
+OBJECTS = re.compile(r".*\.[od]|\..*")
+"""The same of a program, for which a library may be somebody else's."""
 
 # A change of which of these there are can change what is compiled: by $(wildcard …), and since a
 # header may be found in another place.
@@ -78,15 +81,17 @@ class Mirror:
 
 
 @contextmanager
-def mirrored(origin: Path, root: Path, top: Path) -> Iterator[Mirror]:
+def mirrored(
+    origin: Path, root: Path, top: Path, left_out: re.Pattern[str] = _MADE
+) -> Iterator[Mirror]:
     """Makes a mirror at `top`, which is there as long as the context lasts.
 
-    Above the folder it has all that is in `root` as links, or only what is beside the folder if it
-    does not lie in `root`. Raises OSError for what cannot be read, UsageError for a link that leads
-    out of `root`.
+    What is called like `left_out` is not copied. Above the folder the mirror has all that is in
+    `root` as links, or only what is beside the folder if it does not lie in `root`. Raises OSError
+    for what cannot be read, UsageError for a link that leads out of `root`.
     """
     root = _root(origin, root)
-    files = frozenset(_files(origin, root))
+    files = frozenset(files_of(origin, root, left_out))
     # The names of folders on the way are of no concern to a compiler that goes up and down again.
     parts = map(_plain, origin.relative_to(root).parts)
     mirror = Mirror(origin, root, top, top.joinpath(*parts), files)
@@ -111,7 +116,7 @@ def sources(origin: Path, root: Path) -> list[str]:
     """The names of all sources and makefiles below a module's folder; raises as `mirrored`."""
     return [
         path
-        for path in _files(origin, _root(origin, root))
+        for path in files_of(origin, root)
         if path.endswith(_SOURCES) or path.rpartition("/")[2] in MAKEFILES
     ]
 
@@ -151,23 +156,26 @@ def _copy(mirror: Mirror) -> None:
 
 
 def _root(origin: Path, root: Path) -> Path:
-    """What a module may be made of lies in this folder."""
+    """What is made of a folder `origin` is made of what lies in this folder."""
     return root if origin.is_relative_to(root) else origin.parent
 
 
-def _files(origin: Path, root: Path) -> list[str]:
-    """All files below a module's folder, but hidden ones and what the kernel's build makes."""
+def files_of(origin: Path, root: Path, left_out: re.Pattern[str] = _MADE) -> list[str]:
+    """All files below a folder, but hidden ones and what the kernel's build makes.
+
+    Raises UsageError for a link that leads out of `root`.
+    """
     found = []
-    end = root.resolve()
+    end = _root(origin, root).resolve()
     for place, folders, names in os.walk(origin, followlinks=True):
         above = {Path(place).resolve(), *Path(place).resolve().parents}
         # A link to a folder in which it lies has no end.
         folders[:] = sorted(
             name
             for name in folders
-            if not _MADE.fullmatch(name) and (Path(place) / name).resolve() not in above
+            if not left_out.fullmatch(name) and (Path(place) / name).resolve() not in above
         )
-        paths = [Path(place) / name for name in names if not _MADE.fullmatch(name)]
+        paths = [Path(place) / name for name in names if not left_out.fullmatch(name)]
         for path in (*(Path(place) / name for name in folders), *paths):
             # It would be copied, whoever may read it.
             if path.is_symlink() and not path.resolve().is_relative_to(end):

@@ -5,40 +5,20 @@ An experiment brings a module and its workload, a test suite a module and test p
 
 from __future__ import annotations
 
-import os
+import shlex
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pibed.base import places
 from pibed.base.errors import UsageError
+from pibed.build import overlay
 from pibed.build.mirror import MAKEFILES
+from pibed.build.program import AnyProgram, Program, Ready, Target
+from pibed.build.sources import guestlock
+from pibed.build.sources.guestpackages import Wanted
 from pibed.model.experiment import Experiment
 from pibed.model.suite import Suite
-
-
-@dataclass(frozen=True)
-class Program:
-    """A C program, linked statically; `sources` in the order in which the compiler gets them."""
-
-    name: str
-    sources: tuple[Path, ...]
-
-    @property
-    def folder(self) -> Path:
-        """Where the compiler runs, so that it meets names that are the same on every host."""
-        return self.sources[0].parent
-
-    def arguments(self, root: Path) -> list[str]:
-        """The sources as the compiler gets them, relative to `folder` if they are below `root`."""
-        return [
-            os.path.relpath(source, self.folder) if source.is_relative_to(root) else str(source)
-            for source in self.sources
-        ]
-
-    def elsewhere(self, root: Path) -> list[Path]:
-        """The folders of its sources that are not below `root`."""
-        folders = (source.parent for source in self.sources if not source.is_relative_to(root))
-        return list(dict.fromkeys(folders))
+from pibed.model.workload import Make, Workload
 
 
 @dataclass(frozen=True)
@@ -47,7 +27,7 @@ class Payload:
 
     module_folder: Path
     module_name: str
-    programs: tuple[Program, ...]
+    programs: tuple[AnyProgram, ...]
     cflags: tuple[str, ...]
     place: str
     config_file: str
@@ -57,6 +37,15 @@ class Payload:
     root: Path = field(default_factory=places.checkout)
     """What the configuration's paths are relative to; in binaries and records files go by their
     paths from there."""
+    files: Path | None = None
+    """Folder with files of the guest's, each at its path from there."""
+    packages: Wanted | None = None
+    """Packages of the distribution."""
+
+    @property
+    def compiled(self) -> tuple[Program, ...]:
+        """The programs of sources."""
+        return tuple(each for each in self.programs if isinstance(each, Program))
 
 
 # Where the guest finds the programs of a suite; not in PATH, since `mmap` could be anything.
@@ -76,20 +65,18 @@ def of_experiment(experiment: Experiment) -> Payload:
     root = root_of(experiment)
     config_file = experiment.where
     module = _module_folder(root, experiment.module.folder, config_file)
-    source = root / experiment.workload.source
-    if not source.is_file():
-        raise UsageError(f"{config_file}: workload.source: there is no file {source}")
-    _require_inside(source, root, f"{config_file}: workload.source")
-    _require_free(source, f"{config_file}: workload.source")
+    programs = _workload(experiment.workload, root, f"{config_file}: workload")
     return Payload(
         module,
         experiment.module.name,
-        (Program(source.stem, (source,)),),
+        programs,
         tuple(experiment.workload.cflags),
         "usr/bin",
         config_file,
-        source.stem.replace("_", "-"),
+        "".join(each.name.replace("_", "-") for each in programs),
         root,
+        _overlay(experiment, root, config_file),
+        _packages(experiment, root, config_file),
     )
 
 
@@ -100,7 +87,7 @@ def of_suite(suite: Suite) -> Payload:
     module = _module_folder(root, suite.module.folder, config_file)
     programs = _c_files(root, suite.programs, f"{config_file}: programs")
     for source in programs:
-        _require_free(source, f"{config_file}: programs")
+        _require_free(source.stem, source, f"{config_file}: programs")
     shared = [
         source
         for name in suite.library
@@ -121,6 +108,8 @@ def of_suite(suite: Suite) -> Payload:
         config_file,
         f"{suite.name}-tests",
         root,
+        _overlay(suite, root, config_file),
+        _packages(suite, root, config_file),
     )
 
 
@@ -149,10 +138,90 @@ def _c_files(root: Path, relative: str, key: str) -> list[Path]:
     return found
 
 
-def _require_free(source: Path, key: str) -> None:
-    if source.stem in _TAKEN:
+def _overlay(config: Experiment | Suite, root: Path, config_file: str) -> Path | None:
+    if config.files is None:
+        return None
+    key = f"{config_file}: files"
+    folder = root / config.files
+    if not folder.is_dir():
+        raise UsageError(f"{key}: there is no folder {folder}")
+    _require_inside(folder, root, key)
+    overlay.require(folder, key)
+    return folder
+
+
+def _packages(config: Experiment | Suite, root: Path, config_file: str) -> Wanted | None:
+    if not config.packages:
+        return None
+    beside = places.checkout() / "configs" if config.file is None else root
+    names = tuple(dict.fromkeys(config.packages))
+    return Wanted(names, beside / guestlock.NAME, f"{config_file}: packages")
+
+
+def _workload(workload: Workload, root: Path, key: str) -> tuple[AnyProgram, ...]:
+    """The program of a workload; none where its command is one that the guest has anyway."""
+    if sources := workload.compiled:
+        key = f"{key}.{'source' if workload.source is not None else 'sources'}"
+        paths = tuple(_file(source, root, key) for source in sources)
+        name = paths[0].stem
+        _require_free(name, paths[0], key)
+        return (Program(name, paths, tuple(workload.libraries)),)
+    if workload.script is not None:
+        script = _file(workload.script, root, f"{key}.script")
+        _require_free(script.name, script, f"{key}.script")
+        _require_script(script, f"{key}.script")
+        return (Ready(script.name, script, script=True),)
+    if workload.program is not None:
+        file = _file(workload.program, root, f"{key}.program")
+        _require_free(file.name, file, f"{key}.program")
+        return (Ready(file.name, file, script=False),)
+    if workload.make is not None:
+        return (_target(workload, workload.make, root, f"{key}.make"),)
+    return ()
+
+
+def _target(workload: Workload, make: Make, root: Path, key: str) -> Target:
+    folder = root / make.folder
+    if not any((folder / name).is_file() for name in ("GNUmakefile", "makefile", "Makefile")):
+        raise UsageError(f"{key}.folder: there is no Makefile in {folder}")
+    _require_inside(folder, root, f"{key}.folder")
+    name = PurePosixPath(make.program).name
+    _require_free(name, folder / make.program, f"{key}.program")
+    return Target(name, folder, make.target, make.program, tuple(workload.libraries))
+
+
+def _file(relative: str, root: Path, key: str) -> Path:
+    path = root / relative
+    if not path.is_file():
+        raise UsageError(f"{key}: there is no file {path}")
+    _require_inside(path, root, key)
+    return path
+
+
+def _require_script(path: Path, key: str) -> None:
+    """Raises UsageError for what the guest's kernel would not run, or not as it is meant."""
+    first = path.read_bytes().partition(b"\n")[0]
+    if not first.startswith(b"#!"):
         raise UsageError(
-            f"{key}: {source}: the name {source.stem} is taken, by a part of every guest",
+            f"{key}: {path}: its first line does not say what runs it",
+            fix="begin it with `#!/bin/sh`",
+        )
+    if first.endswith(b"\r"):
+        raise UsageError(
+            f"{key}: {path}: its lines end as on Windows, which the guest's shell does not take",
+            fix=f"sed -i 's/\\r$//' {shlex.quote(str(path))}",
+        )
+
+
+def _require_free(name: str, source: Path, key: str) -> None:
+    if name in _TAKEN:
+        raise UsageError(
+            f"{key}: {source}: the name {name} is taken, by a part of every guest",
+            fix="rename the file",
+        )
+    if any(character.isspace() for character in name):
+        raise UsageError(
+            f"{key}: {source}: a program in the guest cannot have a space in its name",
             fix="rename the file",
         )
 

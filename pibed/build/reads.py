@@ -50,6 +50,12 @@ def copy(read: Read, root: Path, target: Path) -> None:
             shutil.copy(root / name, target / name)
 
 
+def copy_tree(folder: str | None, root: Path, target: Path) -> None:
+    """Copies a folder in `root`, if there is one, with its links as they are."""
+    if folder is not None and (root / folder).is_dir():
+        shutil.copytree(root / folder, target / folder, symlinks=True, dirs_exist_ok=True)
+
+
 def unchanged(read: Read, root: Path) -> bool:
     """Whether all are what they were."""
     try:

@@ -256,10 +256,13 @@ def _words(limit: str, limits: Limits) -> str:
     return f"{what[limit]} (limit {limit} of the sandbox)"
 
 
+_LAST_WORDS = 1 << 15
+
 # What programs say that have met one of the limits before it was seen from outside.
 _SAID = {
     "No space left on device": "output_bytes",
     "File size limit exceeded": "output_bytes",
+    "File too large": "output_bytes",
     "Resource temporarily unavailable": "processes",
     "Cannot fork": "processes",
     "Cannot allocate memory": "memory_bytes",
@@ -271,11 +274,16 @@ _SAID = {
 
 def _limit(error: BuildError, program: str, limits: Limits) -> LimitError | None:
     """What a program that failed has met, if it was a limit."""
-    for line in error.context:
+    said = error.context
+    if error.log is not None:
+        with error.log.open("rb") as file:
+            file.seek(max(0, error.log.stat().st_size - _LAST_WORDS))
+            said = file.read().decode("utf-8", "replace").splitlines()
+    for line in said:
         for words, limit in _SAID.items():
             if words in line:
                 message = f"{program} {_words(limit, limits)}"
-                return LimitError(message, log=error.log, context=error.context)
+                return LimitError(message, log=error.log, context=[line, *error.context])
     return None
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pibed.base.errors import HostError
+from pibed.base.files import digest_file
 from pibed.base.process import capture
 from pibed.model.machine import Machine
 
@@ -74,6 +75,13 @@ def ask(cross_compile: str, machine: Machine) -> Toolchain:
     )
 
 
+def cxx(compiler: str) -> dict[str, str]:
+    """A C++ compiler, and its library, which programs are linked with statically."""
+    path = Path(capture([compiler, "-print-file-name=libstdc++.a"]).strip())
+    library = f"SHA-256 {digest_file(path)}" if path.is_absolute() else "none"
+    return {compiler: version(compiler), "libstdc++.a": library}
+
+
 def host_only(machine: Machine) -> dict[str, str]:
     """The tools that are the host's whatever compiles for the guest, as the lock has them."""
     return {"gcc": version("gcc"), "qemu": version(machine.qemu.binary)}
@@ -87,7 +95,8 @@ def version(program: str) -> str:
 def headers(compiler: str) -> list[Path]:
     """The folders in which a compiler looks for headers by itself."""
     # It says so on standard error.
-    ask = ["sh", "-c", 'exec "$@" 2>&1', "sh", compiler, "-E", "-v", "-x", "c", "/dev/null"]
+    language = "c++" if compiler.endswith("++") else "c"
+    ask = ["sh", "-c", 'exec "$@" 2>&1', "sh", compiler, "-E", "-v", "-x", language, "/dev/null"]
     said = capture([*ask, "-o", "/dev/null"]).partition("search starts here:\n")[2]
     folders = re.findall(r"^ (/.*)$", said.partition("End of search list")[0], re.M)
     return [Path(os.path.normpath(folder)) for folder in folders]

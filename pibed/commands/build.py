@@ -81,6 +81,8 @@ def make_payload_images(
     api = None if board is None else timing.interface(machine)
     needed = [each for each in builder.prerequisites(machine) if not each.for_tests]
     host.require(needed, builder.setup)
+    if any(each.is_cxx for each in payload_.compiled):
+        host.require([host.for_cxx(machine)], "./inv setup --cxx")
     progress = BuildProgress(terminal.stderr(), show_cached)
     order = Order(machine, payload_, places.cache(), progress, policy, trust=trust, limits=limits)
     images = builder.build(order)

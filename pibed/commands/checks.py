@@ -32,18 +32,22 @@ def checks(images: Sequence[Images]) -> list[Check]:
     root = places.checkout()
     module = root / "module"
     agent = root / "buildroot" / "package" / "pibed-agent" / "agent.c"
-    kernel_style = [*sorted(module.rglob("*.c")), *sorted(module.rglob("*.h")), agent]
+    examples = root / "examples"
+    sources = [*_sources(module), *_sources(examples)]
+    modules = [module, *sorted(path.parent for path in examples.glob("*/module/Kbuild"))]
     per_kernel = []
     for each in images:
         name = vermagic.of_module(each.module).split()[0]
         per_kernel += [
-            Check(f"checkpatch --strict of Linux {name}", partial(_checkpatch, each, kernel_style)),
-            Check(f"sparse and W=1 on Linux {name}", partial(_sparse, each, module)),
+            Check(
+                f"checkpatch --strict of Linux {name}",
+                partial(_checkpatch, each, [*sources, agent]),
+            ),
+            Check(f"sparse and W=1 on Linux {name}", partial(_sparse, each, modules)),
         ]
     gcc = f"{images[0].variables['CROSS_COMPILE']}gcc"
-    compiler = [gcc, "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
-    folders = (module / "user", module / "tests", module / "lab")
-    programs = [*(path for folder in folders for path in sorted(folder.rglob("*.c"))), agent]
+    compiler = [gcc, "-Wall", "-Wextra", "-Werror", "-fsyntax-only", f"-I{module}/tests/lib"]
+    programs = [path for path in sources if path.suffix == ".c" and path.parent not in modules]
     return [
         Check("ruff format", _command([python, "-m", "ruff", "format", "--check", "."])),
         Check("ruff check", _command([python, "-m", "ruff", "check", "."])),
@@ -54,7 +58,7 @@ def checks(images: Sequence[Images]) -> list[Check]:
             _command([Path(python).with_name("lint-imports"), "--no-cache", "--no-logo"]),
         ),
         Check("shellcheck", _command(["shellcheck", *_shell_scripts(root)])),
-        Check("warnings in programs", _command([*compiler, *(str(each) for each in programs)])),
+        Check("warnings in programs", _command([*compiler, *map(str, [*programs, agent])])),
         *per_kernel,
     ]
 
@@ -98,8 +102,13 @@ def _checkpatch(images: Images, sources: Sequence[Path], transcript: Transcript)
     return ended.status == 0 and not ended.printed
 
 
-def _sparse(images: Images, module: Path, transcript: Transcript) -> bool:
-    """Builds the module with sparse and with the compiler's extra warnings: any output fails."""
+def _sparse(images: Images, modules: Sequence[Path], transcript: Transcript) -> bool:
+    """Builds modules with sparse and with the compiler's extra warnings: any output fails."""
+    passed = [_sparse_one(images, module, transcript) for module in modules]
+    return all(passed)
+
+
+def _sparse_one(images: Images, module: Path, transcript: Transcript) -> bool:
     with tempfile.TemporaryDirectory(prefix="pibed-") as name:
         folder = Path(name)
         for path in module.glob("*"):
@@ -110,3 +119,9 @@ def _sparse(images: Images, module: Path, transcript: Transcript) -> bool:
         argv = [*make, "C=2", "CHECK=sparse", "W=1", "KBUILD_VERBOSE=0", "-s"]
         ended = transcript.run(argv, images.kernel_source)
     return ended.status == 0 and not ended.printed
+
+
+def _sources(folder: Path) -> list[Path]:
+    """The C files and headers below a folder, but for those that are links to others."""
+    found = (path for suffix in ("c", "h") for path in sorted(folder.rglob(f"*.{suffix}")))
+    return [path for path in found if not path.is_symlink()]

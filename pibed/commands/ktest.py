@@ -50,7 +50,7 @@ def ktest(options: KtestOptions) -> None:
     clock = _clock(options.clock)
     jobs = min(_number("--jobs", options.jobs, cores(), 1, 1024), len(variants))
     wanted = payload.of_suite(suite)
-    every = cases.read_tests([program.sources[0] for program in wanted.programs])
+    every = cases.read_tests([program.sources[0] for program in wanted.compiled])
     tests = cases.choose(every, options.tests)
     host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     builder = arguments.builder(options)

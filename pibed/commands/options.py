@@ -136,7 +136,10 @@ class SetupOptions(MachineOptions, ToolchainOptions):
 
     Example: ./inv setup
     Example: ./inv setup --builder buildroot --toolchain distro
+    Example: ./inv setup --cxx
     """
+
+    cxx: bool = flag("the compiler for workloads in C++ as well")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,11 +166,16 @@ class BuildOptions(ExperimentOptions, BuilderOptions, SourceOptions):
 class LockOptions(MachineOptions):
     """Pin what images are built from and what measures in configs/lock.yaml.
 
-    Prints what changed against the lock before.
+    Prints what changed against the lock before. With an experiment it is the packages of its guest
+    that are pinned, in packages.lock.yaml beside it.
 
     Example: ./inv lock --archive ~/pibed-sources
+    Example: ./inv lock --experiment ./experiment.yaml --refresh
     """
 
+    experiment: str | None = option(
+        "experiment whose guest gets packages, by its name or its file: these are locked instead"
+    )
     refresh: bool = flag("ask the distribution for newer sources first")
     archive: str | None = option(
         "folder to copy the locked sources to, so that it can be a --mirror"

@@ -19,6 +19,7 @@ from pibed.commands.options import PackOptions
 from pibed.guest import qemu
 from pibed.measure import record
 from pibed.model import plan
+from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
 from pibed.model.protocol import DONE
 from pibed.runs import locate, manifest
@@ -128,7 +129,7 @@ def _stage(recorded: Manifest, folder: Path, images: Images, staging: Path) -> N
     shutil.copytree(folder / "boots", staging / "run" / "boots")
     own = recorded.experiment.file
     if own is not None:
-        _stage_sources(Path(own), images, staging / "sources")
+        _stage_sources(recorded.experiment, Path(own), images, staging / "sources")
     (staging / _PLANS).mkdir()
     seeds = {each.number: each.seed for each in plan.rounds(recorded.experiment)}
     for boot in sorted((staging / "run" / "boots").glob("*/")):
@@ -162,10 +163,11 @@ def _stage(recorded: Manifest, folder: Path, images: Images, staging: Path) -> N
     (staging / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
 
 
-def _stage_sources(file: Path, images: Images, target: Path) -> None:
+def _stage_sources(experiment: Experiment, file: Path, images: Images, target: Path) -> None:
     """Copies what the user's folder, that of the experiment's `file`, has of the images."""
     for read in images.read.values():
         reads.copy(read, file.parent, target)
+    reads.copy_tree(experiment.files, file.parent, target)
     if file.is_file():
         shutil.copyfile(file, target / file.name)
 

@@ -114,6 +114,7 @@ def _build_again(
             moved = folder / "another folder" / "experiment.yaml"
             for read in first.read.values():
                 reads.copy(read, Path(experiment.file).parent, moved.parent)
+            reads.copy_tree(experiment.files, Path(experiment.file).parent, moved.parent)
             experiment = experiment.model_copy(update={"file": str(moved)})
         task = folder / "task.json"
         text = _Task(builder=first.builder, machine=machine, experiment=experiment, trust=trust)

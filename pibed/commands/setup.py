@@ -18,11 +18,12 @@ def setup(options: SetupOptions) -> None:
     """Installs what is missing and checks the result; raises HostError if something still is."""
     console = terminal.stderr()
     machine, builder = _chosen(options)
-    missing = [each for each in _findings(machine, builder) if each.state != State.FOUND]
+    wanted = [*builder.prerequisites(machine), *([host.for_cxx(machine)] if options.cxx else [])]
+    missing = [each for each in map(host.find, wanted) if each.state != State.FOUND]
     if missing:
         needed = [finding.prerequisite for finding in missing]
         host.install(needed, places.cache() / "logs" / "setup.log", console.print)
-        still = [each for each in _findings(machine, builder) if each.state != State.FOUND]
+        still = [each for each in map(host.find, wanted) if each.state != State.FOUND]
         if still:
             raise HostError(
                 "still not right: "

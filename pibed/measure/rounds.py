@@ -22,7 +22,7 @@ from pibed.model import plan
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
 from pibed.model.plan import Round, Steps, Visit
-from pibed.model.protocol import Command, Result
+from pibed.model.protocol import NOT_RUN, Command, Result
 from pibed.model.samples import Number, Sample, Status, take_metrics
 from pibed.runs.folder import RunFolder, SampleLog, write_plan
 
@@ -148,22 +148,41 @@ class _Round:
                     sample = self._failure(visit, command, result)
                     raise _CellLost(sample, GuestError(sample.message))
             counters = []
+            log = None
             if steps.counters is not None:
                 counters.append(guest.run(steps.counters[0]))
+            if steps.kernel_log is not None:
+                log = guest.run(steps.kernel_log[0])
             run = guest.run(steps.run)
+            if steps.kernel_log is not None:
+                log = guest.run(steps.kernel_log[1])
             if steps.counters is not None:
                 counters.append(guest.run(steps.counters[1]))
+            after = [(command, guest.run(command)) for command in steps.after]
         except GuestError as error:
             sample = self._sample(visit, status_of(error), error.message)
             raise _CellLost(sample, error) from None
-        if run.status != 0 or run.timed_out:
-            return self._failure(visit, steps.run, run)
+        failed = [(steps.run, run)] if self._run_failed(run) else []
+        not_cleaned = [each for each in after if each[1].status != 0 or each[1].timed_out]
+        if failures := failed + not_cleaned:
+            sample = self._failure(visit, *failures[0])
+            if not_cleaned:
+                # What the next run would find is unknown.
+                raise _CellLost(sample, GuestError(sample.message))
+            return sample
         try:
             pair = (counters[0], counters[1]) if counters else None
-            metrics = take_metrics(self._testbed.experiment, run, pair)
+            metrics = take_metrics(self._testbed.experiment, run, pair, log)
         except ValueError as error:
             return self._sample(visit, Status.FAILED, str(error))
         return self._sample(visit, Status.OK, metrics=metrics)
+
+    def _run_failed(self, run: Result) -> bool:
+        if run.timed_out:
+            return True
+        # A command that is not there has not run, whatever is measured.
+        expected = self._testbed.experiment.measures_status and run.status not in NOT_RUN
+        return run.status != 0 and not expected
 
     def _keep_trace(self, error: GuestError, folder: Path) -> None:
         """Writes where the kernel was when it died, and says so."""

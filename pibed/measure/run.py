@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from pibed.base import places, terminal
 from pibed.base.durations import Durations
 from pibed.base.errors import GuestError, IncompleteError
 from pibed.build.images import Images
-from pibed.measure import record
+from pibed.guest.pool import StopRequested, run_side_by_side
+from pibed.measure import leaks, record
 from pibed.measure.progress import SweepProgress
 from pibed.measure.rounds import RoundsObserver, Testbed, measure_rounds
 from pibed.model import plan
@@ -42,6 +43,8 @@ class Measurement:
     problems: list[str]
     differs: list[str]
     """From the lock, when the run was begun."""
+    leaks: list[str] = field(default_factory=list)
+    """Warnings of memory that the module does not give back."""
 
     @cached_property
     def analysis(self) -> Analysis:
@@ -52,8 +55,8 @@ class Measurement:
     def warnings(self) -> list[str]:
         """What a reader of the numbers should know."""
         if self.machine.clock != "host":
-            return []
-        return [
+            return self.leaks
+        return self.leaks + [
             f"host clock: {each.cell}: {each.metric} varies by more than {_STEADY:.0%}: "
             f"SD {each.sd:.4g}, mean {each.mean:.4g}"
             for each in self.analysis.summaries
@@ -113,6 +116,8 @@ def measure_rest(
     try:
         with display.shown():
             measure_rounds(testbed, run, left, jobs, taken)
+        if experiment.leaks != "ignore":
+            outcome.leaks.extend(_leaks(testbed, run, taken.samples))
         finished = True
     finally:
         with _uninterrupted():
@@ -135,6 +140,17 @@ def measure_rest(
                 )
             )
     return outcome
+
+
+def _leaks(testbed: Testbed, run: RunFolder, samples: Sequence[Sample]) -> list[str]:
+    """Warnings of memory that is lost."""
+    found: list[str] = []
+
+    def look(stop_requested: StopRequested) -> None:
+        found.extend(leaks.look(testbed, samples, run.folder / "leaks", stop_requested))
+
+    run_side_by_side([look], 1)
+    return found
 
 
 @dataclass(frozen=True)

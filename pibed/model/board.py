@@ -22,7 +22,7 @@ _LIMITS: tuple[tuple[tuple[int, int], str], ...] = (
     ((LINE_BYTES, 1 << 24), "l1d_bytes l1i_bytes l2_bytes"),
     ((1, 64), "l1d_ways l1i_ways l2_ways tlb_ways utlb_entries"),
     ((0, 1), "l2_random"),
-    ((1, 1 << 16), "tlb_entries"),
+    ((1, 1 << 16), "tlb_entries pattern_entries target_entries return_entries"),
     ((1_000, 10_000_000), "frequency_min_khz frequency_max_khz"),
     ((100, 10_000_000), "governor_sample_us"),
     ((1, 100), "governor_up_percent"),
@@ -33,7 +33,7 @@ _LIMITS: tuple[tuple[tuple[int, int], str], ...] = (
         "walk_cycles alu_cycles shift_cycles mul_cycles mul_long_cycles div_cycles load_cycles "
         "address_cycles pointer_cycles factor_cycles fp_add_cycles fp_mul_cycles fp_mac_cycles "
         "fp_div32_cycles fp_div64_cycles fp_move_cycles fp_load_cycles neon_cycles "
-        "branch_cycles system_cycles",
+        "branch_cycles mispredict_cycles system_cycles",
     ),
     (
         (0, 10_000_000),

@@ -18,6 +18,7 @@ Event = Literal[
     "l2_misses",
     "utlb_misses",
     "tlb_walks",
+    "branch_misses",
 ]
 """What happens in the guest's CPU: kernel and user space, and all processes, count."""
 

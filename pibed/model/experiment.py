@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from pibed.model import placeholders
 from pibed.model.counts import PHASES, Event
-from pibed.model.loading import Identifier, Name, Record, RelativePath, Words, load
+from pibed.model.loading import Identifier, Name, Package, Record, RelativePath, Words, load
 from pibed.model.parameter import Parameter, ParameterValue, Verb
+from pibed.model.workload import Workload
 
 Better = Literal["lower", "higher"]
 """Which values of a metric are the better ones."""
@@ -49,36 +50,6 @@ class Module(ModuleSource):
     """Guest seconds after which loading (and unloading) it is given up."""
 
 
-class Workload(Record):
-    """The program that is measured."""
-
-    source: RelativePath
-    """C source, compiled statically into /usr/bin under its own name."""
-    cflags: list[str] = []
-    """Options for the compiler."""
-    command: str
-    """Command line in the guest; `{name}` stands for the value of a parameter."""
-    background: str | None = None
-    """Command line that runs beside each run and ends with it; nothing of its output is kept."""
-    warm_up_runs: Annotated[int, Field(ge=0, le=1000)] = 0
-    """How often the command runs before each sample without being measured."""
-    timeout_s: Annotated[float, Field(gt=0)]
-    """Guest seconds after which a run is killed and counts as `timeout`."""
-    idle_us_min: Annotated[int, Field(ge=0, le=10_000_000)] = 0
-    """Before each run the guest idles for a random time of this many µs or more."""
-    idle_us_max: Annotated[int, Field(ge=0, le=10_000_000)] = 0
-    """That time is at most this many µs."""
-
-    @model_validator(mode="after")
-    def _idle_times_are_a_range(self) -> Workload:
-        if self.idle_us_min > self.idle_us_max:
-            raise ValueError(
-                f"idle_us_min: expected at most the {self.idle_us_max} of idle_us_max, "
-                f"not {self.idle_us_min}"
-            )
-        return self
-
-
 class Metric(Record):
     """A number taken from each run: from what it printed, or something that was counted."""
 
@@ -86,6 +57,10 @@ class Metric(Record):
     """Regular expression over the output; its one group is the number."""
     counter: Annotated[str, Field(pattern=r"^/\S+$")] | None = None
     """File in the guest; the metric is by how much its number grew during the run."""
+    kernel_log: str | None = None
+    """The same over what the kernel wrote to its log during the run."""
+    exit_status: Literal[True] | None = None
+    """The metric is the status with which the command ends; one other than 0 is no failure then."""
     event: Event | None = None
     """What the timing plugin counts; the metric is how often it happened during the run."""
     phase: Annotated[int, Field(ge=0, lt=PHASES)] | None = None
@@ -101,17 +76,20 @@ class Metric(Record):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Metric:
-        if sum(origin is not None for origin in (self.pattern, self.counter, self.event)) != 1:
-            raise ValueError("give either pattern or counter or event")
+        origins = ("pattern", "counter", "event", "kernel_log", "exit_status")
+        if sum(getattr(self, origin) is not None for origin in origins) != 1:
+            raise ValueError(f"give either {' or '.join(origins)}")
         if self.phase is not None and self.event is None:
             raise ValueError("phase: only an event is counted by phases")
-        if self.pattern is not None:
+        for key in ("pattern", "kernel_log"):
+            if (pattern := getattr(self, key)) is None:
+                continue
             try:
-                groups = re.compile(self.pattern).groups
+                groups = re.compile(pattern).groups
             except re.error as error:
-                raise ValueError(f"pattern: {error}") from error
+                raise ValueError(f"{key}: {error}") from error
             if groups != 1:
-                raise ValueError("pattern: exactly one group (…) must hold the number")
+                raise ValueError(f"{key}: exactly one group (…) must hold the number")
         return self
 
 
@@ -164,6 +142,9 @@ class AnalysisPlan(Record):
     effects: Effects | None = None
 
 
+Leaks: TypeAlias = Literal["warn", "fail", "ignore"]
+
+
 class Experiment(Record):
     """What is measured: every combination of the parameters' values is a cell."""
 
@@ -171,6 +152,10 @@ class Experiment(Record):
     name: Name
     title: Words
     module: Module
+    files: RelativePath | None = None
+    """Folder whose files the guest gets, each at its path from there."""
+    packages: list[Package] = []
+    """Packages of the distribution that the guest gets, with what they depend on."""
     workload: Workload
     parameters: Annotated[dict[Identifier, Parameter], Field(min_length=1)]
     metrics: Annotated[dict[Identifier, Metric], Field(min_length=1)]
@@ -178,6 +163,9 @@ class Experiment(Record):
     """Samples of each cell; each round is a boot of its own."""
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
     """Everything random in the experiment follows from it."""
+    leaks: Leaks = "warn"
+    """What becomes of memory that the module does not give back: `warn` looks for it in a boot of
+    its own behind the rounds, `fail` in each sample too, which fails then, `ignore` nowhere."""
     file: SkipJsonSchema[str | None] = None
     """Its file, whose folder its paths are relative to, if it is not of the checkout's configs/;
     never in the file itself."""
@@ -213,6 +201,16 @@ class Experiment(Record):
         """Which values of a metric, or of the total, are the better ones."""
         return self.metrics[self.analysed.total[0] if metric == TOTAL else metric].better
 
+    @property
+    def reads_kernel_log(self) -> bool:
+        """Whether a metric is taken from the kernel's log."""
+        return any(metric.kernel_log is not None for metric in self.metrics.values())
+
+    @property
+    def measures_status(self) -> bool:
+        """Whether the command may end with another status than 0, since that is a metric."""
+        return any(metric.exit_status for metric in self.metrics.values())
+
     def is_main(self, metric: str) -> bool:
         """Whether a metric, or the total, is shown before the others."""
         return metric == TOTAL or self.metrics[metric].table
@@ -236,9 +234,7 @@ class Experiment(Record):
 
     @model_validator(mode="after")
     def _placeholders_are_parameters(self) -> Experiment:
-        texts = {"workload.command": self.workload.command}
-        if self.workload.background is not None:
-            texts["workload.background"] = self.workload.background
+        texts = {f"workload.{key}": line for key, line in self.workload.lines.items()}
         texts |= {
             f"module.parameters.{key}": str(value) for key, value in self.module.parameters.items()
         }

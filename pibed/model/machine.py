@@ -95,10 +95,14 @@ class Packages(Record):
 
     compiler: Package
     """Of the cross compiler."""
+    cxx_compiler: Package | None = None
+    """Of the cross compiler for C++, which only workloads of that need."""
     libc: Package
     """Of the static C library that the guest's programs are linked with."""
     qemu: Package
     """Of the emulator."""
+    architecture: Package | None = None
+    """The distribution's name of the guest's architecture, for packages that the guest gets."""
 
 
 class SerialLine(Record):

@@ -11,14 +11,17 @@ import random
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
-from pibed.model.experiment import Experiment, Workload
+from pibed.model import kernellog
+from pibed.model.experiment import Experiment
 from pibed.model.parameter import Value
 from pibed.model.placeholders import fill
 from pibed.model.protocol import Command
+from pibed.model.workload import Workload
 
-# Guest seconds for reading the counters.
+# Guest seconds for reading the counters, or the kernel's log.
 _SHORT_S = 20.0
 
 
@@ -103,24 +106,26 @@ def rounds(experiment: Experiment) -> list[Round]:
 
 @dataclass(frozen=True)
 class Steps:
-    """The agent's commands for one visit: `before` must succeed, `run` is what is measured.
+    """The agent's commands for one visit: `run` is what is measured.
 
-    `counters` is read before and after the run, and is None where no metric needs it.
+    `before` and `after` must succeed. `counters` is read before and after the run, and is None
+    where no metric needs it. So are the `kernel_log`'s marks, of which the second gives the log.
     """
 
     visit: Visit
     before: tuple[Command, ...]
     run: Command
     counters: tuple[Command, Command] | None
+    kernel_log: tuple[Command, Command] | None
+    after: tuple[Command, ...]
 
     def __iter__(self) -> Iterator[Command]:
+        pairs = [pair for pair in (self.counters, self.kernel_log) if pair is not None]
         yield from self.before
-        if self.counters is None:
-            yield self.run
-        else:
-            yield self.counters[0]
-            yield self.run
-            yield self.counters[1]
+        yield from (pair[0] for pair in pairs)
+        yield self.run
+        yield from (pair[1] for pair in reversed(pairs))
+        yield from self.after
 
 
 def steps(experiment: Experiment, visits: Sequence[Visit]) -> list[Steps]:
@@ -141,10 +146,12 @@ def steps(experiment: Experiment, visits: Sequence[Visit]) -> list[Steps]:
         command = fill(workload.command, values)
         # The agent ends the group of a command with it, and what is in the background is in there.
         beside = f"{_background(workload.background, values)} & " if workload.background else ""
-        before += [
-            Command(f"{visit.order}.warm-up-{number}", workload.timeout_s, beside + command)
-            for number in range(1, workload.warm_up_runs + 1)
-        ]
+        around = partial(_around, workload, values)
+        for number in range(1, workload.warm_up_runs + 1):
+            id = f"{visit.order}.warm-up-{number}"
+            warm_up = Command(id, workload.timeout_s, beside + command)
+            before += [*around("before", id), warm_up, *around("after", id)]
+        before += around("before", str(visit.order))
         idle = f"usleep {visit.idle_us}; " if visit.idle_us else ""
         run = Command(f"{visit.order}.run", workload.timeout_s, beside + idle + command)
         files = counter_files(experiment)
@@ -155,7 +162,14 @@ def steps(experiment: Experiment, visits: Sequence[Visit]) -> list[Steps]:
                 Command(f"{visit.order}.counters-before", _SHORT_S, read),
                 Command(f"{visit.order}.counters-after", _SHORT_S, read),
             )
-        result.append(Steps(visit, tuple(before), run, counters))
+        log = None
+        if experiment.reads_kernel_log:
+            log = (
+                Command(f"{visit.order}.log-begins", _SHORT_S, kernellog.begin(visit.order)),
+                Command(f"{visit.order}.log-ends", _SHORT_S, kernellog.end(visit.order)),
+            )
+        after = tuple(around("after", str(visit.order)))
+        result.append(Steps(visit, tuple(before), run, counters, log, after))
     return result
 
 
@@ -201,6 +215,14 @@ def _idle_us(workload: Workload, drawn: float) -> int:
     """The time for a number drawn from 0 up to but without 1."""
     span = workload.idle_us_max - workload.idle_us_min
     return workload.idle_us_min + int(drawn * (span + 1))
+
+
+def _around(
+    workload: Workload, values: Mapping[str, Value], key: Literal["before", "after"], id: str
+) -> list[Command]:
+    """What the workload has to be run before or after a run of this id."""
+    line = workload.lines.get(key)
+    return [Command(f"{id}.{key}", workload.timeout_s, fill(line, values))] if line else []
 
 
 def _background(line: str, values: Mapping[str, Value]) -> str:

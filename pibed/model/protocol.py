@@ -12,6 +12,9 @@ from pibed.model.counts import Counts
 # The agent's last line.
 DONE = "@@pibed done"
 
+NOT_RUN = (126, 127)
+"""A shell's exit statuses for a command that cannot be run, and for one that is not there."""
+
 
 @dataclass(frozen=True)
 class Command:

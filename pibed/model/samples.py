@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from pibed.base.errors import printable
+from pibed.model import kernellog
 from pibed.model.counts import Event
 from pibed.model.experiment import SAMPLE_COLUMNS, Experiment
 from pibed.model.parameter import Value
@@ -104,9 +105,14 @@ def measurable(number: Number) -> bool:
 
 
 def take_metrics(
-    experiment: Experiment, run: Result, counters: tuple[Result, Result] | None
+    experiment: Experiment,
+    run: Result,
+    counters: tuple[Result, Result] | None,
+    log: Result | None = None,
 ) -> dict[str, Number]:
     """The metrics of a run: by pattern from its output, by difference from what was counted.
+
+    `log` is the answer to `kernellog.end`, where a metric is taken from the kernel's log.
 
     Raises ValueError that says which metric is missing and why.
     """
@@ -121,37 +127,57 @@ def take_metrics(
             raise ValueError("the module's counters are not one number each")
         grown = {name: after - before for name, before, after in zip(names, *readings, strict=True)}
     # Where the output was cut off a line, and the number in it, may be half of what it was.
-    text = "\n".join(run.output[:-1]) if run.truncated else run.text
+    whole = run.output[:-1] if run.truncated else run.output
+    output = _Text("output", "\n".join(whole), run.truncated)
+    kernel = _Text("kernel's log", "" if log is None else "\n".join(kernellog.lines(log)))
     metrics: dict[str, Number] = {}
     for name, metric in experiment.metrics.items():
         if metric.event is not None:
             metrics[name] = _counted(run, name, metric.event, metric.phase)
             continue
+        if metric.exit_status:
+            metrics[name] = run.status
+            continue
+        if metric.kernel_log is not None:
+            metrics[name] = kernel.matched(name, metric.kernel_log)
+            continue
         if metric.pattern is None:
             metrics[name] = grown[name]
             continue
-        found = re.findall(metric.pattern, text)
-        if len(found) != 1:
-            cut = ", which was cut off at 64 KiB," if run.truncated else ""
-            raise ValueError(
-                f"{name}: the pattern matches the output{cut} {len(found)} times instead of once"
-                f"{_tried(run, text, found)}"
-            )
-        try:
-            metrics[name] = _number(found[0])
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}{_tried(run, text, [])}") from None
+        metrics[name] = output.matched(name, metric.pattern)
     return metrics
 
 
-def _tried(run: Result, text: str, found: Sequence[str]) -> str:
-    """What a pattern has found, or else what it was tried on, fit for a message."""
-    if found:
-        more = ", …" if len(found) > _FEW else ""
-        return f": {', '.join(map(_shortened, found[:_FEW]))}{more}"
-    if text.strip():
-        return f"; the output: {_shortened(text)}"
-    return "; no line of it is whole" if run.truncated else "; there was no output"
+@dataclass(frozen=True)
+class _Text:
+    """What numbers are taken from by patterns: the output, or the kernel's log."""
+
+    what: str
+    text: str
+    truncated: bool = False
+
+    def matched(self, name: str, pattern: str) -> Number:
+        """The number that a pattern finds; raises ValueError if that is not one, found once."""
+        found = re.findall(pattern, self.text)
+        if len(found) != 1:
+            cut = ", which was cut off at 64 KiB," if self.truncated else ""
+            raise ValueError(
+                f"{name}: the pattern matches the {self.what}{cut} {len(found)} times instead of "
+                f"once{self._tried(found)}"
+            )
+        try:
+            return _number(found[0])
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}{self._tried([])}") from None
+
+    def _tried(self, found: Sequence[str]) -> str:
+        """What a pattern has found, or else what it was tried on, fit for a message."""
+        if found:
+            more = ", …" if len(found) > _FEW else ""
+            return f": {', '.join(map(_shortened, found[:_FEW]))}{more}"
+        if self.text.strip():
+            return f"; the {self.what}: {_shortened(self.text)}"
+        return "; no line of it is whole" if self.truncated else f"; there was no {self.what}"
 
 
 def _shortened(text: str) -> str:

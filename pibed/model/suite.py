@@ -12,7 +12,7 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from pibed.model.experiment import ModuleSource
-from pibed.model.loading import Identifier, Name, Record, RelativePath, load
+from pibed.model.loading import Identifier, Name, Package, Record, RelativePath, load
 
 MAX_COUNTERS = 32
 """As many as module/tests/lib/ktap.c takes."""
@@ -32,6 +32,10 @@ class Suite(Record):
         list[Annotated[str, Field(pattern=r"^/\S+$")]], Field(max_length=MAX_COUNTERS)
     ] = []
     """Files of the guest with a number that must be 0 when nothing of a case is left."""
+    files: RelativePath | None = None
+    """Folder whose files the guest gets, each at its path from there."""
+    packages: list[Package] = []
+    """Packages of the distribution that the guest gets, with what they depend on."""
     programs: RelativePath
     """Folder whose C files are the programs, one each."""
     library: list[RelativePath] = []

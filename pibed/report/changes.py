@@ -225,7 +225,7 @@ def _described(run: Run) -> dict[str, str]:
         "clock": machine.clock,
         "machine": machine.name,
         "kernel": machine.kernel.version,
-        "workload": " ".join([experiment.workload.command, *experiment.workload.cflags]),
+        "workload": experiment.workload.words,
         "module parameters": parameters,
         "QEMU": recorded.qemu.version,
         "commit": commit,

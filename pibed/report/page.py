@@ -204,8 +204,7 @@ def _measured(run: Run) -> Iterable[tuple[str, str]]:
         "machine",
         f"{machine.board}, {machine.memory_mib} MiB{timed}; Linux {machine.kernel.version}",
     )
-    flags = " ".join(experiment.workload.cflags)
-    yield "workload", experiment.workload.command + (f" ({flags})" if flags else "")
+    yield "workload", experiment.workload.words
     parameters = experiment.module.parameters.items()
     yield "module", " ".join([experiment.module.name, *(f"{k}={v}" for k, v in parameters)])
     yield "QEMU", recorded.qemu.version

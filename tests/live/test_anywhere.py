@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from pibed.base import places
+from pibed.build.images import Images
 from pibed.commands.verify import compare_runs
 
 from .conftest import Run
@@ -103,3 +105,33 @@ def test_verify_builds_a_folder_anywhere_again(invoke: Run, own: Path) -> None:
     done = invoke("verify", "--build", "--experiment", str(own / "experiment.yaml"), timeout=1800)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "module, busybox, agent, read_hello, initramfs\n" in done.stdout
+
+
+@pytest.mark.full
+def test_the_tutorials_steps_run_as_written(images: Images, tmp_path: Path) -> None:
+    """In a home folder with a space and an umlaut, and with nothing there before."""
+    page = (places.checkout() / "docs" / "your-own.md").read_text(encoding="utf-8")
+    steps = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    home = tmp_path / "my größe"
+    home.mkdir()
+    cache = {"PIBED_CACHE": str(places.cache())}
+    told = ""
+    for step in steps:
+        done = subprocess.run(
+            ["sh", "-euc", step],
+            cwd=places.checkout(),
+            env=os.environ | cache | {"HOME": str(home)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, step + done.stdout + done.stderr
+        told += done.stdout
+    # What the page says is the answer.
+    (answer,) = re.findall(r"^The answer, after the table:\n\n    (.*)$", page, re.MULTILINE)
+    assert told.count(answer) == 2
+    assert "compared: 2 worse" in told
+    assert "9 passed" in told
+    assert {path.name for path in home.iterdir()} == {"hello", "locks", "locks.tar.gz"}

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pibed.base.errors import BuildError
-from pibed.build.payload import Payload, Program
+from pibed.build.payload import Payload
+from pibed.build.program import Program
 from pibed.commands import build
 from pibed.model.machine import Machine
 

@@ -14,7 +14,8 @@ from pibed.base import process
 from pibed.base.errors import BuildError
 from pibed.base.process import capture
 from pibed.build.images import Images
-from pibed.build.payload import Payload, Program
+from pibed.build.payload import Payload
+from pibed.build.program import Program
 from pibed.build.symbols import Address, positions
 from pibed.commands import build
 from pibed.model.machine import Machine

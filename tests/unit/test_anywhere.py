@@ -33,7 +33,7 @@ def test_paths_are_relative_to_the_file(own: Path) -> None:
     made = payload.of_experiment(load_experiment(str(own / "experiment.yaml")))
     assert made.root == own
     assert made.module_folder.is_relative_to(own)
-    assert made.programs[0].folder.is_relative_to(own)
+    assert made.compiled[0].folder.is_relative_to(own)
     assert payload.of_suite(load_suite(str(own / "suite.yaml"))).root == own
 
 
@@ -55,9 +55,10 @@ def test_parameters_are_those_of_its_own_module(own: Path) -> None:
 
 def test_a_link_out_of_the_folder_is_refused(own: Path) -> None:
     experiment = load_experiment(str(own / "experiment.yaml"))
-    source = own / experiment.workload.source
+    (name,) = experiment.workload.compiled
+    source = own / name
     source.unlink()
-    source.symlink_to(places.checkout() / experiment.workload.source)
+    source.symlink_to(places.checkout() / name)
     with pytest.raises(UsageError, match="leads out of"):
         payload.of_experiment(experiment)
 
@@ -130,12 +131,12 @@ def test_the_suites_library_is_pibeds_unless_it_has_its_own(own: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     (library,) = [number for number, line in enumerate(lines) if line.startswith("library:")]
     known = payload.of_suite(load_suite(str(path)))
-    assert all(source.is_relative_to(own) for each in known.programs for source in each.sources)
+    assert all(source.is_relative_to(own) for each in known.compiled for source in each.sources)
     lines[library] = "library: [module/tests/paging]"
     path.write_text("\n".join(lines), encoding="utf-8")
     made = payload.of_suite(load_suite(str(path)))
     lib = places.checkout() / "module" / "tests" / "lib"
-    program = made.programs[0]
+    program = made.compiled[0]
     assert program.sources[-2:] == (lib / "ktap.c", lib / "system.c")
     assert program.arguments(made.root)[0] == program.sources[0].name
     assert program.arguments(made.root)[-1] == str(lib / "system.c")

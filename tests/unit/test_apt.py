@@ -13,7 +13,7 @@ import pytest
 
 from pibed.base.errors import BuildError, HostError
 from pibed.base.files import digest_file
-from pibed.build.sources import apt
+from pibed.build.sources import aptroot
 from pibed.build.sources.apt import Downloads, Kind, NotLockedError, SourcePackage
 from pibed.build.sources.policy import Policy
 from pibed.model.builder import Source
@@ -97,8 +97,8 @@ def repository(shipped: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         f"Types: deb\nURIs: copy:{result.folder}\nSuites: test\nComponents: main\nTrusted: yes\n"
     )
     (tmp_path / "os-release").write_text("VERSION_CODENAME=test\n")
-    monkeypatch.setattr(apt, "_SYSTEM", system)
-    monkeypatch.setattr(apt, "_OS_RELEASE", tmp_path / "os-release")
+    monkeypatch.setattr(aptroot, "_SYSTEM", system)
+    monkeypatch.setattr(aptroot, "_OS_RELEASE", tmp_path / "os-release")
     return result
 
 

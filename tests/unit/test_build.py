@@ -10,7 +10,7 @@ import pytest
 
 from pibed.base import terminal
 from pibed.build import payload, toolchain
-from pibed.build.debian import kernel, rootfs
+from pibed.build.debian import kernel, programs, rootfs
 from pibed.build.debian.bench import Bench
 from pibed.build.progress import BuildProgress
 from pibed.build.sandbox import Unconfined
@@ -42,7 +42,7 @@ def steps(
 ) -> Callable[[Toolchain], dict[str, Step]]:
     """The steps that run tools, by name, as they are with a toolchain."""
     machine = load_machine("pi2")
-    monkeypatch.setattr(rootfs, "read_by_compiler", lambda *_: set())
+    monkeypatch.setattr(programs, "read_by_compiler", lambda *_: set())
     monkeypatch.setattr(toolchain, "headers", lambda _: [])
     dts = tmp_path / "arch" / "arm" / "boot" / "dts"
     dts.mkdir(parents=True)
@@ -56,7 +56,7 @@ def steps(
         outputs = (
             kernel.kernel(bench, source),
             rootfs.busybox(bench, source),
-            rootfs.programs(bench, paging),
+            programs.compile(bench, paging, paging.compiled),
             rootfs.agent(bench),
         )
         return {output.step.name: output.step for output in outputs}

@@ -9,11 +9,12 @@ import pytest
 
 from pibed.base.errors import UsageError
 from pibed.build import payload
+from pibed.build.program import Program
 from pibed.ktest.cases import TableEntry, choose, read_tests
 from pibed.model.suite import load_suite
 from tests.unit.helpers import ROOT
 
-PROGRAMS = payload.of_suite(load_suite("paging")).programs
+PROGRAMS = payload.of_suite(load_suite("paging")).compiled
 TESTS = read_tests([program.sources[0] for program in PROGRAMS])
 
 TABLE = """\
@@ -62,7 +63,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=[each.name for each in PROGRAMS])
-def test_what_is_read_is_what_the_program_lists(program: payload.Program, tmp_path: Path) -> None:
+def test_what_is_read_is_what_the_program_lists(program: Program, tmp_path: Path) -> None:
     binary = tmp_path / program.name
     subprocess.run(
         # The call is 32-bit ARM's.

@@ -17,11 +17,14 @@ from pibed.model.protocol import Result
 from pibed.model.samples import take_metrics
 from tests.unit.helpers import experiment
 
-HEAD = "events instructions cycles l1i_misses l1d_misses l2_misses utlb_misses tlb_walks\n"
+HEAD = (
+    "events instructions cycles l1i_misses l1d_misses l2_misses utlb_misses tlb_walks "
+    "branch_misses\n"
+)
 
 
 def line(code: int, instructions: int, cycles: int = 0) -> str:
-    return f"{code:02x} {instructions} {cycles} 0 0 0 0 0\n"
+    return f"{code:02x} {instructions} {cycles} 0 0 0 0 0 0\n"
 
 
 def counts(*marks: tuple[int, int]) -> Counts:
@@ -57,20 +60,20 @@ def test_a_guest_that_has_gone_on_mixes_nothing_up(tmp_path: Path) -> None:
 def test_events_are_known_by_their_names_wherever_they_stand(tmp_path: Path) -> None:
     path = tmp_path / "counts"
     names = " ".join(reversed(HEAD.split()[1:]))
-    path.write_text(f"events {names} more\n80 1 2 3 4 5 6 7 8\n81 11 22 33 44 55 66 77 88\n")
+    path.write_text(f"events {names} more\n80 1 2 3 4 5 6 7 8 9\n81 11 22 33 44 55 66 77 88 99\n")
     taken = CountsFile(path).take()
-    assert taken.of("instructions") == 70
-    assert taken.of("tlb_walks") == 10
+    assert taken.of("instructions") == 80
+    assert taken.of("branch_misses") == 10
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("80 1 2\n", "expected the names of all events, not '80 1 2'"),
-        ("events instructions\n", "missing: cycles, l1d_misses"),
+        ("events instructions\n", "missing: branch_misses, cycles"),
         (HEAD + "80 1 2\n", "this is no mark: '80 1 2'"),
-        (HEAD + "xx 1 2 3 4 5 6 7\n", "this is no mark"),
-        (HEAD + "80 1 2 3 4 5 6 many\n", "this is no mark"),
+        (HEAD + "xx 1 2 3 4 5 6 7 8\n", "this is no mark"),
+        (HEAD + "80 1 2 3 4 5 6 7 many\n", "this is no mark"),
         ("\n", "expected the names"),
     ],
 )

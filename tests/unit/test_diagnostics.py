@@ -9,8 +9,8 @@ import pytest
 
 from pibed.base.errors import BuildError
 from pibed.build import diagnostics
-from pibed.build.debian import rootfs
-from pibed.build.payload import Payload, Program
+from pibed.build.debian.programs import read_by_compiler
+from pibed.build.program import Program
 from pibed.build.sandbox import Unconfined
 
 MODULE = """\
@@ -145,9 +145,8 @@ def test_header_that_is_missing_or_bad_is_told_before_anything_is_compiled(
     (tmp_path / "a b" / "bad.h").write_text("#error not this\n")
     folder.mkdir()
     (folder / "work.c").write_text(text)
-    programs = (Program("work", (folder / "work.c",)),)
-    payload = Payload(folder, "m", programs, (), "usr/bin", "x.yaml", "work", tmp_path)
+    programs = [Program("work", (folder / "work.c",))]
     with pytest.raises(BuildError, match=message) as caught:
-        rootfs.read_by_compiler(Unconfined(), "gcc", [], payload)
+        read_by_compiler(Unconfined(), "gcc", [], programs, tmp_path)
     assert caught.value.message.startswith(f"the program work cannot be built: {tmp_path}/")
     assert any(line.startswith(f"{tmp_path}/") for line in caught.value.context)

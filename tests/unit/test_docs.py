@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
-from pibed.model.experiment import AnalysisPlan, Cost, Growth
+from pydantic import BaseModel
+
+from pibed.model.experiment import AnalysisPlan, Cost, Experiment, Growth, Metric
+from pibed.model.parameter import Parameter
+from pibed.model.suite import Suite
 from tests.live.reliability import Table
 from tests.live.test_faults import FAULTS, FULL_DISK
 from tests.unit.helpers import ROOT
@@ -37,3 +42,36 @@ def test_every_key_of_the_analysis_is_documented() -> None:
     assert list(rows) == list(AnalysisPlan.model_fields)
     for key, record in (("growth", Growth), ("cost", Cost)):
         assert record.model_fields.keys() <= set(re.findall(r"`(\w+)`", rows[key]))
+
+
+def test_the_tutorial_states_every_key_that_must_be_there() -> None:
+    """And no other one."""
+    text = (ROOT / "docs" / "your-own.md").read_text(encoding="utf-8")
+    for record, table in ((Experiment, "| of an experiment |"), (Suite, "| of a suite |")):
+        rows = text.partition(table)[2].partition("\n\n")[0]
+        stated = set()
+        for row in re.findall(r"^\| (`.*?) \|", rows, re.MULTILINE):
+            first, *others = re.findall(r"`([\w.]+)`", row)
+            stated |= {
+                first,
+                *(first.rpartition(".")[0] + each for each in others if each[0] == "."),
+            }
+            stated |= {each for each in others if each[0] != "."}
+        wanted = {*required(record), "variants.NAME"} if record is Suite else required(record)
+        assert stated == wanted - {"schema_version", "name", "title", "variants"}
+
+
+def required(record: type[BaseModel]) -> set[str]:
+    """The keys that must be given, those of records below included."""
+    found = set()
+    for name, field in record.model_fields.items():
+        kind = field.annotation
+        below: Any = {"parameters": Parameter, "metrics": Metric}.get(name, kind)
+        if not field.is_required():
+            continue
+        if isinstance(below, type) and issubclass(below, BaseModel):
+            middle = "NAME." if below is not kind else ""
+            found |= {f"{name}.{middle}{key}" for key in required(below)}
+        else:
+            found.add(name)
+    return found

@@ -15,7 +15,7 @@ from pibed.base import places, process, terminal
 from pibed.base.errors import BuildError, UsageError
 from pibed.build import host, materials, payload, toolchain, vermagic
 from pibed.build.buildroot import contents, recipe
-from pibed.build.debian import images, kernel, rootfs
+from pibed.build.debian import images, kernel, programs, rootfs
 from pibed.build.images import Images
 from pibed.build.making import Order, Workbench
 from pibed.build.progress import BuildProgress
@@ -172,9 +172,9 @@ def made(
     monkeypatch.setattr(sources, "fetch", lambda *_: (archives, Standing(None, ())))
     monkeypatch.setattr(toolchain, "find", lambda machine: TOOLS)
     monkeypatch.setattr(toolchain, "headers", lambda compiler: [])
-    monkeypatch.setattr(rootfs, "read_by_compiler", lambda *_: set())
+    monkeypatch.setattr(programs, "read_by_compiler", lambda *_: set())
     monkeypatch.setattr(unpack, "extract_linux", lambda archive, folder, log: folder)
-    monkeypatch.setattr(rootfs, "write_archive", lambda *_: None)
+    monkeypatch.setattr(rootfs, "write_archive", lambda *args: args[-1].touch())
     monkeypatch.setattr(
         vermagic, "check", lambda *paths: commands.append(["vermagic", *map(str, paths)])
     )

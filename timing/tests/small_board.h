@@ -30,6 +30,10 @@ static const struct board small_board = {
 	.stream_store_ps = 10000,
 	.store_ps = 100000,
 	.fetch_ps = 1000000,
+	.mispredict_cycles = 9,
+	.pattern_entries = 64,
+	.target_entries = 4,
+	.return_entries = 2,
 };
 
 #endif

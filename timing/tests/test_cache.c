@@ -2,13 +2,23 @@
 #include "../cache.h"
 #include "check.h"
 
+enum { TAGS = 4001 };	/* that are used here */
+
 static uint32_t place(struct cache *cache, uint32_t tag)
 {
-	uint32_t victim;
 	bool dirty;
 
-	cache_place(cache, tag, &victim, &dirty);
-	return victim;
+	return cache_place(cache, tag, &dirty);
+}
+
+/* How many of a small cache's entries have a tag. */
+static uint32_t entries_with(const struct cache *cache, uint32_t tag)
+{
+	uint32_t n = 0;
+
+	for (uint32_t at = 0; at < cache->sets * cache->ways; at++)
+		n += cache->tags[at] == tag;
+	return n;
 }
 
 static void the_least_recently_used_goes(void)
@@ -16,10 +26,11 @@ static void the_least_recently_used_goes(void)
 	struct cache cache;
 
 	/* 8 entries in 4 ways are 2 sets: even tags in one, odd ones in the other. */
-	EXPECT(cache_init(&cache, 8, 4, false), true);
+	EXPECT(cache_init(&cache, 8, 4, false, TAGS), true);
 	for (uint32_t tag = 0; tag < 8; tag++)
 		EXPECT(place(&cache, tag), CACHE_NONE);
-	EXPECT(cache_find(&cache, 0) != CACHE_NONE, true);
+	EXPECT(cache_use(&cache, 0), true);
+	EXPECT(cache_use(&cache, 8), false);
 	EXPECT(place(&cache, 8), 2);	/* 0 was used since, 2 was not */
 	EXPECT(place(&cache, 10), 4);
 	EXPECT(place(&cache, 12), 6);
@@ -32,7 +43,7 @@ static void empty_ways_come_first(void)
 {
 	struct cache cache;
 
-	EXPECT(cache_init(&cache, 4, 4, true), true);
+	EXPECT(cache_init(&cache, 4, 4, true, TAGS), true);
 	for (uint32_t tag = 0; tag < 4; tag++)
 		EXPECT(place(&cache, tag), CACHE_NONE);
 	EXPECT(place(&cache, 4) < 4, true);
@@ -45,14 +56,14 @@ static void random_victims_are_the_same_each_time_and_spread(void)
 	struct cache cache;
 
 	for (int run = 0; run < 2; run++) {
-		EXPECT(cache_init(&cache, 4, 4, true), true);
+		EXPECT(cache_init(&cache, 4, 4, true, TAGS), true);
 		for (uint32_t tag = 0; tag < 4000; tag++) {
-			uint32_t victim;
-			bool dirty;
-			uint32_t at = cache_place(&cache, tag, &victim, &dirty);
+			uint32_t way = 0;
 
-			victims[run][tag] = victim;
-			of_way[at]++;
+			victims[run][tag] = place(&cache, tag);
+			while (cache.tags[way] != tag)
+				way++;
+			of_way[way]++;
 		}
 		cache_free(&cache);
 	}
@@ -66,17 +77,18 @@ static void random_victims_are_the_same_each_time_and_spread(void)
 static void a_victim_tells_whether_it_was_dirty(void)
 {
 	struct cache cache;
-	uint32_t at, victim;
 	bool dirty;
 
-	EXPECT(cache_init(&cache, 1, 1, true), true);
-	at = cache_place(&cache, 7, &victim, &dirty);
+	EXPECT(cache_init(&cache, 1, 1, true, TAGS), true);
+	EXPECT(cache_place(&cache, 7, &dirty), CACHE_NONE);
 	EXPECT(dirty, false);
-	cache.dirty[at] = 1;
-	at = cache_place(&cache, 8, &victim, &dirty);
-	EXPECT(victim, 7);
+	cache_soil(&cache, 7);
+	EXPECT(cache_place(&cache, 8, &dirty), 7);
 	EXPECT(dirty, true);
-	EXPECT(cache.dirty[at], 0);
+	EXPECT(cache_row(&cache, 8)->dirty, 0);
+	EXPECT(cache_place(&cache, 7, &dirty), 8);	/* it comes back clean */
+	EXPECT(dirty, false);
+	EXPECT(cache_row(&cache, 7)->dirty, 0);
 	cache_free(&cache);
 }
 
@@ -89,13 +101,39 @@ static void what_is_dropped_is_gone(void)
 {
 	struct cache cache;
 
-	EXPECT(cache_init(&cache, 8, 4, true), true);
+	EXPECT(cache_init(&cache, 8, 4, true, TAGS), true);
 	for (uint32_t tag = 0; tag < 8; tag++)
 		place(&cache, tag);
 	cache_drop(&cache, odd);
 	for (uint32_t tag = 0; tag < 8; tag++)
-		EXPECT(cache_find(&cache, tag) == CACHE_NONE, odd(tag));
+		EXPECT(cache_has(&cache, tag), !odd(tag));
 	cache_free(&cache);
+}
+
+/* Whatever happens, the bits say what the entries do. */
+static void bits_and_entries_are_one(void)
+{
+	struct dice dice = { 1 };
+	struct cache cache;
+
+	for (int random = 0; random < 2; random++) {
+		EXPECT(cache_init(&cache, 24, 3, random, TAGS), true);
+		for (int step = 0; step < 20000; step++) {
+			uint32_t tag = dice_roll(&dice) % 200;
+
+			EXPECT(cache_use(&cache, tag), entries_with(&cache, tag));
+			if (!cache_has(&cache, tag))
+				place(&cache, tag);
+			EXPECT(cache_has(&cache, tag), true);
+			if (step % 500 == 0)
+				cache_drop(&cache, odd);
+			if (step % 100)
+				continue;
+			for (tag = 0; tag < 200; tag++)
+				EXPECT(cache_has(&cache, tag), entries_with(&cache, tag));
+		}
+		cache_free(&cache);
+	}
 }
 
 int main(void)
@@ -105,5 +143,6 @@ int main(void)
 	random_victims_are_the_same_each_time_and_spread();
 	a_victim_tells_whether_it_was_dirty();
 	what_is_dropped_is_gone();
+	bits_and_entries_are_one();
 	return 0;
 }

@@ -163,8 +163,8 @@ static void streams_of_lines_are_prefetched(void)
 
 static void stores_make_lines_dirty_and_those_go_to_l2(void)
 {
+	const uint32_t line = 0x10000 >> LINE_SHIFT;
 	struct fixture f;
-	uint32_t at;
 
 	set_up(&f);
 	touch(&f, 0x10000, ACCESS_AFTER);
@@ -176,9 +176,8 @@ static void stores_make_lines_dirty_and_those_go_to_l2(void)
 	for (int i = 1; i < 40 && data_hits(&f.data, 0x10000, false); i++)
 		touch(&f, 0x10000 + i * 128 % 1024, ACCESS_AFTER);
 	EXPECT(data_hits(&f.data, 0x10000, false), false);
-	at = cache_find(&f.l2.cache, 0x10000 >> LINE_SHIFT);
-	EXPECT(at != CACHE_NONE, true);
-	EXPECT(f.l2.cache.dirty[at], 1);
+	EXPECT(cache_has(&f.l2.cache, line), true);
+	EXPECT(cache_row(&f.l2.cache, line)->dirty & cache_bit(line), cache_bit(line));
 	tear_down(&f);
 }
 
@@ -199,6 +198,31 @@ static void the_micro_tlb_has_two_entries_here_and_the_tlb_four(void)
 	tear_down(&f);
 }
 
+/* Whatever is accessed and dropped, the oldest page goes, as a queue that is searched would have it. */
+static void the_micro_tlb_is_a_queue(void)
+{
+	uint32_t queue[2] = { CACHE_NONE, CACHE_NONE }, next = 0;
+	struct dice dice = { 1 };
+	struct fixture f;
+
+	set_up(&f);
+	for (int step = 0; step < 20000; step++) {
+		uint32_t page = dice_roll(&dice) % 5;
+		bool there = queue[0] == page || queue[1] == page;
+		uint64_t before = f.core.utlb_misses;
+
+		touch(&f, page << PAGE_SHIFT, dice_roll(&dice) % 2 ? ACCESS_AFTER : ACCESS_STORE);
+		EXPECT(f.core.utlb_misses - before, !there);
+		if (!there)
+			queue[next++ % 2] = page;
+		if (step % 100)
+			continue;
+		data_drop_user(&f.data);
+		queue[0] = queue[1] = CACHE_NONE;
+	}
+	tear_down(&f);
+}
+
 static void a_section_of_the_kernel_is_one_entry(void)
 {
 	struct fixture f;
@@ -214,6 +238,28 @@ static void a_section_of_the_kernel_is_one_entry(void)
 	data_drop_all(&f.data);
 	data_access(&f.data, 0xc0105000, ACCESS_AFTER, kernel_frame, NULL);
 	EXPECT(f.core.tlb_walks, 2);
+	tear_down(&f);
+}
+
+/* Where lowmem ends early, there are pages in its place whose frames do not follow each other, and may precede all others. */
+static bool first_frame(void *context, uint32_t address, uint32_t *frame)
+{
+	(void)context;
+	(void)address;
+	*frame = 0;
+	return true;
+}
+
+static void what_is_no_section_stays_in_range(void)
+{
+	struct fixture f;
+
+	set_up(&f);
+	data_access(&f.data, 0xc0105000, ACCESS_STORE, first_frame, NULL);
+	data_access(&f.data, 0xc0100000, ACCESS_STORE, first_frame, NULL);
+	EXPECT(data_hits(&f.data, 0xc0100000, true), true);
+	data_access(&f.data, 0xc01ff000, ACCESS_STORE, first_frame, NULL);
+	EXPECT(f.core.l1d_misses, 3);
 	tear_down(&f);
 }
 
@@ -249,7 +295,9 @@ int main(void)
 	streams_of_lines_are_prefetched();
 	stores_make_lines_dirty_and_those_go_to_l2();
 	the_micro_tlb_has_two_entries_here_and_the_tlb_four();
+	the_micro_tlb_is_a_queue();
 	a_section_of_the_kernel_is_one_entry();
+	what_is_no_section_stays_in_range();
 	two_addresses_of_a_frame_share_its_lines();
 	a_device_costs_nothing_here();
 	return 0;

@@ -16,6 +16,12 @@
 #define DEVICE_PATH "/dev/paging"
 #define READ_WRITE (PROT_READ | PROT_WRITE)
 
+/*
+ * Keeps this process and its children on one CPU. Each CPU has pages that were freed on it for its
+ * next use: what somebody still uses would be given away too late for a case to see.
+ */
+void use_one_cpu(void);
+
 /* A descriptor of the device, open for reading and writing. */
 int device(void);
 

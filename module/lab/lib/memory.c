@@ -10,7 +10,7 @@
 #include "memory.h"
 
 /* What comes and goes without any doing of a case, in pages: 10 at most were seen. */
-#define NOISE_PAGES 32
+#define NOISE_PAGES 24
 #define NOISE_SLAB 32
 #define NOISE_VMALLOC 16
 

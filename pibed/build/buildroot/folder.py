@@ -208,7 +208,7 @@ class HeldFolder:
         """The user's file that a compiler knows by this path, in a build folder or from there."""
         root, build = places.checkout(), self.output / "build"
         if not path.startswith("/"):
-            folders = {program.folder for program in self.folder.payload.programs}
+            folders = {program.folder for program in self.folder.payload.compiled}
             found = (reads.actual(path, each) for each in folders if (each / path).is_file())
             return next(found, None)
         plain = Path(os.path.normpath(path))

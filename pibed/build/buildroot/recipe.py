@@ -12,6 +12,7 @@ from pibed.base.errors import BuildError, HostError, UsageError
 from pibed.base.process import capture
 from pibed.build import kconfig
 from pibed.build.payload import Payload
+from pibed.build.program import Program
 from pibed.model.machine import Machine
 
 # The newest kernel headers and compiler that Buildroot 2025.02 has names for.
@@ -43,7 +44,7 @@ def require_packages(payload: Payload) -> None:
     folder = places.checkout() / "buildroot" / "package"
     module, programs = packages(payload)
     wanted = [(module, payload.module_folder)]
-    wanted += [(programs, each.folder) for each in payload.programs]
+    wanted += [(programs, each.folder) for each in payload.compiled]
     for name, source in wanted:
         if not (folder / name / f"{name}.mk").is_file():
             raise UsageError(
@@ -57,6 +58,35 @@ def require_packages(payload: Payload) -> None:
                 f"not of {source}",
                 fix=f"correct {folder / name / name}.mk, or use the builder debian",
             )
+    _require_c_only(payload)
+
+
+def _require_c_only(payload: Payload) -> None:
+    """Raises UsageError for what a package of the external tree does not bring."""
+    forms = {
+        each.name: "is not of sources that are named"
+        for each in payload.programs
+        if not isinstance(each, Program)
+    }
+    for each in payload.compiled:
+        if each.is_cxx:
+            forms[each.name] = "is C++"
+        elif each.libraries:
+            forms[each.name] = "has libraries of its own"
+    if not payload.programs:
+        forms["the workload"] = "is no program of the experiment's"
+    if payload.files is not None or payload.packages is not None:
+        key = "packages" if payload.files is None else "files"
+        raise UsageError(
+            f"{payload.config_file}: {key}: the builder buildroot does not put them into the guest",
+            fix="take --builder debian",
+        )
+    for name, what in forms.items():
+        raise UsageError(
+            f"{payload.config_file}: workload: {name} {what}, which the builder buildroot does "
+            "not take",
+            fix="take --builder debian",
+        )
 
 
 def site(root: Path, package: str) -> str:

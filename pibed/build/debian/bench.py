@@ -37,6 +37,11 @@ class Bench(Workbench):
         return f"{self.machine.cross_compile}gcc"
 
     @property
+    def cxx_compiler(self) -> str:
+        """What compiles C++ for the guest."""
+        return f"{self.machine.cross_compile}g++"
+
+    @property
     def variables(self) -> dict[str, str]:
         """What make is given."""
         return toolchain.make_variables(self.machine, self.machine.cross_compile)

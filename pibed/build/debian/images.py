@@ -6,14 +6,20 @@ next through its key, so that a change rebuilds exactly what depends on it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pibed.base import places
-from pibed.build import materials, sandbox, toolchain, vermagic
+from pibed.build import materials, overlay, reads, sandbox, toolchain, vermagic
 from pibed.build.debian import kernel, rootfs
+from pibed.build.debian import packages as packages_
+from pibed.build.debian import programs as programs_
 from pibed.build.debian.bench import Bench
 from pibed.build.images import Images
 from pibed.build.making import Order
+from pibed.build.payload import Payload
+from pibed.build.reads import Read
+from pibed.build.sources import guestpackages
 from pibed.build.sources import packages as sources
 from pibed.build.sources.unpack import unpack_busybox, unpack_linux
 from pibed.model.builder import Made
@@ -31,23 +37,32 @@ def build(order: Order) -> Images:
     tools = toolchain.find(machine)
     packages = sources.linux(machine) | sources.busybox()
     (linux, busybox), comparison = sources.fetch(packages, order.root, tools.all, order.policy)
+    for_guest = None
+    if payload.packages is not None:
+        architecture = guestpackages.architecture(machine)
+        for_guest = guestpackages.fetch(payload.packages, architecture, order.root, order.policy)
+        comparison = replace(comparison, differs=(*comparison.differs, *for_guest.differs))
+        for note in filter(None, (for_guest.note, for_guest.lack)):
+            order.progress.note(note)
     for line in comparison.differs:
         order.progress.differs(line)
+    recorded = {} if for_guest is None else for_guest.recorded
     plain = order.bench
     plain.store.remove_unfinished()
     bench = Bench(plain.store, plain.progress, plain.jobs, machine, tools, holding)
 
+    programs_.check(bench, payload)
     linux_source = unpack_linux(bench, linux)
     linux_build = kernel.kernel(bench, linux_source)
     device_tree = kernel.device_tree(bench, linux_build)
     busybox_source = unpack_busybox(bench, busybox)
     busybox_binary = rootfs.busybox(bench, busybox_source)
     module = kernel.module(bench, payload, linux_source, linux_build)
-    programs = rootfs.programs(bench, payload)
+    programs = programs_.make(bench, payload)
     agent = rootfs.agent(bench)
-    initramfs = rootfs.initramfs(
-        bench, payload, linux_build, busybox_binary, module, programs, agent
-    )
+    unpacked = None if for_guest is None else packages_.unpack(bench, for_guest)
+    parts = rootfs.Parts(linux_build, busybox_binary, agent, module, programs, unpacked)
+    initramfs = rootfs.initramfs(bench, payload, parts)
     boot = linux_build.path / machine.kernel.boot_folder
     module_file = module.path / f"{payload.module_name}.ko"
     vermagic.check(
@@ -62,25 +77,41 @@ def build(order: Order) -> Images:
         programs=(
             busybox_binary.path / "root" / "bin" / "busybox",
             agent.path / "agent",
-            *(programs.path / each.name for each in payload.programs),
+            *programs.files.values(),
         ),
         kernel_source=linux_source.path,
         kernel_build=linux_build.path,
         variables=bench.variables,
-        sources={archive.package: archive.source for archive in (linux, busybox)},
-        tools=tools.linking,
+        sources={
+            **{archive.package: archive.source for archive in (linux, busybox)},
+            **recorded,
+        },
+        tools=tools.linking | programs.tools,
         steps=(
             *(linux_source, busybox_source),
-            *(linux_build, device_tree, busybox_binary, module, programs, agent, initramfs),
+            *(linux_build, device_tree, busybox_binary, module, *programs.steps, agent),
+            *(() if unpacked is None else (unpacked,)),
+            initramfs,
         ),
         lock=comparison,
         builder=Made(name="debian"),
         components=materials.of_debian(
-            linux.source, busybox.source, payload, tools.compilers, tools.libc
+            linux.source, busybox.source, payload, tools.compilers, tools.libc, recorded
         ),
-        read={"module": module.read, "programs": programs.read},
+        read={"module": module.read, "programs": _read(payload, programs.read)},
         sandbox=holding.kind,
     )
+
+
+def _read(payload: Payload, programs: Read) -> Read:
+    """All files of the user's, but for the module's."""
+    files = [] if payload.files is None else overlay.require(payload.files, "files")
+    if payload.packages is not None:
+        files.append(payload.packages.lock)
+    own = reads.digests(
+        (path for path in files if path.is_file() and not path.is_symlink()), payload.root
+    )
+    return {**programs, **own}
 
 
 def legal_info(order: Order, images: Images, target: Path) -> None:
@@ -97,6 +128,9 @@ def legal_info(order: Order, images: Images, target: Path) -> None:
         "libc": Path("/usr/share/doc") / libc / "copyright",
         "pibed-agent": places.checkout() / "LICENSES" / "MIT.txt",
     }
+    for step in images.steps:
+        if step.step.name == packages_.STEP:
+            licences |= packages_.licences(step, order.machine)
     materials.collect(
         archives,
         images.components,

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from pibed.base import places
 from pibed.base.errors import BuildError, UsageError
 from pibed.base.files import digest_files
 from pibed.base.process import run_logged
-from pibed.build import kconfig, reads, toolchain
+from pibed.build import elf, kconfig
 from pibed.build.debian.bench import REPRODUCIBLE, Bench
-from pibed.build.diagnostics import explained
-from pibed.build.initramfs import CharDevice, Entry, File, Folder, Link, write_archive
+from pibed.build.debian.programs import LINK, Programs, missing
+from pibed.build.debian.staging import Staging
+from pibed.build.initramfs import CharDevice, Entry, Folder, write_archive
+from pibed.build.overlay import digest
 from pibed.build.payload import AGENT_PLACE, Payload
-from pibed.build.sandbox import Sandbox
+from pibed.build.program import Program
 from pibed.build.store import Output, Step
+from pibed.model.machine import Machine
+
+# Where the guest's shell looks for programs.
+_PATH = ("usr/bin", "bin", "usr/sbin", "sbin")
+
+# Where programs look for libraries.
+_LIBRARIES = ("lib", "lib/*", "usr/lib", "usr/lib/*")
+
+# Which part of the guest's memory its root file system can take: it is there twice when it is
+# unpacked, and all that is measured has to have room.
+_MEMORY_SHARE = 4
 
 
 def busybox(bench: Bench, source: Output) -> Output:
@@ -76,153 +87,123 @@ def agent(bench: Bench) -> Output:
     return bench.run(Step("agent", inputs, expected_s=1), make)
 
 
-def programs(bench: Bench, payload: Payload) -> Output:
-    """The payload's programs; raises BuildError with what the compiler says of one."""
-    flags = ["-Wall", "-Wextra", "-static", *payload.cflags]
-    # Asked each time: a header that is new can come before the one that was found before.
-    files = read_by_compiler(bench.sandbox, bench.compiler, flags, payload)
-    read = reads.digests(files, payload.root)
+@dataclass(frozen=True)
+class Parts:
+    """What a root file system is laid together from, beside the board's overlay."""
 
-    def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
-        began_ns = time.time_ns()
-        for program in payload.programs:
-            target = str(folder / program.name)
-            # Compiled by names relative to their folder, so that no path of the host gets in.
-            argv = [bench.compiler, *flags, "-o", target, *program.arguments(payload.root)]
-            with _explained(f"the program {program.name}", program.folder):
-                bench.sandbox.run(
-                    argv,
-                    log,
-                    output=folder,
-                    readable=program.elsewhere(payload.root),
-                    sources=payload.root,
-                    cwd=program.folder,
-                    on_line=on_line,
-                )
-        reads.require_older(read, payload.root, began_ns)
-
-    inputs = {
-        "read": reads.digest(read),
-        "programs": json.dumps(
-            [[each.name, *each.arguments(payload.root)] for each in payload.programs]
-        ),
-        "cflags": " ".join(payload.cflags),
-        "tools": str(bench.tools.linking),
-    }
-    step = Step("programs", inputs, expected_s=len(payload.programs), version=2)
-    output = bench.run(step, make)
-    known = toolchain.headers(bench.compiler)
-    own = [file for file in files if not any(map(file.is_relative_to, known))]
-    return replace(output, read=reads.digests(own, payload.root))
+    kernel: Output
+    busybox: Output
+    agent: Output
+    module: Output
+    programs: Programs
+    packages: Output | None
+    """The distribution's packages, unpacked; None where none is wanted."""
 
 
-def read_by_compiler(
-    sandbox: Sandbox, compiler: str, flags: Sequence[str], payload: Payload
-) -> set[Path]:
-    """All files that go into the payload's programs as they are now, but for those that the linker
-    knows itself.
+def initramfs(bench: Bench, payload: Payload, parts: Parts) -> Output:
+    """The root file system.
 
-    The compiler gets those below the payload's root by relative paths. Raises BuildError for one
-    that is not there.
-    """
-    files: set[Path] = set()
-    programs = payload.programs
-    for folder in {program.folder for program in programs}:
-        here = [program for program in programs if program.folder == folder]
-        files |= reads.linked(flags, folder)
-        arguments = dict.fromkeys(
-            source for each in here for source in each.arguments(payload.root)
-        )
-        what = f"the program {here[0].name}" if len(here) == 1 else "a program"
-        with _explained(what, folder):
-            argv = [compiler, "-M", *flags, *arguments]
-            rules = sandbox.capture(
-                argv,
-                readable=[path for each in here for path in each.elsewhere(payload.root)],
-                sources=payload.root,
-                cwd=folder,
-            )
-        files |= {reads.actual(path, folder) for path in reads.prerequisites(rules)}
-    return files
-
-
-@contextmanager
-def _explained(what: str, folder: Path) -> Iterator[None]:
-    """Makes errors of a compiler that runs in a folder those of the user's files."""
-
-    def locate(path: str) -> Path | None:
-        return reads.actual(path, folder) if (folder / path).is_file() else None
-
-    try:
-        yield
-    except BuildError as error:
-        raise explained(error, what, locate) from None
-
-
-def initramfs(
-    bench: Bench,
-    payload: Payload,
-    kernel: Output,
-    busybox: Output,
-    module: Output,
-    programs: Output,
-    agent: Output,
-) -> Output:
-    """The root file system: the board's overlay, BusyBox, the agent, the module and the programs.
-
-    Raises UsageError for a program that is called as one of BusyBox.
+    Raises UsageError for a program or a file that is called as one that the guest has already,
+    BuildError for one that is too large for the guest.
     """
     overlay = places.checkout() / bench.machine.board_folder / "overlay"
     files = [path for path in sorted(overlay.rglob("*")) if path.is_file()]
     strip = f"{bench.machine.cross_compile}strip"
+    packages = None if parts.packages is None else parts.packages.path / "root"
 
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
-        staging = folder / "files"
-        shutil.copytree(overlay, staging)
-        shutil.copytree(busybox.path / "root", staging, symlinks=True, dirs_exist_ok=True)
-        (staging / "lib" / "modules").mkdir(parents=True)
+        root = folder / "files"
+        shutil.copytree(overlay, root)
+        shutil.copytree(parts.busybox.path / "root", root, symlinks=True, dirs_exist_ok=True)
+        staging = Staging(root)
+        if packages is not None and (left_out := staging.add_packages(packages)):
+            bench.progress.note(f"packages: left out for spaces in names: {', '.join(left_out)}")
+        (root / "lib" / "modules").mkdir(parents=True)
         name = f"{payload.module_name}.ko"
-        stripped = str(staging / "lib" / "modules" / name)
-        run_logged([strip, "--strip-debug", "-o", stripped, str(module.path / name)], log)
-        (staging / AGENT_PLACE).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(agent.path / "agent", staging / AGENT_PLACE)
-        place = staging / payload.place
-        place.mkdir(parents=True, exist_ok=True)
+        stripped = str(root / "lib" / "modules" / name)
+        run_logged([strip, "--strip-debug", "-o", stripped, str(parts.module.path / name)], log)
+        staging.put(parts.agent.path / "agent", AGENT_PLACE)
+        _require_free(root, payload, parts.programs)
+        for name, file in parts.programs.files.items():
+            staging.put(file, f"{payload.place}/{name}")
+        if payload.files is not None:
+            staging.add_overlay(payload.files, packages, f"{payload.config_file}: files")
         for program in payload.programs:
-            if (place / program.name).is_symlink():
-                raise UsageError(
-                    f"{payload.config_file}: {program.name} is the name of a program that the "
-                    "guest has already"
-                )
-            shutil.copy(programs.path / program.name, place)
-        entries = [*_system_entries(), *_staged_entries(staging)]
-        tool = kernel.path / "usr" / "gen_init_cpio"
-        write_archive(tool, staging, entries, folder / "initramfs.cpio")
-        shutil.rmtree(staging)
+            if not isinstance(program, Program):  # which is static
+                where = f"{payload.config_file}: workload: {program.name}"
+                made = parts.programs.files[program.name]
+                _require_runnable(root, made, bench.machine.cross_compile, where)
+        archive = folder / "initramfs.cpio"
+        tool = parts.kernel.path / "usr" / "gen_init_cpio"
+        write_archive(tool, root, [*_system_entries(), *staging.entries()], archive)
+        _require_fitting(archive, bench.machine, payload)
+        shutil.rmtree(root)
 
     inputs = {
         "overlay": digest_files(overlay, files),
-        "kernel": kernel.step.key,
-        "busybox": busybox.step.key,
-        "module": module.step.key,
-        "programs": programs.step.key,
-        "agent": agent.step.key,
+        "kernel": parts.kernel.step.key,
+        "busybox": parts.busybox.step.key,
+        "module": parts.module.step.key,
+        "programs": parts.programs.key,
+        "agent": parts.agent.step.key,
         "place": payload.place,
+        **({} if parts.packages is None else {"packages": parts.packages.step.key}),
+        **({} if payload.files is None else {"files": digest(payload.files)}),
     }
     return bench.run(Step("initramfs", inputs, expected_s=1, version=3), make)
+
+
+def _require_free(root: Path, payload: Payload, programs: Programs) -> None:
+    """Raises UsageError for a program that is called as one that the guest has already."""
+    where = _PATH if payload.place in _PATH else (payload.place,)
+    taken = {path.name for each in where for path in root.glob(f"{each}/*")}
+    for name in programs.files:
+        if name in taken:
+            raise UsageError(
+                f"{payload.config_file}: {name} is the name of a program that the guest has "
+                "already",
+                fix="rename the file",
+            )
+
+
+def _require_runnable(root: Path, program: Path, prefix: str, where: str) -> None:
+    """Raises BuildError for a program that asks for what the guest does not have.
+
+    `prefix` is that of binutils.
+    """
+    first = program.read_bytes().partition(b"\n")[0].decode(errors="replace")
+    if first.startswith("#!"):
+        (shell, *_) = first[2:].split() or [""]
+        if not os.path.lexists(root / shell.lstrip("/")):
+            raise BuildError(
+                f"{where}: its first line asks for {shell or 'nothing'}, which the guest does not "
+                "have",
+                fix="take #!/bin/sh, or ask for the package that has it: `packages: [bash]`",
+            )
+        return
+    found = elf.read(program, prefix)
+    if found.interpreter is None:
+        return
+    libraries = {path.name for each in _LIBRARIES for path in root.glob(f"{each}/*.so*")}
+    lacking = [name for name in found.needed if name not in libraries]
+    if not os.path.lexists(root / found.interpreter.lstrip("/")):
+        lacking.insert(0, found.interpreter)
+    if lacking:
+        raise BuildError(f"{where}: {missing(lacking)}", fix=LINK)
+
+
+def _require_fitting(archive: Path, machine: Machine, payload: Payload) -> None:
+    """Raises BuildError for an archive that leaves too little of the guest's memory."""
+    size = archive.stat().st_size >> 20
+    if size > machine.memory_mib // _MEMORY_SHARE:
+        raise BuildError(
+            f"{payload.config_file}: the guest's root file system takes {size} MiB, but it lies in "
+            f"its memory of {machine.memory_mib} MiB, of which a {_MEMORY_SHARE}th is kept for it",
+            fix="ask for fewer or smaller packages and files",
+        )
 
 
 def _system_entries() -> list[Entry]:
     """Mount points, and the console that the kernel opens for init before /dev is mounted."""
     folders = [Folder(f"/{name}") for name in ("dev", "proc", "sys", "tmp", "run", "root")]
     return [*folders, CharDevice("/dev/console", 5, 1)]
-
-
-def _staged_entries(staging: Path) -> Iterator[Entry]:
-    for path in sorted(staging.rglob("*")):
-        name = path.relative_to(staging).as_posix()
-        if path.is_symlink():
-            yield Link(f"/{name}", str(path.readlink()))
-        elif path.is_file():
-            # Only whether it can be executed is taken over: the rest is the umask's.
-            yield File(f"/{name}", name, 0o755 if path.stat().st_mode & 0o100 else 0o644)

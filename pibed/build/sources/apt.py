@@ -1,8 +1,4 @@
-"""Sources from the distribution's packages, fetched with apt.
-
-apt runs with a configuration folder of its own: the system's package sources for the running
-release, with source packages added. No root is needed and nothing of the system changes.
-"""
+"""Sources from the distribution's packages, fetched with apt; see `aptroot`."""
 
 from __future__ import annotations
 
@@ -16,15 +12,12 @@ from typing import Literal
 from pibed.base.errors import BuildError, HostError
 from pibed.base.files import digest_file, digest_text, exclusive, write_file
 from pibed.base.process import capture, run_logged
+from pibed.build.sources import aptroot
 from pibed.build.sources.policy import DEFAULT_POLICY, Policy
 from pibed.build.store import explain, full, no_space, remedy
 from pibed.model.builder import Source
 
 Kind = Literal["binary", "source"]
-
-_SYSTEM = Path("/etc/apt")
-
-_OS_RELEASE = Path("/etc/os-release")
 
 
 @dataclass(frozen=True)
@@ -133,7 +126,7 @@ class Downloads:
         log = self.root / "logs" / f"download-{package}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.unlink(missing_ok=True)
-        apt = ["apt-get", *self._configure()]
+        apt = ["apt-get", *aptroot.configure(self.root / "apt")]
         command = (
             ["source", "--download-only", "--only-source"] if kind == "source" else ["download"]
         )
@@ -159,26 +152,6 @@ class Downloads:
                 context=error.context,
             ) from None
         return _describe(kind, incoming)
-
-    def _configure(self) -> list[str]:
-        """Writes the private configuration; returns apt-get's options to use it."""
-        own = self.root / "apt"
-        for folder in ("lists/partial", "cache/archives/partial", "sources.list.d"):
-            (own / folder).mkdir(parents=True, exist_ok=True)
-        sources = own / "sources.list.d" / "pibed.sources"
-        sources.write_text(_system_sources(_release()), encoding="utf-8")
-        settings = {
-            "Dir::Etc::SourceList": "/dev/null",
-            "Dir::Etc::SourceParts": own / "sources.list.d",
-            "Dir::State::Lists": own / "lists",
-            "Dir::Cache": own / "cache",
-            "APT::Sandbox::User": "root",  # no switch of users: the folders are the caller's
-            # A list that could not be had must not look like a version that is gone.
-            "APT::Update::Error-Mode": "any",
-            "Acquire::Languages": "none",
-            "Acquire::Retries": "3",
-        }
-        return ["--quiet", *(f"--option={key}={value}" for key, value in settings.items())]
 
 
 def _offered(command: list[str], log: Path) -> bool:
@@ -241,66 +214,3 @@ def _read(package: str, folder: Path) -> SourcePackage | None:
         return None
     whole = all((folder / name).is_file() for name in source.files)
     return SourcePackage(package, source, folder) if whole else None
-
-
-def _release() -> str:
-    for line in _OS_RELEASE.read_text(encoding="utf-8").splitlines():
-        if line.startswith("VERSION_CODENAME="):
-            return line.partition("=")[2].strip().strip('"')
-    raise HostError(f"{_OS_RELEASE}: no VERSION_CODENAME; the builder 'debian' needs Debian")
-
-
-def _system_sources(codename: str) -> str:
-    """The system's package sources for the release, as deb822 text, with source packages added.
-
-    Sources of other releases are left out. See sources.list(5).
-    """
-    from debian.deb822 import Deb822
-
-    wanted = {codename, f"{codename}-updates", f"{codename}-security"}
-    stanzas = []
-    for path in sorted((_SYSTEM / "sources.list.d").glob("*.sources")):
-        with path.open(encoding="utf-8") as file:
-            for paragraph in Deb822.iter_paragraphs(file, use_apt_pkg=False):
-                suites = [suite for suite in paragraph.get("Suites", "").split() if suite in wanted]
-                if suites and paragraph.get("Enabled", "yes").lower() not in ("no", "false", "0"):
-                    paragraph["Types"] = "deb deb-src"
-                    paragraph["Suites"] = " ".join(suites)
-                    stanzas.append(paragraph.dump())
-    for path in [_SYSTEM / "sources.list", *sorted((_SYSTEM / "sources.list.d").glob("*.list"))]:
-        if path.is_file():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                if stanza := _from_one_line(line, wanted):
-                    stanzas.append(stanza)
-    if not stanzas:
-        raise HostError(
-            f"apt has no package sources for {codename} in {_SYSTEM}",
-            fix="add the distribution's own package sources",
-        )
-    return "\n".join(stanzas)
-
-
-def _from_one_line(line: str, wanted: set[str]) -> str | None:
-    """A one-line entry ("deb [options] uri suite component…") as deb822, if its suite is wanted."""
-    words = line.partition("#")[0].split()
-    if not words or words[0] != "deb":
-        return None
-    text = " ".join(words[1:])
-    options = ""
-    if text.startswith("["):
-        options, _, text = text[1:].partition("]")
-    parts = text.split()
-    if len(parts) < 2:
-        return None
-    uri, suite, *components = parts
-    if suite not in wanted:
-        return None
-    names = {"signed-by": "Signed-By", "trusted": "Trusted"}
-    stanza = (
-        f"Types: deb deb-src\nURIs: {uri}\nSuites: {suite}\nComponents: {' '.join(components)}\n"
-    )
-    for option in options.split():
-        key, _, value = option.partition("=")
-        if key in names:
-            stanza += f"{names[key]}: {value}\n"
-    return stanza
