@@ -17,7 +17,7 @@ def expectations(course: Course) -> dict[str, str]:
     """What must hold, by the names of the cases; those without a comment are left out."""
     found = {UNLOAD: "The module can be unloaded, and the guest ends well."}
     for wanted in course.payloads.values():
-        for program in wanted.programs:
+        for program in wanted.compiled:
             found |= of_program(program.sources[0])
     return found
 

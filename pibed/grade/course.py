@@ -68,7 +68,7 @@ class Course:
             if given not in suites:
                 suites[given] = load_suite(configuration(scheme.rubric, given))
                 payloads[given] = payload.of_suite(suites[given])
-                tests[given] = read_tests([each.sources[0] for each in payloads[given].programs])
+                tests[given] = read_tests([each.sources[0] for each in payloads[given].compiled])
             where = f"the rubric {scheme.rubric.name}: {name}"
             for variant in criterion.variants:
                 if variant not in suites[given].variants:

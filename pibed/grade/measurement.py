@@ -17,8 +17,8 @@ from pibed.guest.qemu import Logs
 from pibed.model import plan
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
-from pibed.model.plan import Cell, Steps, Visit
-from pibed.model.protocol import Command
+from pibed.model.plan import Cell, Visit
+from pibed.model.protocol import Command, Result
 from pibed.model.rubric import Measurement
 from pibed.model.samples import take_metrics
 
@@ -68,42 +68,39 @@ class Session:
     ) -> float:
         seed = plan.round_seed(self.seed, number)
         (steps,) = plan.steps(experiment, [Visit(1, Cell.of(measurement.cell), 0)])
-        steps = self._with_nonces(steps, name, number)
+        commands = {each.id: self._with_nonce(each, name, number) for each in steps}
         below = self.root / self.below / f"{name}-{number}"
         below.mkdir(parents=True, exist_ok=True)
         logs = Logs.below(below, counts=plan.counts_events(experiment))
         launch = Launch(self.machine, images, "virtual", seed)
         watch = flood.Watch(logs.console, self.stop_requested)
-        with Guest(launch, logs, list(steps), watch) as guest:
-            for command in steps.before:
-                result = guest.run(command)
-                if result.status != 0 or result.timed_out:
+        results: dict[str, Result] = {}
+        with Guest(launch, logs, list(commands.values()), watch) as guest:
+            for known, command in commands.items():
+                watch.began()
+                results[known] = result = guest.run(command)
+                accepted = known == steps.run.id and experiment.measures_status
+                if result.timed_out:
+                    limit = f"{command.seconds:g} s of the guest's time"
+                    raise _NoSample(f"`{command.line}` is not done within {limit}")
+                if result.status != 0 and not accepted:
                     raise _NoSample(f"`{command.line}` {result.ending}: {result.words}")
-            before = guest.run(steps.counters[0]) if steps.counters else None
-            run = guest.run(steps.run)
-            after = guest.run(steps.counters[1]) if steps.counters else None
-        if run.timed_out:
-            raise _NoSample(f"not done within {steps.run.seconds:g} s of the guest's time")
-        if run.status != 0:
-            raise _NoSample(f"`{steps.run.line}` {run.ending}: {run.words}")
+
+        def pair(asked: tuple[Command, Command] | None) -> tuple[Result, Result] | None:
+            return None if asked is None else (results[asked[0].id], results[asked[1].id])
+
+        log = pair(steps.kernel_log)
         try:
-            pair = None if before is None or after is None else (before, after)
-            return float(take_metrics(experiment, run, pair)[measurement.metric])
+            metrics = take_metrics(
+                experiment, results[steps.run.id], pair(steps.counters), log[1] if log else None
+            )
+            return float(metrics[measurement.metric])
         except ValueError as error:
             raise _NoSample(str(error)) from None
 
-    def _with_nonces(self, steps: Steps, name: str, number: int) -> Steps:
-        def named(command: Command) -> Command:
-            word = nonce(self.secret, self.digest, name, number, command.id)
-            return replace(command, id=f"{command.id}~{word}")
-
-        counters = steps.counters
-        return Steps(
-            steps.visit,
-            tuple(map(named, steps.before)),
-            named(steps.run),
-            None if counters is None else (named(counters[0]), named(counters[1])),
-        )
+    def _with_nonce(self, command: Command, name: str, number: int) -> Command:
+        word = nonce(self.secret, self.digest, name, number, command.id)
+        return replace(command, id=f"{command.id}~{word}")
 
 
 class _NoSample(Exception):

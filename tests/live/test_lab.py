@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from pibed.build import payload, substitute
 from pibed.commands import arguments, build

@@ -352,7 +352,7 @@ def test_the_rubric_of_the_paging_lab_is_whole() -> None:
         "paging-lab, pre-paging, seed 1",
     }
     words: dict[str, str] = {}
-    for program in course.payloads["paging-lab"].programs:
+    for program in course.payloads["paging-lab"].compiled:
         words |= of_program(program.sources[0])
     for _, _, tasks in chains:
         assert tasks.keys() <= words.keys()
