@@ -191,6 +191,11 @@ def _resumed(root: Path, given: str | None) -> Path | None:
     if given is None:
         return None
     for folder in (root / given, Path(given)):
-        if given and (folder / "submissions").is_dir():
+        # One that was killed at once has nothing in it.
+        if (
+            given
+            and folder.is_dir()
+            and ((folder / "submissions").is_dir() or not any(folder.iterdir()))
+        ):
             return folder.resolve()
     raise UsageError(f"--resume {given}: there is no such grading in {root}")

@@ -150,7 +150,9 @@ class Guest:
             self._qemu = Qemu(argv, launch.machine.serial_lines, logs)
             try:
                 self._console = Console(self._qemu.console)
-                self._agent = Agent(self._qemu.agent, self._check, self._overdue)
+                self._agent = Agent(
+                    self._qemu.agent, self._check, self._overdue, self._stop_requested
+                )
                 # QEMU has read the initramfs once the guest speaks; then the folder may go.
                 self._watched(
                     self._agent.expect_ready, launch.machine.boot_timeout_s, "while it was to boot"
