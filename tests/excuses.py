@@ -17,6 +17,7 @@ NO_BUILDROOT = "PIBED_BUILDROOT names no clone of Buildroot, see docs/builders.m
 NO_MAGIC = "Buildroot's check-package needs python3-magic"
 NO_MOUNT = "a small file system can only be mounted by root"
 NO_CROSS = "no cross compiler for 32-bit ARM is installed, see docs/builders.md"
+NO_CXX = "no cross compiler for C++ is installed, see docs/workloads.md"
 NO_CGROUP = "this host lets us make no memory cgroup"
 NO_SANDBOX = "this host has no sandbox, see docs/sandbox.md"
 UNREADABLE = "the checkout cannot be read by others"
@@ -42,6 +43,7 @@ _HOLDS: dict[str, Callable[[], bool]] = {
     NO_MAGIC: lambda: True,  # `./inv setup` does not install it
     NO_MOUNT: lambda: not may_mount(),
     NO_CROSS: lambda: shutil.which("arm-linux-gnueabihf-gcc") is None,
+    NO_CXX: lambda: shutil.which("arm-linux-gnueabihf-g++") is None,
     NO_CGROUP: lambda: not _has_memory_cgroup(),
     NO_SANDBOX: lambda: bubblewrap.missing() is not None,
     UNREADABLE: lambda: True,  # by who owns the folders above it

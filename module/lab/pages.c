@@ -244,10 +244,8 @@ static void offset(void)
 		char *mapping = mmap64(NULL, 8 * PAGE, READ_WRITE, MAP_SHARED, fd, offsets[i]);
 
 		close(fd);
-		if (mapping == MAP_FAILED) {
-			note("offset %lld is refused: %s", (long long)offsets[i], strerror(errno));
+		if (mapping == MAP_FAILED)
 			continue;
-		}
 		ASSERT_EQ(try_read(mapping), 0);
 		ASSERT_EQ(try_read(mapping + 7 * PAGE), 0);
 		ASSERT(pages_are_zero(mapping, 4));

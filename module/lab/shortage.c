@@ -15,7 +15,7 @@
 #include "lib/lab.h"
 #include "lib/memory.h"
 
-#define LONG_TIMEOUT_S 600
+#define LONG_TIMEOUT_S 200
 
 /* One mapping of these; many of them take all memory. */
 #define CHUNK_PAGES 4096UL
@@ -123,7 +123,6 @@ static void all_memory(void)
 	free = free_pages();
 	child = start_child(use_all_memory, told);
 	ASSERT_EQ(waitpid(child, &status, 0), child);
-	note("%zu of %zu free pages were touched", told->touched, free);
 	if (WIFSIGNALED(status))
 		ASSERT_EQ(WTERMSIG(status), SIGKILL);
 	else
@@ -135,7 +134,8 @@ static void all_memory(void)
 			ASSERT_EQ(told->error, ENOMEM);
 		ASSERT(told->intact);
 	}
-	ASSERT(told->touched > free / 10 * 8);
+	if (told->touched < free / 10 * 8)
+		FAIL("%zu of %zu free pages could be touched", told->touched, free);
 	expect_returned(&before);
 	expect_usable();
 }

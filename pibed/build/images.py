@@ -21,8 +21,8 @@ class Images:
     device_tree: Path
     initramfs: Path
     gen_init_cpio: Path
-    module: Path
-    """The `.ko` file as it was built, with debugging information if the kernel has it."""
+    modules: tuple[Path, ...]
+    """The `.ko` files as they were built, in the order in which they are loaded."""
     programs: tuple[Path, ...]
     """BusyBox, the agent and the payload's programs."""
     kernel_source: Path
@@ -41,7 +41,7 @@ class Images:
     components: tuple[Component, ...]
     """All that they consist of, and what made them."""
     read: Mapping[str, Read] = field(default_factory=dict)
-    """The files of the user's that `module` and `programs` were made of."""
+    """The files of the user's that modules (`module`), `programs` and the `kernel` were made of."""
     sandbox: SandboxKind = "none"
     """What held the compilers of the user's files."""
     timing: Timing | None = None

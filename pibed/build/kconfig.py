@@ -43,6 +43,8 @@ def read_fragments(paths: Sequence[Path]) -> dict[str, Request]:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
             raise UsageError(f"{path}: there is no such fragment") from None
+        except UnicodeDecodeError:
+            raise UsageError(f"{path}: it is no text, as a fragment is") from None
         for number, line in enumerate(text.splitlines(), start=1):
             if match := _LINE.match(line.strip()):
                 symbol = match[1] or match[3]

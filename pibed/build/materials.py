@@ -48,7 +48,8 @@ def of_debian(
 
     `packages` are in the guest as the distribution has built them.
     """
-    names = [payload.module_name, *(program.name for program in payload.programs)]
+    names = [each.name for each in payload.own_modules]
+    names += [each.name for each in payload.programs]
     return (
         Component("linux", linux.version, _LINUX_LICENCE, files=linux.files),
         # As Buildroot has it.

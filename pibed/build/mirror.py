@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pibed.base.errors import UsageError
 from pibed.build import reads
 
-MAKEFILES = ("Kbuild", "Makefile", "makefile", "GNUmakefile")
+KBUILD = ("Kbuild", "Makefile")
+"""What the kernel's build looks for in a folder, and takes the first of."""
+
+MAKEFILES = (*KBUILD, "makefile", "GNUmakefile")
 """What the kernel's build and make read in a folder; the copies have a line that tells what."""
 
 # What an earlier build by hand has left beside the sources.
@@ -53,7 +55,7 @@ class Mirror:
     @property
     def makefiles(self) -> Path:
         """The file that is told what make has read."""
-        return self.folder / ".read-by-make"
+        return self.top.with_name(f"{self.top.name}.read")
 
     def original(self, path: str) -> Path | None:
         """The file that the build knows by this path; None for what it has made itself."""
@@ -88,10 +90,10 @@ def mirrored(
 
     What is called like `left_out` is not copied. Above the folder the mirror has all that is in
     `root` as links, or only what is beside the folder if it does not lie in `root`. Raises OSError
-    for what cannot be read, UsageError for a link that leads out of `root`.
+    for what cannot be read.
     """
-    root = _root(origin, root)
-    files = frozenset(files_of(origin, root, left_out))
+    root = root if origin.is_relative_to(root) else origin.parent
+    files = frozenset(files_of(origin, left_out))
     # The names of folders on the way are of no concern to a compiler that goes up and down again.
     parts = map(_plain, origin.relative_to(root).parts)
     mirror = Mirror(origin, root, top, top.joinpath(*parts), files)
@@ -104,19 +106,25 @@ def mirrored(
         yield mirror
     finally:
         shutil.rmtree(top, ignore_errors=True)
+        mirror.makefiles.unlink(missing_ok=True)
 
 
 def named(origin: Path, root: Path) -> str:
     """What a module's folder is called in the binary: its path from `root` and a slash, if any."""
-    parts = origin.relative_to(_root(origin, root)).parts
+    parts = origin.relative_to(root if origin.is_relative_to(root) else origin.parent).parts
     return "".join(f"{part}/" for part in parts)
 
 
-def sources(origin: Path, root: Path) -> list[str]:
-    """The names of all sources and makefiles below a module's folder; raises as `mirrored`."""
+def makefile(folder: Path) -> Path | None:
+    """What the kernel's build reads in a folder; None if there is nothing."""
+    return next((path for name in KBUILD if (path := folder / name).is_file()), None)
+
+
+def sources(origin: Path) -> list[str]:
+    """The names of all sources and makefiles below a module's folder."""
     return [
         path
-        for path in files_of(origin, root)
+        for path in files_of(origin)
         if path.endswith(_SOURCES) or path.rpartition("/")[2] in MAKEFILES
     ]
 
@@ -155,34 +163,26 @@ def _copy(mirror: Mirror) -> None:
                 file.write(tell)
 
 
-def _root(origin: Path, root: Path) -> Path:
-    """What is made of a folder `origin` is made of what lies in this folder."""
-    return root if origin.is_relative_to(root) else origin.parent
-
-
-def files_of(origin: Path, root: Path, left_out: re.Pattern[str] = _MADE) -> list[str]:
+def files_of(
+    origin: Path,
+    left_out: re.Pattern[str] = _MADE,
+    check: Callable[[Path], None] | None = None,
+) -> list[str]:
     """All files below a folder, but hidden ones and what the kernel's build makes.
 
-    Raises UsageError for a link that leads out of `root`.
+    `check` is called for each path, and for a folder's before anything in it is looked at.
     """
     found = []
-    end = _root(origin, root).resolve()
     for place, folders, names in os.walk(origin, followlinks=True):
-        above = {Path(place).resolve(), *Path(place).resolve().parents}
+        folder = Path(place)
+        paths = [folder / name for name in names if not left_out.fullmatch(name)]
+        folders[:] = sorted(name for name in folders if not left_out.fullmatch(name))
+        if check is not None:
+            for path in (*paths, *(folder / name for name in folders)):
+                check(path)
         # A link to a folder in which it lies has no end.
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not left_out.fullmatch(name) and (Path(place) / name).resolve() not in above
-        )
-        paths = [Path(place) / name for name in names if not left_out.fullmatch(name)]
-        for path in (*(Path(place) / name for name in folders), *paths):
-            # It would be copied, whoever may read it.
-            if path.is_symlink() and not path.resolve().is_relative_to(end):
-                raise UsageError(
-                    f"{path} leads out of {root}, to {path.resolve()}",
-                    fix="put a copy in place of the link",
-                )
+        above = {folder.resolve(), *folder.resolve().parents}
+        folders[:] = [name for name in folders if (folder / name).resolve() not in above]
         found += [path.relative_to(origin).as_posix() for path in paths if path.is_file()]
     return sorted(found)
 

@@ -13,6 +13,10 @@ from pibed.base.files import digest_file, digest_text
 _MOUNTED = ("dev", "proc", "run", "sys", "tmp")
 
 
+# What every guest has, whatever else is in it.
+_OWN = ("init", "bin/busybox", "bin/sh", "usr/lib/pibed")
+
+
 def require(tree: Path, key: str) -> list[Path]:
     """The files of a user's overlay; raises UsageError for one that no guest can have."""
     found = []
@@ -21,6 +25,13 @@ def require(tree: Path, key: str) -> list[Path]:
             raise UsageError(
                 f"{key}: {source}: a path in the guest cannot have a space in it",
                 fix="rename it",
+            )
+        if not is_folder(source) and any(
+            place == own or place.startswith(f"{own}/") for own in _OWN
+        ):
+            raise UsageError(
+                f"{key}: {source}: /{place} is a part of every guest",
+                fix="give the file another name",
             )
         if place.partition("/")[0] in _MOUNTED and place not in _MOUNTED:
             raise UsageError(

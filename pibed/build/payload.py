@@ -1,6 +1,6 @@
-"""What a guest gets on top of its base: a kernel module, and programs.
+"""What a guest gets on top of its base: kernel modules, and programs.
 
-An experiment brings a module and its workload, a test suite a module and test programs.
+An experiment brings modules and its workload, a test suite modules and test programs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from pibed.base import places
 from pibed.base.errors import UsageError
 from pibed.build import overlay
-from pibed.build.mirror import MAKEFILES
+from pibed.build.mirror import KBUILD, OBJECTS, files_of, makefile
 from pibed.build.program import AnyProgram, Program, Ready, Target
 from pibed.build.sources import guestlock
 from pibed.build.sources.guestpackages import Wanted
@@ -22,11 +22,21 @@ from pibed.model.workload import Make, Workload
 
 
 @dataclass(frozen=True)
-class Payload:
-    """A module and programs for a guest; `programs` are put into its folder `place`."""
+class Module:
+    """A module of the user's, in a folder, or of the kernel's own tree, without one."""
 
-    module_folder: Path
-    module_name: str
+    name: str
+    folder: Path | None
+    key: str = "module"
+    """Where it was asked for, in the configuration's file."""
+
+
+@dataclass(frozen=True)
+class Payload:
+    """Modules and programs for a guest; `programs` are put into its folder `place`."""
+
+    modules: tuple[Module, ...]
+    """In the order in which they are loaded."""
     programs: tuple[AnyProgram, ...]
     cflags: tuple[str, ...]
     place: str
@@ -41,11 +51,32 @@ class Payload:
     """Folder with files of the guest's, each at its path from there."""
     packages: Wanted | None = None
     """Packages of the distribution."""
+    fragments: tuple[Path, ...] = ()
+    """Of the kernel's configuration, over those of the machine."""
 
     @property
     def compiled(self) -> tuple[Program, ...]:
         """The programs of sources."""
         return tuple(each for each in self.programs if isinstance(each, Program))
+
+    @property
+    def folders(self) -> dict[Path, list[Module]]:
+        """The user's modules by their folders."""
+        found: dict[Path, list[Module]] = {}
+        for each in self.modules:
+            if each.folder is not None:
+                found.setdefault(each.folder, []).append(each)
+        return found
+
+    @property
+    def own_modules(self) -> tuple[Module, ...]:
+        """The user's modules."""
+        return tuple(each for each in self.modules if each.folder is not None)
+
+    @property
+    def tree_modules(self) -> tuple[Module, ...]:
+        """Those of the kernel's own tree."""
+        return tuple(each for each in self.modules if each.folder is None)
 
 
 # Where the guest finds the programs of a suite; not in PATH, since `mmap` could be anything.
@@ -57,18 +88,16 @@ _TAKEN = frozenset({"agent", "busybox", "kernel", "module", "initramfs"})
 
 
 def of_experiment(experiment: Experiment) -> Payload:
-    """The module and the workload of an experiment.
+    """The modules and the workload of an experiment.
 
     Raises UsageError for files that the configuration names and that are not there, or that are
     called as a program is that every guest has.
     """
     root = root_of(experiment)
     config_file = experiment.where
-    module = _module_folder(root, experiment.module.folder, config_file)
     programs = _workload(experiment.workload, root, f"{config_file}: workload")
     return Payload(
-        module,
-        experiment.module.name,
+        _modules(root, experiment, config_file),
         programs,
         tuple(experiment.workload.cflags),
         "usr/bin",
@@ -77,14 +106,14 @@ def of_experiment(experiment: Experiment) -> Payload:
         root,
         _overlay(experiment, root, config_file),
         _packages(experiment, root, config_file),
+        _fragments(root, experiment, config_file),
     )
 
 
 def of_suite(suite: Suite) -> Payload:
-    """The module and the test programs of a suite; raises UsageError as `of_experiment` does."""
+    """The modules and the test programs of a suite; raises UsageError as `of_experiment` does."""
     root = root_of(suite)
     config_file = suite.where
-    module = _module_folder(root, suite.module.folder, config_file)
     programs = _c_files(root, suite.programs, f"{config_file}: programs")
     for source in programs:
         _require_free(source.stem, source, f"{config_file}: programs")
@@ -100,8 +129,7 @@ def of_suite(suite: Suite) -> Payload:
         # Its headers are found by their names, and what failed there is told by a path from there.
         cflags += [f"-I{library}", f"-ffile-prefix-map={library}/="]
     return Payload(
-        module,
-        suite.module.name,
+        _modules(root, suite, config_file),
         tuple(Program(source.stem, (source, *shared)) for source in programs),
         tuple(cflags),
         TESTS_PLACE,
@@ -110,6 +138,7 @@ def of_suite(suite: Suite) -> Payload:
         root,
         _overlay(suite, root, config_file),
         _packages(suite, root, config_file),
+        _fragments(root, suite, config_file),
     )
 
 
@@ -185,6 +214,7 @@ def _target(workload: Workload, make: Make, root: Path, key: str) -> Target:
     if not any((folder / name).is_file() for name in ("GNUmakefile", "makefile", "Makefile")):
         raise UsageError(f"{key}.folder: there is no Makefile in {folder}")
     _require_inside(folder, root, f"{key}.folder")
+    files_of(folder, OBJECTS, lambda path: _require_inside(path, root, f"{key}.folder"))
     name = PurePosixPath(make.program).name
     _require_free(name, folder / make.program, f"{key}.program")
     return Target(name, folder, make.target, make.program, tuple(workload.libraries))
@@ -234,15 +264,35 @@ def _require_inside(path: Path, root: Path, key: str) -> None:
         )
 
 
-def _module_folder(root: Path, relative: str, config_file: str) -> Path:
+def _modules(root: Path, config: Experiment | Suite, config_file: str) -> tuple[Module, ...]:
+    found = []
+    for key, each in config.modules_by_key.items():
+        folder = None
+        if each.folder is not None:
+            folder = _module_folder(root, each.folder, f"{config_file}: {key}.folder")
+        found.append(Module(each.name, folder, key))
+    return tuple(found)
+
+
+def _module_folder(root: Path, relative: str, key: str) -> Path:
     folder = root / relative
-    found = [folder / name for name in MAKEFILES if (folder / name).is_file()]
-    if not found:
+    if makefile(folder) is None:
         raise UsageError(
-            f"{config_file}: module.folder: there is no file {folder / MAKEFILES[0]}, nor "
-            f"{MAKEFILES[1]}"
+            f"{key}: there is no file {folder / KBUILD[0]}, nor {KBUILD[1]}",
+            fix="a Makefile as for a build by hand will do: obj-m := NAME.o",
         )
     # No configuration has an absolute path: that one was given on the command line.
-    if not Path(relative).is_absolute():
-        _require_inside(found[0], root, f"{config_file}: module.folder")
+    inside = folder if Path(relative).is_absolute() else root
+    _require_inside(folder, inside, key)
+    files_of(folder, check=lambda path: _require_inside(path, inside, key))
     return folder
+
+
+def _fragments(root: Path, config: Experiment | Suite, config_file: str) -> tuple[Path, ...]:
+    paths = [root / name for name in config.kernel.fragments] if config.kernel else []
+    for path in paths:
+        key = f"{config_file}: kernel.fragments"
+        if not path.is_file():
+            raise UsageError(f"{key}: there is no file {path}")
+        _require_inside(path, root, key)
+    return tuple(paths)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pibed.build.debian.bench import REPRODUCIBLE
-from pibed.build.debian.kernel import module_make
+from pibed.build.debian.modules import module_make
 from pibed.build.images import Images
 from pibed.build.mirror import READ_BY_MAKE, mirrored
 from pibed.build.sandbox import Sandbox

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from pibed.base.errors import UsageError
-from pibed.build.mirror import MAKEFILES
-from pibed.model.experiment import ModuleSource
+from pibed.build.mirror import makefile
+from pibed.model.modules import ModuleSource
 from pibed.model.suite import Suite
 
 # An assignment of make's, with the lines that continue it.
@@ -19,14 +19,15 @@ _MODULE = re.compile(r"[A-Za-z0-9_]+")
 
 
 def with_module(suite: Suite, folder: Path) -> Suite:
-    """The suite with the folder's module in the place of its own.
+    """The suite with the folder's module in the place of its own, the last one of several.
 
     Raises UsageError for a folder of which cannot be said what module it makes.
     """
     folder = folder.expanduser().resolve()
     # Unlike a suite's own, which lies beside it, the folder is a path of the host.
     module = ModuleSource.model_construct(folder=str(folder), name=module_name(folder))
-    return suite.model_copy(update={"module": module})
+    modules = [*suite.module_list[:-1], module]
+    return suite.model_copy(update={"module": None, "modules": modules})
 
 
 def module_name(folder: Path) -> str:
@@ -36,11 +37,8 @@ def module_name(folder: Path) -> str:
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: there is no such folder, in which a module was expected")
-    found = [folder / name for name in MAKEFILES if (folder / name).is_file()]
-    if not found:
+    if (path := makefile(folder)) is None:
         raise UsageError(f"{folder}: it has neither a Kbuild file nor a Makefile")
-    # As the kernel's build, which takes the first of them.
-    path = found[0]
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:

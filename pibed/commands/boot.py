@@ -66,6 +66,7 @@ def _boot_shell(options: BootOptions) -> None:
 
 
 def _boot_command(options: BootOptions, text: str) -> int:
+    from pibed.guest import moderrors
     from pibed.guest.guest import Guest
     from pibed.guest.qemu import Logs
     from pibed.model.protocol import Command
@@ -82,8 +83,9 @@ def _boot_command(options: BootOptions, text: str) -> int:
         for command in commands:
             result = guest.run(command)
             if command.id == "load" and result.status != 0:
+                why = moderrors.explain(result, launch.images, guest.console_log)
                 raise GuestError(
-                    f"the module could not be loaded: {'; '.join(result.output)}",
+                    why or f"the module could not be loaded: {'; '.join(result.output)}",
                     log=folder / "console.log",
                 )
         if result.output:
@@ -100,8 +102,9 @@ def _boot_command(options: BootOptions, text: str) -> int:
 
 
 def _launch(options: BootOptions, default_clock: Clock | None) -> tuple[Launch, list[str], float]:
-    """What to boot, the commands that load the module, and the guest seconds for that."""
+    """What to boot, the commands that load the modules, and the guest seconds for that."""
     from pibed.guest.guest import Launch
+    from pibed.model import plan
 
     machine = arguments.machine(options.machine, options.kernel)
     experiment = arguments.experiment(options.experiment)
@@ -113,11 +116,11 @@ def _launch(options: BootOptions, default_clock: Clock | None) -> tuple[Launch, 
     host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     images = make_images(machine, experiment, builder=builder, board=board, trust=options.trust)
     launch = Launch(machine, images, clock, seed)
-    return launch, load, experiment.module.timeout_s
+    return launch, load, plan.load_timeout_s(experiment)
 
 
 def _load(experiment: Experiment, options: BootOptions) -> list[str]:
-    """The commands that load the module, none if no parameter is given.
+    """The commands that load the modules, none if no parameter is given.
 
     What is not given is as in the experiment's first cell.
     """
@@ -125,9 +128,9 @@ def _load(experiment: Experiment, options: BootOptions) -> list[str]:
     from pibed.model import plan
 
     short = settings.declared(experiment, "boot", options.declared, "--param")
-    module = experiment.module
+    modules = {each.name: each for each in experiment.module_list}
     root = payload.root_of(experiment)
-    given = settings.of_module(root, module, module.parameters, options.param)
+    given = settings.of_modules(root, experiment.module_list, {}, options.param)
     if not (short or given):
         return []
     # Of the module's parameters, those that are a parameter of the experiment and no more.
@@ -135,19 +138,19 @@ def _load(experiment: Experiment, options: BootOptions) -> list[str]:
     values = plan.cells(experiment)[0].as_dict()
     for setting in short:
         values[setting.name] = settings.value(setting, experiment.parameters[setting.name])
-    parameters = dict(module.parameters)
-    for setting in given:
-        configured = str(parameters.get(setting.name, ""))
+    for one in given:
+        module = modules[one.module.name]
+        configured = str(module.parameters.get(one.name, ""))
         for other in short:
             if other.name in placeholders.names(configured):
-                raise UsageError(f"{setting}: {other} sets it already", fix="give one of the two")
-        text = setting.text
+                raise UsageError(f"{one}: {other} sets it already", fix="give one of the two")
+        text = one.setting.text
         if configured in same:
             parameter = experiment.parameters[same[configured]]
-            text = str(settings.value(setting, parameter))
-        parameters[setting.name] = placeholders.literal(text)
-    module = module.model_copy(update={"parameters": parameters})
-    return [plan.insmod(experiment.model_copy(update={"module": module}), values)]
+            text = str(settings.value(one.setting, parameter))
+        parameters = module.parameters | {one.name: placeholders.literal(text)}
+        modules[module.name] = module.model_copy(update={"parameters": parameters})
+    return [plan.load_line(experiment.with_modules(list(modules.values())), values)]
 
 
 def _boot_folder() -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pibed.base import places
 from pibed.build import vermagic
-from pibed.build.debian.kernel import module_make
+from pibed.build.debian.modules import module_make
 from pibed.build.images import Images
 from pibed.commands.transcript import Transcript
 
@@ -37,7 +37,7 @@ def checks(images: Sequence[Images]) -> list[Check]:
     modules = [module, *sorted(path.parent for path in examples.glob("*/module/Kbuild"))]
     per_kernel = []
     for each in images:
-        name = vermagic.of_module(each.module).split()[0]
+        name = vermagic.of_module(each.modules[0]).split()[0]
         per_kernel += [
             Check(
                 f"checkpatch --strict of Linux {name}",

@@ -106,14 +106,28 @@ def _suite(options: KtestOptions) -> tuple[Suite, str]:
     words = ""
     if options.module is not None:
         suite = substitute.with_module(suite, Path(options.module))
-        words = f", {suite.module.name} of {suite.module.folder}"
-    configured = [name for parameters in suite.variants.values() for name in parameters]
-    given = settings.of_module(payload.root_of(suite), suite.module, configured, options.param)
-    added: dict[str, str | int] = {each.name: each.text for each in given}
+        words = f", {suite.module_list[-1].name} of {suite.module_list[-1].folder}"
+    modules = suite.module_list
+    variants = {
+        variant: {each.name: suite.parameters(variant, each) for each in modules}
+        for variant in suite.variants
+    }
+    configured = {
+        each.name: [name for its in variants.values() for name in its[each.name]]
+        for each in modules
+    }
+    given = settings.of_modules(payload.root_of(suite), modules, configured, options.param)
+    added: dict[str, str | int] = {}
+    for each in given:
+        of = "" if each.module == suite.under_test else f"{each.module.name}."
+        added[f"{of}{each.name}"] = each.setting.text
     kept = {
-        name: added | parameters
-        for name, parameters in suite.variants.items()
-        if all(str(parameters.get(key, text)) == text for key, text in added.items())
+        variant: added | suite.variants[variant]
+        for variant, its in variants.items()
+        if all(
+            its[each.module.name].get(each.name, each.setting.text) == each.setting.text
+            for each in given
+        )
     }
     if not kept:
         raise UsageError(
@@ -123,7 +137,7 @@ def _suite(options: KtestOptions) -> tuple[Suite, str]:
                 for name, parameters in suite.variants.items()
             ),
         )
-    words += "".join(f", {name}={text}" for name, text in added.items())
+    words += "".join(f", {each.setting.name}={each.setting.text}" for each in given)
     return suite.model_copy(update={"variants": kept}), words
 
 

@@ -335,7 +335,6 @@ class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
     Logs and the JUnit file go into the folder ktest/ of the results.
 
     Example: ./inv ktest --kernel 6.12 --debug
-    Example: ./inv ktest --suite paging-lab --module ~/my-module
     {examples}
     Example: ./inv ktest --builder buildroot
     """

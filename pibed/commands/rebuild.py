@@ -84,8 +84,7 @@ def _named(images: Images) -> dict[str, Path]:
         "kernel configuration": images.kernel_build / ".config",
         "kernel": images.kernel,
         "device tree": images.device_tree,
-        "module": images.module,
-        **{path.name: path for path in images.programs},
+        **{path.name: path for path in (*images.modules, *images.programs)},
         "initramfs": images.initramfs,
     }
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pibed.base.errors import UsageError
 from pibed.commands import arguments
-from pibed.model.experiment import Experiment, ModuleSource
+from pibed.model.experiment import Experiment
+from pibed.model.modules import ModuleSource
 from pibed.model.parameter import Parameter, Value, Verb
 
 
@@ -145,24 +146,77 @@ def value(setting: Setting, parameter: Parameter) -> Value:
     return found[0]
 
 
-def of_module(
-    root: Path, module: ModuleSource, configured: Iterable[str], given: Sequence[str]
-) -> list[Setting]:
-    """The parameters of a module that `--param` sets; its folder is relative to `root`.
+@dataclass(frozen=True)
+class ModuleSetting:
+    """What the command line sets a parameter of a module to."""
 
-    A module has those that its configuration names and those that its sources define.
+    module: ModuleSource
+    name: str
+    """The parameter's."""
+    setting: Setting
+
+    def __str__(self) -> str:
+        return str(self.setting)
+
+
+def of_modules(
+    root: Path,
+    modules: Sequence[ModuleSource],
+    configured: Mapping[str, Iterable[str]],
+    given: Sequence[str],
+) -> list[ModuleSetting]:
+    """The parameters of modules that `--param` sets; their folders are relative to `root`.
+
+    A module has those that its configuration names (`configured`, by the module's name) and those
+    that its sources define; those of one of the kernel's tree are not known. Where several have
+    one, it is written MODULE.NAME.
     """
-    settings = pairs("--param", given)
-    known = {*configured, *_parameters_in_sources(root / module.folder)}
-    for setting in settings:
-        if setting.name not in known:
-            raise UsageError(
-                f"{setting}: the module {module.name} has no parameter {setting.name}",
-                fix=f"its parameters: {', '.join(sorted(known)) or 'none'}",
-            )
+    known = {each.name: {*each.parameters, *configured.get(each.name, ())} for each in modules}
+    for each in modules:
+        if each.folder is not None:
+            known[each.name] |= _parameters_in_sources(root / each.folder)
+    found: list[ModuleSetting] = []
+    for setting in pairs("--param", given):
+        module, name = _whose(setting, modules, known)
+        if any((module.name, name) == (other.module.name, other.name) for other in found):
+            raise UsageError(f"{setting}: {name} of {module.name} is set twice", fix="set it once")
         if not setting.text or not setting.text.isprintable():
             raise UsageError(f"{setting}: expected a value, in one line")
-    return settings
+        found.append(ModuleSetting(module, name, setting))
+    return found
+
+
+def _whose(
+    setting: Setting, modules: Sequence[ModuleSource], known: Mapping[str, set[str]]
+) -> tuple[ModuleSource, str]:
+    """The module that a setting is of, and the name of its parameter."""
+    if not modules:
+        raise UsageError(f"{setting}: there is no module whose parameter it could be")
+    of, _, name = setting.name.rpartition(".")
+    if of and of not in known:
+        raise UsageError(
+            f"{setting}: there is no module {of}", fix=f"the modules: {', '.join(known)}"
+        )
+    asked = [each for each in modules if of in ("", each.name)]
+    having = [each for each in asked if name in known[each.name]]
+    if not having and len(asked) == 1 and asked[0].folder is None:
+        having = asked
+    if len(having) > 1:
+        raise UsageError(
+            f"{setting}: {' and '.join(each.name for each in having)} have such a parameter",
+            fix=f"write --param {having[-1].name}.{setting.name}={setting.text}",
+        )
+    if having:
+        return having[0], name
+    if len(asked) == 1:
+        whose, names = f"the module {asked[0].name}", sorted(known[asked[0].name])
+    else:
+        whose = f"none of the modules {', '.join(known)}"
+        names = [f"{each.name}.{n}" for each in asked for n in sorted(known[each.name])]
+    raise UsageError(
+        f"{setting}: {whose} has {'no' if len(asked) == 1 else 'a'} parameter {name}",
+        fix=f"{'its' if len(asked) == 1 else 'their'} parameters: {', '.join(names) or 'none'}",
+    )
 
 
 # module_param(name, …), module_param_named(name, …), module_param_array(name, …) and so on.
@@ -172,7 +226,7 @@ _MODULE_PARAM = re.compile(r"^\s*module_param\w*\(\s*(\w+)\s*,", re.MULTILINE)
 def _parameters_in_sources(folder: Path) -> set[str]:
     return {
         name
-        for path in folder.glob("*.[ch]")
+        for path in folder.rglob("*.[ch]")
         for name in _MODULE_PARAM.findall(path.read_text(encoding="utf-8", errors="replace"))
     }
 

@@ -43,6 +43,7 @@ from pibed.guest.qemu import Logs
 from pibed.ktest.cases import TableEntry
 from pibed.ktest.judge import judge, leaks_by_owner
 from pibed.ktest.ktap import CaseStatus
+from pibed.model import modules
 from pibed.model.machine import Machine
 from pibed.model.protocol import Command, Result
 from pibed.model.suite import Suite
@@ -119,20 +120,21 @@ class Chain:
         return ChainResult(self.key, tuple(running.results[name] for name in order))
 
     def load(self) -> str:
-        """The command that loads the module."""
-        settings = map(shlex.quote, self._parameters())
-        return " ".join([f"insmod /lib/modules/{self.suite.module.name}.ko", *settings])
-
-    def _parameters(self) -> list[str]:
-        parameters = self.suite.variants[self.variant].items()
-        return [f"{name}={value}" for name, value in parameters]
+        """The command that loads the modules."""
+        suite = self.suite
+        return " && ".join(
+            modules.load(each, suite.parameters(self.variant, each)) for each in suite.module_list
+        )
 
     def line(self, task: Task) -> str:
         """The command that runs a case; see module/tests/lib/ktap.h."""
         words = ["--seed", str(self.seed), "--seconds", str(self.timed_s)]
-        words += ["--variant", self.variant, "--module", self.suite.module.name]
-        if parameters := self._parameters():
-            words += ["--parameters", " ".join(parameters)]
+        words += ["--variant", self.variant]
+        if (module := self.suite.under_test) is not None:
+            words += ["--module", module.name]
+            if parameters := self.suite.parameters(self.variant, module):
+                text = " ".join(f"{name}={value}" for name, value in parameters.items())
+                words += ["--parameters", text]
         for counter in self.suite.counters:
             words += ["--counter", counter]
         return shlex.join([f"/{TESTS_PLACE}/{task.test.program}", *words, task.test.name])
@@ -214,7 +216,7 @@ class _Boot:
             self._command(str(task.test), task.seconds, self._chain.line(task)) for task in tasks
         ]
         self._leaks = self._command("kmemleak", 60.0, _REPORT_LEAKS)
-        line = f"rmmod {self._chain.suite.module.name}"
+        line = modules.unload(self._chain.suite.module_list)
         self._unload = self._command(UNLOAD, _SHORT_S, line)
 
     def _command(self, name: str, seconds: float, line: str) -> Command:

@@ -67,6 +67,8 @@ class Course:
             given = criterion.suite
             if given not in suites:
                 suites[given] = load_suite(configuration(scheme.rubric, given))
+                if suites[given].under_test is None:
+                    raise UsageError(f"{suites[given].where}: it has no module to be replaced")
                 payloads[given] = payload.of_suite(suites[given])
                 tests[given] = read_tests([each.sources[0] for each in payloads[given].compiled])
             where = f"the rubric {scheme.rubric.name}: {name}"
@@ -155,6 +157,8 @@ def _experiment(scheme: Scheme, name: str, measurement: Measurement) -> Experime
     """The experiment that a measurement names; raises UsageError if it has no such cell."""
     experiment = load_experiment(configuration(scheme.rubric, measurement.experiment))
     where = f"the rubric {scheme.rubric.name}: {name}"
+    if not experiment.module_list:
+        raise UsageError(f"{where}: experiment: it has no module to be replaced")
     if measurement.metric not in experiment.metrics:
         known = ", ".join(experiment.metrics)
         raise UsageError(f"{where}: metric: {measurement.metric} is none of: {known}")

@@ -276,9 +276,12 @@ def _penalties(scheme: Scheme, found: Found) -> Iterator[Mark]:
     runs = [run for its in found.runs.values() for run in its] + list(found.unloads)
     for kind, title in titles.items():
         deduction: Deduction | None = getattr(scheme.rubric.penalties, kind)
-        # The first of which the student is told, if there is one.
-        told_last = sorted(reversed(list(_failures(runs, kind))), key=lambda run: run.show == "all")
-        hits = {run.result.case: run for run in told_last}
+        hits: dict[str, Run] = {}
+        for run in _failures(runs, kind):
+            known = hits.setdefault(run.result.case, run)
+            # The first of which the student is told, if there is one.
+            if known.show != "all" and run.show == "all":
+                hits[run.result.case] = run
         if deduction is None or not hits:
             continue
         items = tuple(

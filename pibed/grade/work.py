@@ -276,8 +276,9 @@ class Grading:
             measured = Measured(key)
             for each, measurement in asked:
                 experiment = course.experiments[each]
-                submitted = experiment.module.model_copy(update=own)
-                mine = experiment.model_copy(update={"module": submitted})
+                last = experiment.module_list[-1].model_copy(update=own)
+                submitted = [*experiment.module_list[:-1], last]
+                mine = experiment.model_copy(update={"module": None, "modules": submitted})
                 images = self.shop.make(course.machine, payload.of_experiment(mine), mine)
                 measured = session.measure(measured, each, measurement, mine, images)
             records.write(path, measured)

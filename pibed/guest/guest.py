@@ -173,6 +173,11 @@ class Guest:
         self._qemu.close()
         self._console.join(_LAST_WORDS_S)
 
+    @property
+    def console_log(self) -> Path:
+        """What the kernel has said until now."""
+        return self._qemu.logs.console
+
     def run(self, command: Command) -> Result:
         """Runs the next command of the plan and returns its result.
 

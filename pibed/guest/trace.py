@@ -1,6 +1,6 @@
 """A kernel's last words made readable: the call trace first, addresses as files and lines.
 
-Of the module there is always debugging information, of the kernel where it was asked for.
+Of the user's modules there is always debugging information, of the kernel where it was asked for.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from pibed.build.images import Images
 from pibed.build.kconfig import read_config
@@ -115,13 +116,15 @@ class _Known:
 
     def __init__(self, images: Images, frames: Iterable[_Frame]) -> None:
         self._images = images
-        module = images.module.stem
-        of_module = [each for each in frames if each.module == module]
-        of_kernel = [each for each in frames if each.module is None]
-        self._found = {True: self._ask(of_module, True), False: {}}
+        binaries: dict[str | None, Path] = {each.stem: each for each in images.modules}
         config = read_config(images.kernel_build / ".config")
         if config.get("CONFIG_DEBUG_INFO", "n") == "y":
-            self._found[False] = self._ask(of_kernel, False)
+            binaries[None] = images.kernel_build / "vmlinux"
+        frames = list(frames)
+        self._found = {
+            module: self._ask(binary, (each for each in frames if each.module == module))
+            for module, binary in binaries.items()
+        }
 
     def told(self, frame: _Frame) -> list[str]:
         """A line for each inlined function at a place, and one for the function itself."""
@@ -138,14 +141,13 @@ class _Known:
         return f" ({self._line(chain[0])})" if chain else ""
 
     def _chain(self, frame: _Frame) -> Sequence[Position]:
-        if frame.address is None or frame.module not in (None, self._images.module.stem):
+        if frame.address is None:
             return ()
-        return self._found[frame.module is not None].get(frame.address, ())
+        return self._found.get(frame.module, {}).get(frame.address, ())
 
     def _ask(
-        self, frames: Iterable[_Frame], module: bool
+        self, binary: Path, frames: Iterable[_Frame]
     ) -> Mapping[Address, tuple[Position, ...]]:
-        binary = self._images.module if module else self._images.kernel_build / "vmlinux"
         wanted = (frame.address for frame in frames if frame.address is not None)
         return positions(binary, self._images.variables.get("CROSS_COMPILE", ""), wanted)
 

@@ -20,7 +20,7 @@ from pibed.base.errors import GuestError
 from pibed.build.images import Images
 from pibed.build.kconfig import read_config
 from pibed.build.payload import TESTS_PLACE
-from pibed.guest import trace
+from pibed.guest import moderrors, trace
 from pibed.guest.console import trace_in
 from pibed.guest.guest import Guest, Launch
 from pibed.guest.pool import StopRequested, run_side_by_side
@@ -29,6 +29,7 @@ from pibed.ktest.cases import TableEntry
 from pibed.ktest.judge import judge, leaks_by_owner
 from pibed.ktest.ktap import CaseStatus
 from pibed.ktest.outcome import MODULE, CaseOutcome
+from pibed.model import modules
 from pibed.model.machine import Clock, Machine
 from pibed.model.protocol import Command, Result
 from pibed.model.suite import Suite
@@ -208,10 +209,13 @@ class _Boot:
     alive: bool = True
 
     def load(self) -> CaseOutcome | None:
-        """Loads the module; the outcome if that failed."""
+        """Loads the modules; the outcome if that failed."""
         suite = self.setup.suite
-        settings = [shlex.quote(each) for each in self._parameters()]
-        line = " ".join([f"insmod /lib/modules/{suite.module.name}.ko", *settings])
+        if not suite.module_list:
+            return None
+        line = " && ".join(
+            modules.load(each, suite.parameters(self.variant, each)) for each in suite.module_list
+        )
         outcome = self._checked(f"{MODULE}.load", Command("load", _SHORT_S, line))
         return outcome if outcome.status == CaseStatus.FAILED else None
 
@@ -255,17 +259,15 @@ class _Boot:
         """All that a program knows of its suite; see module/tests/lib/ktap.h."""
         suite = self.setup.suite
         words = ["--seed", str(self.setup.seed), "--seconds", str(self.setup.stress_s)]
-        words += ["--variant", self.variant, "--module", suite.module.name]
-        if parameters := self._parameters():
-            words += ["--parameters", " ".join(parameters)]
+        words += ["--variant", self.variant]
+        if suite.under_test is not None:
+            words += ["--module", suite.under_test.name]
+            if parameters := suite.parameters(self.variant, suite.under_test):
+                text = " ".join(f"{name}={value}" for name, value in parameters.items())
+                words += ["--parameters", text]
         for counter in suite.counters:
             words += ["--counter", counter]
         return shlex.join(words)
-
-    def _parameters(self) -> list[str]:
-        """What the module is loaded with, as `name=value`."""
-        parameters = self.setup.suite.variants[self.variant].items()
-        return [f"{name}={value}" for name, value in parameters]
 
     def leaks(self) -> dict[str, list[str]]:
         """What kmemleak reports, by the process that allocated it; empty without kmemleak."""
@@ -281,14 +283,14 @@ class _Boot:
         return {owner: trace.decode(lines, self.setup.images) for owner, lines in found.items()}
 
     def unload(self) -> CaseOutcome:
-        """Unloads the module and powers off; both must work."""
+        """Unloads the modules and powers off; both must work."""
 
         def run(command: Command) -> Result:
             result = self.guest.run(command)
             self.guest.finish()
             return result
 
-        line = f"rmmod {self.setup.suite.module.name}"
+        line = modules.unload(self.setup.suite.module_list) or "true"
         return self._checked(f"{MODULE}.unload", Command("unload", _SHORT_S, line), run)
 
     def lost(self, name: str, start: float, error: GuestError) -> CaseOutcome:
@@ -335,6 +337,7 @@ class _Boot:
             message = f"killed after {command.seconds:g} s"
             return self.outcome(name, CaseStatus.FAILED, seconds, message, result.output)
         if result.status != 0:
-            message = f"status {result.status}: {'; '.join(result.output[-3:])}"
+            why = moderrors.explain(result, self.setup.images, self.logs.console)
+            message = why or f"status {result.status}: {'; '.join(result.output[-3:])}"
             return self.outcome(name, CaseStatus.FAILED, seconds, message, result.output)
         return self.outcome(name, CaseStatus.PASSED, seconds, "", ())

@@ -19,12 +19,8 @@ from pibed.measure.rounds import Testbed
 from pibed.model import memory, plan
 from pibed.model.machine import Clock
 from pibed.model.memory import Memory
-from pibed.model.plan import Cell, Visit
+from pibed.model.plan import Cell, Steps, Visit
 from pibed.model.samples import Sample, Status
-
-# Pages of each kind that come and go without any doing of a module, over the runs that are
-# compared; measured, see docs/reliability.md.
-_NOISE: dict[Clock, int] = {"virtual": 8, "board": 8, "host": 32}
 
 # Runs that fill the kernel's lists and caches; runs that are compared; and as many again, to
 # confirm and to size what the former have lost.
@@ -40,21 +36,16 @@ class Leak:
     runs: int
 
     def __str__(self) -> str:
-        kinds = {"pages": self.lost.pages, "slabs": self.lost.slabs, "vmalloc": self.lost.vmalloc}
-        parts = ", ".join(f"{kind} {self._kib(lost)}" for kind, lost in kinds.items() if lost)
         return (
             f"memory leak: {self.cell}: each run, from loading the module to unloading it, loses "
-            f"about {self._kib(self.lost.total)} ({parts}; {self.runs} runs)"
+            f"about {self.lost.in_words(self.runs)}"
         )
-
-    def _kib(self, pages: int) -> str:
-        return f"{pages * memory.PAGE_KIB / self.runs:.4g} KiB"
 
 
 def look(
     testbed: Testbed, samples: Sequence[Sample], folder: Path, stop_requested: StopRequested
 ) -> list[str]:
-    """Warnings of what is lost, for each way in which the module is loaded, by its first cell.
+    """Warnings of what is lost, for each way in which modules are loaded, by its first cell.
 
     Of the samples it takes which cells have one that is `ok`: what does not run is not looked at.
     The logs go to `folder`.
@@ -69,7 +60,7 @@ def look(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with Guest(launch, Logs.below(folder), None, stop_requested) as guest:
-            found = [_look_at(guest, testbed, cell, _NOISE[clock]) for cell in chosen]
+            found = [_look_at(guest, testbed, cell, memory.NOISE[clock]) for cell in chosen]
             guest.finish()
     except GuestError as error:
         return [f"whether memory is lost could not be seen: {error.message}"]
@@ -77,13 +68,20 @@ def look(
 
 
 def _by_settings(testbed: Testbed) -> Iterator[Cell]:
-    """The first cell of each way in which the module is loaded."""
+    """The first cell of each way in which the modules are loaded; none without modules."""
     known = set()
-    for cell in plan.cells(testbed.experiment):
-        settings = plan.insmod(testbed.experiment, cell.as_dict())
-        if settings not in known:
-            known.add(settings)
+    for cell in plan.cells(testbed.experiment) if testbed.experiment.module_list else ():
+        load = _steps(testbed, cell).before[0].line
+        if load not in known:
+            known.add(load)
             yield cell
+
+
+def _steps(testbed: Testbed, cell: Cell) -> Steps:
+    # Without what a sample that fails of a leak is surrounded by.
+    experiment = testbed.experiment.model_copy(update={"leaks": "warn"})
+    (steps,) = plan.steps(experiment, [Visit(1, cell, 0)])
+    return steps
 
 
 def _look_at(guest: Guest, testbed: Testbed, cell: Cell, noise: int) -> Leak | None:
@@ -104,9 +102,8 @@ def _look_at(guest: Guest, testbed: Testbed, cell: Cell, noise: int) -> Leak | N
 
 def _run(guest: Guest, testbed: Testbed, cell: Cell) -> None:
     """Loads, runs and unloads; raises GuestError if something does not work as in the rounds."""
-    experiment = testbed.experiment
-    (steps,) = plan.steps(experiment, [Visit(1, cell, 0)])
-    for command in (*steps, plan.last_command(experiment)):
+    steps, last = _steps(testbed, cell), plan.unload(testbed.experiment)
+    for command in (*steps, *([] if last is None else [last])):
         result = guest.run(command)
         # The workload's own status may be what is measured.
         if result.timed_out or (result.status != 0 and command is not steps.run):

@@ -58,7 +58,7 @@ def begun(
         sources=images.sources,
         tools=images.tools,
         lock=images.lock,
-        steps={output.step.name: output.step.key for output in images.steps},
+        steps=_steps(images),
         made_of=_made_of(images),
         sandbox=images.sandbox,
         images=_digests(images),
@@ -150,7 +150,20 @@ def _other_timing(then: TimingRecord | None, now: TimingRecord | None) -> list[s
 def _made_of(images: Images) -> MadeOf | None:
     if not images.read:
         return None
-    return MadeOf(module=dict(images.read["module"]), workload=dict(images.read["programs"]))
+    return MadeOf(
+        module=dict(images.read["module"]),
+        workload=dict(images.read["programs"]),
+        kernel=dict(images.read.get("kernel", {})),
+    )
+
+
+def _steps(images: Images) -> dict[str, str]:
+    """The keys of all steps by their names, with a number where several have one name."""
+    keys: dict[str, str] = {}
+    for step in (output.step for output in images.steps):
+        same = sum(each.step.name == step.name for each in images.steps[: len(keys)])
+        keys[f"{step.name} {same + 1}" if same else step.name] = step.key
+    return keys
 
 
 def _timing(images: Images) -> TimingRecord | None:

@@ -6,6 +6,7 @@ was measured to its end says so in the results folder, so that a sweep can be ta
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,12 @@ from typing import Protocol
 from pibed.base.errors import GuestError
 from pibed.base.files import write_file
 from pibed.build.images import Images
+from pibed.guest import moderrors
 from pibed.guest.guest import Guest, GuestTimeout, KernelHang, KernelOops, KernelPanic, Launch
 from pibed.guest.line import Stuck
 from pibed.guest.pool import StopRequested, run_side_by_side
 from pibed.guest.qemu import Logs
-from pibed.model import plan
+from pibed.model import memory, plan
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
 from pibed.model.plan import Round, Steps, Visit
@@ -115,7 +117,7 @@ class _Round:
         folder = self._run.boot_folder(self._round.number, attempt)
         steps = plan.steps(experiment, left)
         last = plan.last_command(experiment)
-        commands = [*(command for each in steps for command in each), last]
+        commands = plan.commands(experiment, steps)
         write_plan(folder / "plan", commands)
         machine = self._testbed.machine
         launch = Launch(machine, self._testbed.images, machine.clock, self._round.seed)
@@ -141,12 +143,11 @@ class _Round:
         visit = steps.visit
         self._observer.began(self._round.number, visit)
         try:
-            for command in steps.before:
-                result = guest.run(command)
-                if result.status != 0 or result.timed_out:
-                    # Which module is loaded now, if any, is unknown: the boot ends here.
-                    sample = self._failure(visit, command, result)
-                    raise _CellLost(sample, GuestError(sample.message))
+            self._prepare(guest, visit, steps.rehearsal)
+            readings = []
+            if steps.memory is not None:
+                readings.append(guest.run(steps.memory[0]))
+            self._prepare(guest, visit, steps.before)
             counters = []
             log = None
             if steps.counters is not None:
@@ -159,6 +160,8 @@ class _Round:
             if steps.counters is not None:
                 counters.append(guest.run(steps.counters[1]))
             after = [(command, guest.run(command)) for command in steps.after]
+            if steps.memory is not None:
+                readings.append(guest.run(steps.memory[1]))
         except GuestError as error:
             sample = self._sample(visit, status_of(error), error.message)
             raise _CellLost(sample, error) from None
@@ -173,9 +176,30 @@ class _Round:
         try:
             pair = (counters[0], counters[1]) if counters else None
             metrics = take_metrics(self._testbed.experiment, run, pair, log)
+            self._require_returned(readings)
         except ValueError as error:
             return self._sample(visit, Status.FAILED, str(error))
         return self._sample(visit, Status.OK, metrics=metrics)
+
+    def _prepare(self, guest: Guest, visit: Visit, commands: Sequence[Command]) -> None:
+        for command in commands:
+            result = guest.run(command)
+            if result.status != 0 or result.timed_out:
+                # Which module is loaded now, if any, is unknown: the boot ends here.
+                sample = self._failure(visit, command, result, guest.console_log)
+                raise _CellLost(sample, GuestError(sample.message))
+
+    def _require_returned(self, readings: Sequence[Result]) -> None:
+        """Raises ValueError if memory was lost from the first reading to the last."""
+        found = [memory.parse(each.output) for each in readings]
+        noise = memory.NOISE[self._testbed.machine.clock]
+        for before, after in itertools.pairwise(found):
+            grown = after - before
+            if (lost := grown.where(grown, noise)).total:
+                raise ValueError(
+                    "memory leak: from loading the module to unloading it about "
+                    f"{lost.in_words()} are lost"
+                )
 
     def _run_failed(self, run: Result) -> bool:
         if run.timed_out:
@@ -191,19 +215,26 @@ class _Round:
             write_file(folder / "trace.txt", text)
             self._observer.died(self._round.number, error)
 
-    def _finish(self, guest: Guest, last: Command, folder: Path) -> None:
-        """Unloads the module and powers off; what goes wrong there is no sample's fault."""
+    def _finish(self, guest: Guest, last: Command | None, folder: Path) -> None:
+        """Unloads the modules and powers off; what goes wrong there is no sample's fault."""
         try:
-            result = guest.run(last)
-            if result.status != 0:
-                self._problem(f"`{last.line}` {result.ending}: {result.words}")
+            if last is not None and (result := guest.run(last)).status != 0:
+                why = moderrors.explain(result, self._testbed.images, guest.console_log)
+                self._problem(why or f"`{last.line}` {result.ending}: {result.words}")
             guest.finish()
         except GuestError as error:
             self._keep_trace(error, folder)
             self._problem(f"the guest was lost at the end: {error.message}")
 
-    def _failure(self, visit: Visit, command: Command, result: Result) -> Sample:
+    def _failure(
+        self, visit: Visit, command: Command, result: Result, console: Path | None = None
+    ) -> Sample:
+        """The sample of a command that failed; of one that may load modules with its `console`."""
         status = Status.TIMEOUT if result.timed_out else Status.FAILED
+        if console is not None and not result.timed_out:
+            why = moderrors.explain(result, self._testbed.images, console)
+            if why is not None:
+                return self._sample(visit, status, why)
         ending = f"was killed after {command.seconds:g} s" if result.timed_out else result.ending
         words = f": {result.words}" if result.words else ""
         return self._sample(visit, status, f"`{command.line}` {ending}{words}")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from pibed.model import placeholders
+from pibed.model import modules, placeholders
 from pibed.model.counts import PHASES, Event
 from pibed.model.loading import Identifier, Name, Package, Record, RelativePath, Words, load
+from pibed.model.modules import KernelOptions, Module
 from pibed.model.parameter import Parameter, ParameterValue, Verb
 from pibed.model.workload import Workload
 
@@ -30,24 +31,6 @@ SUMMARY_COLUMNS = (
     *("ci_low", "ci_high", "ci_coverage", "mad", "outliers"),
 )
 """The columns of summary.csv behind those of parameters, which have other names."""
-
-
-class ModuleSource(Record):
-    """Where a kernel module comes from."""
-
-    folder: RelativePath
-    """Folder with its Kbuild file."""
-    name: Identifier
-    """Name of the module, without `.ko`."""
-
-
-class Module(ModuleSource):
-    """The kernel module under study."""
-
-    parameters: dict[Identifier, str | int] = {}
-    """Given to insmod; `{name}` stands for the value of an experiment's parameter."""
-    timeout_s: Annotated[float, Field(gt=0)] = 20
-    """Guest seconds after which loading (and unloading) it is given up."""
 
 
 class Metric(Record):
@@ -151,7 +134,11 @@ class Experiment(Record):
     schema_version: Literal[1]
     name: Name
     title: Words
-    module: Module
+    module: Module | None = None
+    """Short for a list of one."""
+    modules: list[Module] = []
+    """Loaded in this order, and unloaded in reverse."""
+    kernel: KernelOptions | None = None
     files: RelativePath | None = None
     """Folder whose files the guest gets, each at its path from there."""
     packages: list[Package] = []
@@ -176,6 +163,20 @@ class Experiment(Record):
     def where(self) -> str:
         """Its file, for messages."""
         return self.file or f"configs/experiments/{self.name}.yaml"
+
+    @property
+    def modules_by_key(self) -> dict[str, Module]:
+        """All modules in the order in which they are loaded, by their keys in the file."""
+        return modules.by_key(self.module, self.modules)
+
+    @property
+    def module_list(self) -> tuple[Module, ...]:
+        """All modules in the order in which they are loaded."""
+        return tuple(self.modules_by_key.values())
+
+    def with_modules(self, its: Sequence[Module]) -> Experiment:
+        """The same with other modules."""
+        return self.model_copy(update={"module": None, "modules": list(its)})
 
     @property
     def analysed(self) -> AnalysisPlan:
@@ -216,6 +217,11 @@ class Experiment(Record):
         return metric == TOTAL or self.metrics[metric].table
 
     @model_validator(mode="after")
+    def _modules_are_one_list(self) -> Experiment:
+        modules.by_key(self.module, self.modules)
+        return self
+
+    @model_validator(mode="after")
     def _names_are_free(self) -> Experiment:
         if clash := self.parameters.keys() & self.metrics.keys():
             raise ValueError(f"{min(clash)!r} is both a parameter and a metric")
@@ -236,7 +242,9 @@ class Experiment(Record):
     def _placeholders_are_parameters(self) -> Experiment:
         texts = {f"workload.{key}": line for key, line in self.workload.lines.items()}
         texts |= {
-            f"module.parameters.{key}": str(value) for key, value in self.module.parameters.items()
+            f"{where}.parameters.{key}": str(value)
+            for where, module in self.modules_by_key.items()
+            for key, value in module.parameters.items()
         }
         for key, text in texts.items():
             if "\n" in text:
@@ -247,8 +255,8 @@ class Experiment(Record):
 
     @model_validator(mode="after")
     def _options_can_be_told_apart(self) -> Experiment:
-        loaded = " ".join(str(value) for value in self.module.parameters.values())
-        in_module = placeholders.names(loaded)
+        loaded = [value for each in self.module_list for value in each.parameters.values()]
+        in_module = placeholders.names(" ".join(map(str, loaded)))
         named: dict[tuple[Verb, str], str] = {}
         for name, parameter in self.parameters.items():
             for verb, option in parameter.options.items():

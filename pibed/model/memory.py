@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pibed.model.machine import Clock
 from pibed.model.protocol import Command
 
 PAGE_KIB = 4
@@ -26,6 +27,10 @@ _LINE = re.compile(r"(\w+(?:\(\w+\))?): +(\d+) kB")
 
 # Of zoneinfo: pages that a CPU keeps for its next use, of one zone.
 _KEPT = re.compile(r" +count: +(\d+)")
+
+NOISE: dict[Clock, int] = {"virtual": 8, "board": 8, "host": 64}
+"""Pages of each kind that come and go without any doing of a module, over some runs of it; several
+times what was measured, see docs/leaks.md."""
 
 # Guest seconds; a loaded kernel takes a fraction of one.
 _SECONDS = 30.0
@@ -73,6 +78,16 @@ class Memory:
             self.slabs if grown.slabs > noise else 0,
             self.vmalloc if grown.vmalloc > noise else 0,
         )
+
+    def in_words(self, runs: int = 1) -> str:
+        """What each of some runs has lost, in all and by kind."""
+        kinds = {"pages": self.pages, "slabs": self.slabs, "vmalloc": self.vmalloc}
+        parts = [f"{kind} {_kib(lost, runs)}" for kind, lost in kinds.items() if lost]
+        return f"{_kib(self.total, runs)} ({', '.join(parts)})"
+
+
+def _kib(pages: int, runs: int) -> str:
+    return f"{pages * PAGE_KIB / runs:.4g} KiB"
 
 
 def parse(lines: Sequence[str]) -> Memory:

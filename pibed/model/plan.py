@@ -10,11 +10,11 @@ import itertools
 import random
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from pibed.model import kernellog
+from pibed.model import kernellog, memory, modules
 from pibed.model.experiment import Experiment
 from pibed.model.parameter import Value
 from pibed.model.placeholders import fill
@@ -109,7 +109,8 @@ class Steps:
     """The agent's commands for one visit: `run` is what is measured.
 
     `before` and `after` must succeed. `counters` is read before and after the run, and is None
-    where no metric needs it. So are the `kernel_log`'s marks, of which the second gives the log.
+    where no metric needs it. So are the `kernel_log`'s marks, of which the second gives the log,
+    and the readings of the kernel's `memory`, before the module is loaded and after it is unloaded.
     """
 
     visit: Visit
@@ -118,29 +119,39 @@ class Steps:
     counters: tuple[Command, Command] | None
     kernel_log: tuple[Command, Command] | None
     after: tuple[Command, ...]
+    memory: tuple[Command, Command] | None = None
+    rehearsal: tuple[Command, ...] = ()
+    """What comes before all that, of which nothing is kept."""
 
     def __iter__(self) -> Iterator[Command]:
         pairs = [pair for pair in (self.counters, self.kernel_log) if pair is not None]
+        yield from self.rehearsal
+        if self.memory is not None:
+            yield self.memory[0]
         yield from self.before
         yield from (pair[0] for pair in pairs)
         yield self.run
         yield from (pair[1] for pair in reversed(pairs))
         yield from self.after
+        if self.memory is not None:
+            yield self.memory[1]
 
 
 def steps(experiment: Experiment, visits: Sequence[Visit]) -> list[Steps]:
     """The commands of a boot that makes these visits, starting with no module loaded.
 
-    The module is loaded anew when its parameters change.
+    All modules are loaded anew when a parameter of one changes, and in each visit where a leak
+    fails it.
     """
-    result = []
+    result: list[Steps] = []
+    leaks_fail = experiment.leaks == "fail"
     loaded: str | None = None
     for visit in visits:
         values = visit.cell.as_dict()
-        wanted = insmod(experiment, values)
         before = []
-        if wanted != loaded:
-            before.append(Command(f"{visit.order}.load", experiment.module.timeout_s, wanted))
+        wanted = load_line(experiment, values) if experiment.module_list else None
+        if wanted is not None and (wanted != loaded or leaks_fail):
+            before.append(Command(f"{visit.order}.load", load_timeout_s(experiment), wanted))
             loaded = wanted
         workload = experiment.workload
         command = fill(workload.command, values)
@@ -168,15 +179,51 @@ def steps(experiment: Experiment, visits: Sequence[Visit]) -> list[Steps]:
                 Command(f"{visit.order}.log-begins", _SHORT_S, kernellog.begin(visit.order)),
                 Command(f"{visit.order}.log-ends", _SHORT_S, kernellog.end(visit.order)),
             )
-        after = tuple(around("after", str(visit.order)))
-        result.append(Steps(visit, tuple(before), run, counters, log, after))
+        after = around("after", str(visit.order))
+        its = Steps(visit, tuple(before), run, counters, log, tuple(after))
+        result.append(_with_memory(experiment, its, first=not result) if leaks_fail else its)
     return result
 
 
-def last_command(experiment: Experiment) -> Command:
-    """Unloads the module at the end of a boot, so that it logs its totals."""
-    module = experiment.module
-    return Command("unload", module.timeout_s, f"rmmod {module.name}")
+def last_command(experiment: Experiment) -> Command | None:
+    """Unloads the modules at the end of a boot, so that they log their totals; None without any.
+
+    Nor is there one where a leak fails a visit: each visit has unloaded them itself.
+    """
+    return None if experiment.leaks == "fail" else unload(experiment)
+
+
+def unload(experiment: Experiment) -> Command | None:
+    """Unloads the modules; None without any."""
+    if not experiment.module_list:
+        return None
+    line = modules.unload(experiment.module_list)
+    return Command("unload", load_timeout_s(experiment), line)
+
+
+def commands(experiment: Experiment, its: Sequence[Steps]) -> list[Command]:
+    """All commands of a boot."""
+    last = last_command(experiment)
+    return [*(each for steps in its for each in steps), *([] if last is None else [last])]
+
+
+def _with_memory(experiment: Experiment, steps: Steps, first: bool) -> Steps:
+    """A visit that unloads the module as well, between two readings of the kernel's memory.
+
+    The first visit of a boot is rehearsed, since the kernel's lists and caches fill up in it.
+    """
+    id = f"{steps.visit.order}.memory"
+    last = unload(experiment)
+    after = () if last is None else (replace(last, id=f"{steps.visit.order}.unload"),)
+    readings = (memory.reading(f"{id}-before"), memory.reading(f"{id}-after"))
+    made = replace(steps, after=(*steps.after, *after), memory=readings)
+    if not first:
+        return made
+    run = replace(steps.run, line=f"{{ {steps.run.line}; }}; true")
+    again = [*steps.before, run, *steps.after, *after]
+    return replace(
+        made, rehearsal=tuple(replace(each, id=f"{each.id}-rehearsal") for each in again)
+    )
 
 
 def digest(experiment: Experiment) -> str:
@@ -184,21 +231,24 @@ def digest(experiment: Experiment) -> str:
     text = hashlib.sha256()
     for each in rounds(experiment):
         text.update(f"{each.number} {each.seed}\n".encode())
-        commands = [command for its in steps(experiment, each.visits) for command in its]
-        for command in (*commands, last_command(experiment)):
+        for command in commands(experiment, steps(experiment, each.visits)):
             text.update(f"{command}\n".encode(errors="surrogateescape"))
     return text.hexdigest()
 
 
-def insmod(experiment: Experiment, values: Mapping[str, Value]) -> str:
-    """The command that loads the module for these values, in place of one that is loaded."""
-    name = experiment.module.name
-    settings = [
-        f"{parameter}={shlex.quote(fill(str(value), values))}"
-        for parameter, value in experiment.module.parameters.items()
+def load_line(experiment: Experiment, values: Mapping[str, Value]) -> str:
+    """The command that loads all modules for these values, in place of those that are loaded."""
+    its = experiment.module_list
+    loads = [
+        modules.load(each, {name: fill(str(v), values) for name, v in each.parameters.items()})
+        for each in its
     ]
-    unload = f"{{ ! grep -q '^{name} ' /proc/modules || rmmod {name}; }}"
-    return " ".join([f"{unload} && insmod /lib/modules/{name}.ko", *settings])
+    return " && ".join([modules.unload_loaded(its), *loads])
+
+
+def load_timeout_s(experiment: Experiment) -> float:
+    """Guest seconds after which loading, or unloading, the modules is given up."""
+    return sum(each.timeout_s for each in experiment.module_list)
 
 
 def counts_events(experiment: Experiment) -> bool:

@@ -120,11 +120,11 @@ def take_metrics(
     if counters is not None:
         for result in counters:
             if result.status != 0:
-                raise ValueError(f"the module's counters could not be read: {result.words}")
+                raise ValueError(f"the counters could not be read: {result.words}")
         readings = [_numbers(result) for result in counters]
         names = [name for name, metric in experiment.metrics.items() if metric.counter]
         if any(len(reading) != len(names) for reading in readings):
-            raise ValueError("the module's counters are not one number each")
+            raise ValueError("the counters are not one number each")
         grown = {name: after - before for name, before, after in zip(names, *readings, strict=True)}
     # Where the output was cut off a line, and the number in it, may be half of what it was.
     whole = run.output[:-1] if run.truncated else run.output
@@ -264,7 +264,7 @@ def _numbers(result: Result) -> Sequence[Number]:
     try:
         return [_number(line) for line in result.output]
     except ValueError as error:
-        raise ValueError(f"a counter of the module: {error}") from None
+        raise ValueError(f"a counter: {error}") from None
 
 
 def _number(text: str) -> Number:

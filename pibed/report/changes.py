@@ -218,15 +218,21 @@ def _described(run: Run) -> dict[str, str]:
     recorded, experiment, machine = run.recorded, run.experiment, run.recorded.machine
     git = recorded.git
     commit = f"{git.commit}{' (modified)' if git.modified else ''}" if git else "none"
-    parameters = " ".join(f"{k}={v}" for k, v in experiment.module.parameters.items())
+    parameters = "; ".join(
+        " ".join(f"{name}={value}" for name, value in each.parameters.items())
+        for each in experiment.module_list
+    )
     higher = [name for name, metric in experiment.metrics.items() if metric.better == "higher"]
     return {
         "experiment": experiment.name,
         "clock": machine.clock,
         "machine": machine.name,
-        "kernel": machine.kernel.version,
+        "kernel": " ".join(
+            [machine.kernel.version, *(experiment.kernel.fragments if experiment.kernel else [])]
+        ),
         "workload": experiment.workload.words,
-        "module parameters": parameters,
+        "modules": " ".join(each.name for each in experiment.module_list) or "none",
+        "module parameters": parameters or "none",
         "QEMU": recorded.qemu.version,
         "commit": commit,
         "builder": recorded.builder.words,
@@ -251,7 +257,9 @@ def _made_with(run: Run) -> dict[str, str]:
         "C library": [line for name, line in tools.items() if name == "libc.a"],
         "BusyBox": [busybox] if busybox else [],
     }
-    return {name: ", ".join(lines) or "not known" for name, lines in found.items()}
+    words = {name: ", ".join(lines) or "not known" for name, lines in found.items()}
+    guest = [f"{n} {e.version}" for n, e in run.recorded.sources.items() if ":" in n]
+    return words | {"guest's packages": ", ".join(guest) or "none"}
 
 
 def worth_showing(experiment: Experiment, change: Change) -> bool:

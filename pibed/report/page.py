@@ -202,16 +202,25 @@ def _measured(run: Run) -> Iterable[tuple[str, str]]:
         timed = f", with the time of a {recorded.board.title}"
     yield (
         "machine",
-        f"{machine.board}, {machine.memory_mib} MiB{timed}; Linux {machine.kernel.version}",
+        f"{machine.board}, {machine.memory_mib} MiB{timed}; Linux {machine.kernel.version}"
+        + (f" with {', '.join(experiment.kernel.fragments)}" if experiment.kernel else ""),
     )
     yield "workload", experiment.workload.words
-    parameters = experiment.module.parameters.items()
-    yield "module", " ".join([experiment.module.name, *(f"{k}={v}" for k, v in parameters)])
+    for module in experiment.module_list:
+        parameters = (f"{name}={value}" for name, value in module.parameters.items())
+        yield "module", " ".join([module.name, *parameters])
     yield "QEMU", recorded.qemu.version
     yield "builder", recorded.builder.words
     if recorded.sources:
-        versions = (f"{name} {each.version}" for name, each in recorded.sources.items())
+        # Of the guest's packages, which have its architecture in their names, those asked for.
+        guest = {n.partition(":")[0]: e.version for n, e in recorded.sources.items() if ":" in n}
+        versions = (f"{n} {e.version}" for n, e in recorded.sources.items() if ":" not in n)
         yield "sources", "; ".join(versions)
+        if guest:
+            asked = {n: version for n, version in guest.items() if n in experiment.packages}
+            more = len(guest) - len(asked)
+            words = "; ".join(f"{name} {version}" for name, version in asked.items())
+            yield "packages", f"{words}; {more} more that they need" if more else words
     if recorded.tools:
         yield "tools", "; ".join(f"{name} {line}" for name, line in recorded.tools.items())
     differs = recorded.lock.differs

@@ -1,8 +1,10 @@
-"""What a run's module and workload were made of, and what of it is another file now."""
+"""What a run's modules and workload were made of, and what of it is another file now."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+
+from pydantic import Field
 
 from pibed.model.loading import Record
 
@@ -11,11 +13,14 @@ class MadeOf(Record):
     """Files by their paths from where the configuration's begin, and their SHA-256."""
 
     module: dict[str, str]
+    """Of all modules."""
     workload: dict[str, str]
+    kernel: dict[str, str] = Field(default_factory=dict)
+    """The fragments of its configuration that are the experiment's."""
 
 
 def changes(then: MadeOf | None, now: MadeOf | None) -> Iterator[str]:
-    """Which files are others than they were, one line for the module and one for the workload.
+    """Which files are others than they were, one line each for modules, workload and kernel.
 
     Nothing if it is not known of both.
     """
@@ -24,6 +29,7 @@ def changes(then: MadeOf | None, now: MadeOf | None) -> Iterator[str]:
     for what, before, after in (
         ("module", then.module, now.module),
         ("workload", then.workload, now.workload),
+        ("kernel configuration", then.kernel, now.kernel),
     ):
         files = [
             *(name for name in before if name in after and before[name] != after[name]),

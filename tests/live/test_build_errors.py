@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pibed.base.errors import BuildError
-from pibed.build.payload import Payload
+from pibed.build.payload import Module, Payload
 from pibed.build.program import Program
 from pibed.commands import build
 from pibed.model.machine import Machine
@@ -67,7 +67,13 @@ def test_error_names_the_users_file(
         (folder / "module" / "small.c").write_text(HEAD + '#include "bad.h"\n')
     programs = (Program("work", (folder / "work" / "work.c",)),)
     payload = Payload(
-        folder / "module", "small", programs, (), "usr/bin", "experiment.yaml", "work", folder
+        (Module("small", folder / "module"),),
+        programs,
+        (),
+        "usr/bin",
+        "experiment.yaml",
+        "work",
+        folder,
     )
     with pytest.raises(BuildError, match=message.replace("{}", re.escape(str(folder)))) as caught:
         build.make_payload_images(machine, payload)

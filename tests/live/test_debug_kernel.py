@@ -10,7 +10,7 @@ from pibed.base import places
 from pibed.base.errors import GuestError
 from pibed.build import payload
 from pibed.build.images import Images
-from pibed.build.payload import Payload
+from pibed.build.payload import Module, Payload
 from pibed.commands import arguments, build
 from pibed.commands.test import DEBUG_SERIES
 from pibed.guest import trace
@@ -32,7 +32,9 @@ def debug() -> tuple[Machine, Images]:
     machine = arguments.machine("pi2", DEBUG_SERIES).with_debug_kernel()
     programs = payload.of_suite(load_suite("paging"))
     folder = places.checkout() / "tests" / "fixtures" / "modules" / NAME
-    with_errors = Payload(folder, NAME, programs.programs[:1], programs.cflags, "usr/bin", "", "")
+    with_errors = Payload(
+        (Module(NAME, folder),), programs.programs[:1], programs.cflags, "usr/bin", "", ""
+    )
     return machine, build.make_payload_images(machine, with_errors)
 
 

@@ -255,7 +255,9 @@ def wrong_images(machine: Machine, wrong: Wrong, folder: Path) -> Images:
     suite = payload.of_suite(load_suite("paging"))
     copy = folder / "module"
     copy.mkdir()
-    for path in suite.module_folder.iterdir():
+    (module,) = suite.modules
+    assert module.folder is not None
+    for path in module.folder.iterdir():
         if path.is_file():
             (copy / path.name).write_bytes(path.read_bytes())
     source = copy / "paging.c"
@@ -264,7 +266,9 @@ def wrong_images(machine: Machine, wrong: Wrong, folder: Path) -> Images:
         assert text.count(old) == 1, f"{wrong.name}: {text.count(old)} times in the source: {old}"
         text = text.replace(old, new)
     source.write_text(text, encoding="utf-8")
-    return build.make_payload_images(machine, replace(suite, module_folder=copy))
+    return build.make_payload_images(
+        machine, replace(suite, modules=(replace(module, folder=copy),))
+    )
 
 
 def run_tests(
@@ -338,9 +342,9 @@ def test_module_of_another_kernel_is_refused_before_boot(images: Images) -> None
     newer = build.make_images(other, load_experiment("paging"))
     boot = images.kernel.parent
     release = (images.kernel_build / "include" / "config" / "kernel.release").read_text().strip()
-    vermagic.check(images.module, boot / "Image", release)
+    vermagic.check(images.modules[0], boot / "Image", release)
     with pytest.raises(BuildError, match=r"it was built for the kernel '6\.12\."):
-        vermagic.check(newer.module, boot / "Image", release)
+        vermagic.check(newer.modules[0], boot / "Image", release)
 
 
 @pytest.mark.alone

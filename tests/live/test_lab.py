@@ -121,7 +121,12 @@ WRONG = [
         ("leaks.untouched", "leaks.large"),
         r"[1-9]\d* KiB in slabs",
     ),
-    Wrong("no lock in the fault path", ((LOCK, ""), (UNLOCK, "")), ("race.threads",), "lost: "),
+    Wrong(
+        "no lock in the fault path",
+        ((LOCK, ""), (UNLOCK, "")),
+        ("race.processes",),
+        "lacks what runner",
+    ),
     Wrong(
         "no reference count",
         ((REFCOUNT, ""),),

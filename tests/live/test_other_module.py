@@ -99,7 +99,9 @@ def test_modules_of_folders_elsewhere_are_not_taken_for_each_other(
     source = folders[1] / "echo_device.c"
     source.write_text(source.read_text().replace("size - 1", "size - 2"))
     one, other = (
-        build.make_payload_images(machine, replace(wanted, module_folder=folder)).module
+        build.make_payload_images(
+            machine, replace(wanted, modules=(replace(wanted.modules[0], folder=folder),))
+        ).modules[0]
         for folder in folders
     )
     assert one.read_bytes() != other.read_bytes()

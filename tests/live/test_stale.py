@@ -14,7 +14,7 @@ from pibed.base import process
 from pibed.base.errors import BuildError
 from pibed.base.process import capture
 from pibed.build.images import Images
-from pibed.build.payload import Payload
+from pibed.build.payload import Module, Payload
 from pibed.build.program import Program
 from pibed.build.symbols import Address, positions
 from pibed.commands import build
@@ -106,8 +106,7 @@ def archive(folder: Path, mark: str) -> None:
 def make(project: Path, machine: Machine) -> Callable[[], Images]:
     """Makes the images of what lies in the folder."""
     payload = Payload(
-        module_folder=project / "module",
-        module_name="small",
+        modules=(Module("small", project / "module"),),
         programs=(Program("work", (project / "work" / "work.c",)),),
         cflags=(
             *("-Iearly", "-I../shared", "../other/extra.c"),
@@ -129,7 +128,7 @@ def made(images: Images) -> set[str]:
 
 def marks(images: Images) -> str:
     """What the binaries say that they were made of."""
-    texts = [images.module.read_bytes()]
+    texts = [images.modules[0].read_bytes()]
     texts += [path.read_bytes() for path in images.programs if path.name == "work"]
     found = re.findall(rb"(?:shared|own|flag|deep|extra|archived|more|early) \w+", b"".join(texts))
     return " ".join(sorted({word.decode() for word in found}))
@@ -223,14 +222,20 @@ def test_module_below_a_folder_with_a_space(project: Path, machine: Machine) -> 
     programs = (Program("work", (project / "other" / "extra.c",)),)
     (project / "other" / "extra.c").write_text("int main(void)\n{\n\treturn 0;\n}\n")
     payload = Payload(
-        project / "module", "small", programs, (), "usr/bin", "x.yaml", "work", project.parent
+        (Module("small", project / "module"),),
+        programs,
+        (),
+        "usr/bin",
+        "x.yaml",
+        "work",
+        project.parent,
     )
     images = build.make_payload_images(machine, payload)
     assert "my pröject/module/main.c" in images.read["module"]
-    found = positions(images.module, "arm-linux-gnueabihf-", [Address("init_module", 0, 0)])
+    found = positions(images.modules[0], "arm-linux-gnueabihf-", [Address("init_module", 0, 0)])
     (position,) = found[Address("init_module", 0, 0)]
     assert position.line.removeprefix("./").startswith("my pröject/module/main.c:")
-    assert str(project).encode() not in images.module.read_bytes()
+    assert str(project).encode() not in images.modules[0].read_bytes()
 
 
 def test_file_that_changes_while_it_is_compiled(

@@ -111,7 +111,7 @@ def images_of(image: Path, differs: tuple[str, ...] = (), board: Board | None = 
         device_tree=image,
         initramfs=image,
         gen_init_cpio=image,
-        module=image,
+        modules=(image,),
         programs=(),
         kernel_source=image,
         kernel_build=image,

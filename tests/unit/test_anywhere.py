@@ -32,7 +32,7 @@ def own(tmp_path: Path) -> Path:
 def test_paths_are_relative_to_the_file(own: Path) -> None:
     made = payload.of_experiment(load_experiment(str(own / "experiment.yaml")))
     assert made.root == own
-    assert made.module_folder.is_relative_to(own)
+    assert [*made.folders] == [own / "module"]
     assert made.compiled[0].folder.is_relative_to(own)
     assert payload.of_suite(load_suite(str(own / "suite.yaml"))).root == own
 
@@ -49,7 +49,7 @@ def test_a_recorded_experiment_knows_its_file(own: Path) -> None:
 def test_parameters_are_those_of_its_own_module(own: Path) -> None:
     (own / "module" / "paging.c").write_text("module_param(mine, int, 0444);\n")
     suite = load_suite(str(own / "suite.yaml"))
-    given = settings.of_module(payload.root_of(suite), suite.module, [], ["mine=1"])
+    given = settings.of_modules(payload.root_of(suite), suite.module_list, {}, ["mine=1"])
     assert [each.name for each in given] == ["mine"]
 
 
@@ -85,7 +85,8 @@ def test_messages_name_the_file_itself(own: Path) -> None:
         path = own / f"{noun}.yaml"
         config = load(str(path))
         assert config.where == str(path)
-        lost = config.module.model_copy(update={"folder": "lost"})
+        (module,) = config.module_list
+        lost = module.model_copy(update={"folder": "lost"})
         with pytest.raises(UsageError, match=f"^{path}: module.folder: there is no file "):
             make(config.model_copy(update={"module": lost}))  # type: ignore[arg-type]
 

@@ -54,7 +54,7 @@ def steps(
         progress = BuildProgress(terminal.stderr(), show_cached=False)
         bench = Bench(Recorder(tmp_path), progress, 1, machine, tools, Unconfined())
         outputs = (
-            kernel.kernel(bench, source),
+            kernel.kernel(bench, paging, source),
             rootfs.busybox(bench, source),
             programs.compile(bench, paging, paging.compiled),
             rootfs.agent(bench),

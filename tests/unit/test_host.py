@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pibed.base.errors import HostError
+from pibed.base.errors import HostError, UsageError
 from pibed.build import host
 from pibed.build.host import Prerequisite
 from pibed.model.machine import load_machine
@@ -180,3 +180,13 @@ def test_prerequisites_are_named_once() -> None:
     names = [each.name for each in host.prerequisites(load_machine("pi2"))]
     assert len(set(names)) == len(names)
     assert {"qemu-system-arm", "arm-linux-gnueabihf-gcc", "make"} <= set(names)
+
+
+def test_the_compiler_for_cxx_is_the_machines() -> None:
+    machine = load_machine("pi2")
+    needed = host.for_cxx(machine)
+    assert (needed.name, needed.package) == ("arm-linux-gnueabihf-g++", "g++-arm-linux-gnueabihf")
+    assert needed not in host.prerequisites(machine)
+    packages = machine.packages.model_copy(update={"cxx_compiler": None})
+    with pytest.raises(UsageError, match=r"machines/pi2\.yaml: packages\.cxx_compiler"):
+        host.for_cxx(machine.model_copy(update={"packages": packages}))

@@ -111,3 +111,10 @@ def test_shipped_fragments_can_be_read() -> None:
     paths = [*sorted((ROOT / "kernel" / "fragments").glob("*.config"))]
     requests = kconfig.read_fragments([*paths, *ROOT.glob("buildroot/board/*/*/busybox.config")])
     assert requests["CONFIG_MODULES"].value == "y"
+
+
+def test_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.config"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match=r"a\.config: it is no text"):
+        kconfig.read_fragments([path])

@@ -38,7 +38,7 @@ def images(tmp_path: Path) -> Images:
         device_tree=paths[1],
         initramfs=paths[2],
         gen_init_cpio=none,
-        module=none,
+        modules=(none,),
         programs=(),
         kernel_source=none,
         kernel_build=none,

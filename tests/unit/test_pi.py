@@ -57,9 +57,9 @@ def like_the_pi(factor: float = 1.0) -> Times:
 def as_on_the_board(log: str | int = "faults", **parameters: Any) -> Experiment:
     """The study with the conditions of the board."""
     study = load_experiment("study", {"rounds": 8})
-    given = study.module.parameters | {"log": log} | parameters
-    module = study.module.model_copy(update={"parameters": given})
-    return study.model_copy(update={"module": module})
+    (module,) = study.module_list
+    given = module.parameters | {"log": log} | parameters
+    return study.with_modules([module.model_copy(update={"parameters": given})])
 
 
 def crossed(*sizes: int, **overrides: Any) -> Experiment:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from pibed.model import placeholders
-from pibed.model.plan import insmod, rounds, steps
+from pibed.model.plan import load_line, rounds, steps
 from tests.unit.helpers import experiment
 
 
@@ -84,7 +84,7 @@ def test_written_as_the_message_says_it_reaches_the_shell() -> None:
     first = rounds(study)[0].visits[0]
     values = first.cell.as_dict()
     assert steps(study, [first])[0].run.line == f"work {values['size']} | awk '{{print $1}}'"
-    assert insmod(study, values).endswith(f" p='${{x}}' eager={values['eager']}")
+    assert load_line(study, values).endswith(f" p='${{x}}' eager={values['eager']}")
 
 
 def test_option_of_boot_needs_a_placeholder_and_no_braces_that_are_meant() -> None:

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from pibed.model import plan
+from pibed.model.experiment import Experiment
 from pibed.model.plan import Cell, Visit
 from pibed.model.protocol import Command
 from tests.unit.helpers import experiment
@@ -98,6 +99,12 @@ def visits(*cells: Cell) -> list[Visit]:
     return [Visit(order, each, 0) for order, each in enumerate(cells, start=1)]
 
 
+def last(spec: Experiment) -> Command:
+    command = plan.last_command(spec)
+    assert command is not None
+    return command
+
+
 def test_module_is_loaded_when_its_parameters_change() -> None:
     steps = plan.steps(
         experiment(),
@@ -122,8 +129,8 @@ def test_a_module_has_its_own_time_to_load_and_unload() -> None:
     slow = experiment(module=module)
     (steps,) = plan.steps(slow, visits(cell(1, 64)))
     assert [command.seconds for command in steps] == [1.5, 20, 30, 20]
-    assert plan.last_command(slow).seconds == 1.5
-    assert plan.last_command(experiment()).seconds == 20
+    assert last(slow).seconds == 1.5
+    assert last(experiment()).seconds == 20
 
 
 def test_a_boot_in_the_middle_of_a_round_loads_first() -> None:
@@ -159,14 +166,13 @@ def test_counters_are_read_in_the_order_of_the_metrics() -> None:
 def test_ids_are_unique() -> None:
     small = experiment()
     for each in plan.rounds(small):
-        commands = [command for steps in plan.steps(small, each.visits) for command in steps]
-        ids = [command.id for command in [*commands, plan.last_command(small)]]
+        ids = [command.id for command in plan.commands(small, plan.steps(small, each.visits))]
         assert len(set(ids)) == len(ids)
         assert all(" " not in name for name in ids)
 
 
 def test_last_command_unloads() -> None:
-    assert plan.last_command(experiment()).line == "rmmod kmod"
+    assert last(experiment()).line == "rmmod kmod"
 
 
 @pytest.mark.parametrize(

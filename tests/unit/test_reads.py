@@ -157,4 +157,4 @@ def test_module_that_is_the_whole_folder(tmp_path: Path, module: Path) -> None:
 
 
 def test_sources_are_named_for_the_key(module: Path) -> None:
-    assert mirror.sources(module, module) == ["Kbuild", "m.c", "sub/Makefile", "sub/s.c"]
+    assert mirror.sources(module) == ["Kbuild", "m.c", "sub/Makefile", "sub/s.c"]

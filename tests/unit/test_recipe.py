@@ -11,7 +11,7 @@ from pibed.base import places
 from pibed.base.errors import BuildError, HostError, UsageError
 from pibed.build import kconfig, payload
 from pibed.build.buildroot import recipe
-from pibed.build.payload import Payload
+from pibed.build.payload import Module, Payload
 from pibed.model.builder import load_settings
 from pibed.model.experiment import load_experiment
 from pibed.model.machine import load_machine
@@ -126,14 +126,21 @@ def test_fragments_and_overlays_of_the_defconfig_are_the_machines(machine: str) 
 
 
 def test_module_without_a_package(paging: Payload) -> None:
-    other = Payload(paging.module_folder, "other", (), (), "usr/bin", "configs/x.yaml", "dense-mm")
+    other = Payload(
+        (Module("other", paging.modules[0].folder),),
+        (),
+        (),
+        "usr/bin",
+        "configs/x.yaml",
+        "dense-mm",
+    )
     with pytest.raises(UsageError, match=r"configs/x\.yaml: Buildroot has no package other"):
         recipe.require_packages(other)
 
 
 def test_package_that_is_made_of_something_else(paging: Payload, tmp_path: Path) -> None:
     """A test that changes a copy of the module must not get images of the original."""
-    other = replace(paging, module_folder=tmp_path)
+    other = replace(paging, modules=(Module("kmod_paging", tmp_path),))
     with pytest.raises(UsageError) as caught:
         recipe.require_packages(other)
     assert caught.value.message == (

@@ -10,7 +10,8 @@ import pytest
 from pibed.base.errors import UsageError
 from pibed.commands import boot, ktest, settings, sweep
 from pibed.commands.options import BootOptions, KtestOptions, SweepOptions
-from pibed.model.experiment import ModuleSource, load_experiment
+from pibed.model.experiment import load_experiment
+from pibed.model.modules import ModuleSource
 from pibed.model.parameter import Value
 from pibed.model.suite import load_suite
 
@@ -109,17 +110,16 @@ def test_parameter_that_only_the_sources_have(tmp_path: Path) -> None:
         "module_param_array(three,\n int, NULL, 0);\nMODULE_PARM_DESC(four, module_param(five, x))"
     )
     module = ModuleSource(folder="own", name="own")
-    given = settings.of_module(
-        tmp_path, module, ["six"], ("one=1", "two=a=b", "three=1,2", "six=6")
-    )
-    assert {each.name: each.text for each in given} == {
+    six = {"own": ["six"]}
+    given = settings.of_modules(tmp_path, [module], six, ("one=1", "two=a=b", "three=1,2", "six=6"))
+    assert {each.name: each.setting.text for each in given} == {
         "one": "1",
         "two": "a=b",
         "three": "1,2",
         "six": "6",
     }
     with pytest.raises(UsageError, match="the module own has no parameter four") as caught:
-        settings.of_module(tmp_path, module, ["six"], ("four=4",))
+        settings.of_modules(tmp_path, [module], six, ("four=4",))
     assert caught.value.fix == "its parameters: one, six, three, two"
 
 

@@ -67,5 +67,6 @@ def test_suite_has_the_folders_module_and_its_own_programs(tmp_path: Path) -> No
     named(tmp_path, "obj-m := buffer.o\n")
     suite = load_suite("paging-lab")
     wanted = payload.of_suite(substitute.with_module(suite, tmp_path))
-    assert (wanted.module_name, wanted.module_folder) == ("buffer", tmp_path)
+    (module,) = wanted.modules
+    assert (module.name, module.folder) == ("buffer", tmp_path)
     assert wanted.programs == payload.of_suite(suite).programs

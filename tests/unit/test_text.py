@@ -17,7 +17,7 @@ from pibed.model import samples as samples_module
 from pibed.model.experiment import Experiment
 from pibed.model.loading import _explain
 from pibed.model.parameter import Parameter
-from pibed.model.plan import Cell, cells, digest, insmod, rounds, steps
+from pibed.model.plan import Cell, cells, digest, load_line, rounds, steps
 from pibed.model.samples import Sample, Status
 from pibed.plots.canvas import ParameterAxis
 from pibed.report import page, tables
@@ -68,8 +68,8 @@ def test_text_reaches_module_and_command() -> None:
     values = visit.cell.as_dict()
     assert steps(spec, [visit])[0].run.line.endswith(f"work {values['size']} '{values['heap']}'")
     # A parameter of the module is one word of the shell, whatever the text is.
-    assert insmod(spec, {"heap": "new pool", "size": 1}).endswith(" heap='new pool'")
-    assert insmod(spec, {"heap": "it's", "size": 1}).endswith(""" heap='it'"'"'s'""")
+    assert load_line(spec, {"heap": "new pool", "size": 1}).endswith(" heap='new pool'")
+    assert load_line(spec, {"heap": "it's", "size": 1}).endswith(""" heap='it'"'"'s'""")
 
 
 def test_cells_in_the_order_of_the_file() -> None:

@@ -43,11 +43,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Address]]:
     return found
 
 
-def images(folder: Path, module: str, *, debug: bool = False) -> Images:
+def images(folder: Path, *modules: str, debug: bool = False) -> Images:
     (folder / ".config").write_text(f"CONFIG_DEBUG_INFO={'y' if debug else 'n'}\n")
     return replace(
         images_of(folder / "image"),
-        module=folder / f"{module}.ko",
+        modules=tuple(folder / f"{module}.ko" for module in modules),
         kernel_build=folder,
         kernel_source=Path("/src/linux"),
         variables={"CROSS_COMPILE": "arm-"},
@@ -178,3 +178,20 @@ def test_every_line_is_kept_and_places_have_their_lines(
     assert [b.removeprefix(a) for a, b in changed] == [" (lab/oops.c:7)"]
     # Another module is not ours to know.
     assert trace.decode(lines, images(tmp_path, "kmod")) == lines
+
+
+def test_each_of_several_modules_is_asked_for_its_own(
+    tmp_path: Path, asked: list[tuple[str, Address]]
+) -> None:
+    lines = [
+        "BUG: something",
+        " meet_bug from do_nothing+0x10/0x20 [buffer]",
+        " do_nothing from oops_at_init+0xc/0x14 [ring]",
+        " oops_at_init from meet_bug+0x8/0x10 [nobodys]",
+        " meet_bug from do_one_initcall+0x4c/0x218",
+    ]
+    told = trace.decode(lines, images(tmp_path, "buffer", "ring"))
+    assert told[2] == " do_nothing from oops_at_init+0xc/0x14 [ring] (lab/oops.c:7)"
+    # Of a module that is not the user's nothing is known.
+    assert told[3] == lines[3]
+    assert {binary for binary, _ in asked} == {"buffer.ko", "ring.ko"}

@@ -33,6 +33,7 @@ ALLOWED = {
     "guest/line.py": {"size"},  # of a buffer
     "guest/qemu.py": {"mode"},  # how QEMU's clock goes; an option of QEMU
     "model/machine.py": {"mode"},  # how QEMU's clock goes
+    "model/memory.py": {"pages"},  # of the kernel's memory
     "model/samples.py": {"size"},  # of a number
     "plots/canvas.py": {"size"},  # of a font
 }

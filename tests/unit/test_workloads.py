@@ -243,6 +243,8 @@ def test_an_overlay_is_looked_at_first(folder: Path, own: Own) -> None:
         ("etc/a b", r"etc/a b: a path in the guest cannot have a space"),
         ("tmp/x", "tmp/x: the guest mounts a file system over /tmp"),
         ("sys/x", "over /sys"),
+        ("init", "/init is a part of every guest"),
+        ("usr/lib/pibed/agent", "/usr/lib/pibed/agent is a part of every guest"),
     ):
         path = put(tree, name)
         with pytest.raises(UsageError, match=words):

@@ -59,13 +59,13 @@ def build(order: Order, settings: Settings, folder: Path | None) -> Images:
         output = _images(work)
     record = json.loads((output.path / "images.json").read_text(encoding="utf-8"))
     compilers, libc = record["compilers"], CLibrary(**record["libc"])
-    module, programs = recipe.packages(payload)
+    modules, programs = recipe.packages(payload)
     return Images(
         kernel=output.path / machine.kernel.image,
         device_tree=output.path / "board.dtb",
         initramfs=output.path / "initramfs.cpio",
         gen_init_cpio=output.path / "gen_init_cpio",
-        module=output.path / f"{payload.module_name}.ko",
+        modules=tuple(output.path / f"{each.name}.ko" for each in payload.modules),
         programs=tuple(
             output.path / "programs" / name
             for name in ("busybox", "agent", *(each.name for each in payload.programs))
@@ -93,7 +93,10 @@ def build(order: Order, settings: Settings, folder: Path | None) -> Images:
         components=materials.of_buildroot(
             work.tree.version, record["packages"], record["overrides"], archives, compilers, libc
         ),
-        read={"module": record["read"][module], "programs": record["read"][programs]},
+        read={
+            "module": {k: v for name in modules for k, v in record["read"][name].items()},
+            "programs": record["read"][programs],
+        },
     )
 
 
@@ -279,7 +282,13 @@ def _step(work: BuildFolder) -> Step:
             "board": work.snapshot.digest(work.machine.board_folder),
             "overlays": work.snapshot.digest("kernel/dts"),
             # Which of the external tree's programs are copied beside the images.
-            "payload": f"{work.payload.module_name} {work.payload.package} {work.payload.place}",
+            "payload": " ".join(
+                [
+                    *(each.name for each in work.payload.modules),
+                    work.payload.package,
+                    work.payload.place,
+                ]
+            ),
             "overrides": json.dumps(work.compiler.overrides, sort_keys=True),
             **work.inputs,
         },
@@ -298,24 +307,25 @@ def _copy(work: BuildFolder, folder: Path) -> None:
     linux = work.machine.kernel
     contents.require_kernel(images / linux.image, linux.image_magic)
     contents.require_device_tree(images / "board.dtb")
-    module = f"lib/modules/{payload.module_name}.ko"
+    modules = {each.name: f"lib/modules/{each.name}.ko" for each in payload.modules}
     programs = {each.name: f"{payload.place}/{each.name}" for each in payload.programs}
     contents.require_members(
-        images / "rootfs.cpio", ["init", "bin/busybox", AGENT_PLACE, module, *programs.values()]
+        images / "rootfs.cpio",
+        ["init", "bin/busybox", AGENT_PLACE, *modules.values(), *programs.values()],
     )
     configuration = work.kernel / ".config"
     kconfig.check(configuration, kconfig.read_fragments(work.fragments))
-    package = recipe.packages(payload)[0]
-    (built,) = (work.output / "build").glob(f"{package}-*/{payload.module_name}.ko")
     release = vermagic.release(work.kernel)
     if not release.startswith(f"{linux.version}."):
         raise BuildError(f"{images / linux.image}: it is Linux {release}")
-    for each in (built, target / module):
-        vermagic.check(each, work.kernel / linux.boot_folder / linux.plain_image, release)
+    for package, (name, place) in zip(recipe.packages(payload)[0], modules.items(), strict=True):
+        (built,) = (work.output / "build").glob(f"{package}-*/{name}.ko")
+        for each in (built, target / place):
+            vermagic.check(each, work.kernel / linux.boot_folder / linux.plain_image, release)
+        shutil.copyfile(built, folder / built.name)
     shutil.copyfile(images / linux.image, folder / linux.image)
     shutil.copyfile(images / "board.dtb", folder / "board.dtb")
     shutil.copyfile(images / "rootfs.cpio", folder / "initramfs.cpio")
-    shutil.copyfile(built, folder / built.name)
     shutil.copy(work.kernel / "usr" / "gen_init_cpio", folder)
     (folder / "programs").mkdir()
     for name, place in {"busybox": "bin/busybox", "agent": AGENT_PLACE, **programs}.items():

@@ -14,7 +14,7 @@ from pibed.base.files import digest_file
 from pibed.build import reads
 from pibed.build.buildroot import recipe
 from pibed.build.buildroot.folder import BuildFolder
-from pibed.build.mirror import MAKEFILES
+from pibed.build.mirror import KBUILD
 from pibed.build.reads import Read
 
 
@@ -67,4 +67,4 @@ def _paths(build: Path, kernel: Path) -> Iterator[Path]:
         # Ccache makes them relative to where the kernel is built.
         yield from (reads.actual(path, kernel) for path in (*own, *others))
         # Those that make reads besides are not told.
-        yield from (path for name in MAKEFILES if (path := file.with_name(name)).is_file())
+        yield from (path for name in KBUILD if (path := file.with_name(name)).is_file())

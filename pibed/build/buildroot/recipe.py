@@ -40,10 +40,23 @@ def symbol(package: str, option: str = "") -> str:
 
 
 def require_packages(payload: Payload) -> None:
-    """Raises UsageError unless the external tree has the payload's packages, of its sources."""
+    """Raises UsageError unless the external tree has the payload's packages, of its sources.
+
+    Nor does it know kernels that are a payload's own, or modules that need one another.
+    """
+    for what, key in (
+        ("more than one module", [each.key for each in payload.modules[1:]]),
+        ("module of the kernel's tree", [each.key for each in payload.tree_modules]),
+        ("kernel configuration of an experiment's", ["kernel.fragments"] * len(payload.fragments)),
+    ):
+        if key:
+            raise UsageError(
+                f"{payload.config_file}: {key[0]}: the builder buildroot takes no {what}",
+                fix="take --builder debian",
+            )
     folder = places.checkout() / "buildroot" / "package"
-    module, programs = packages(payload)
-    wanted = [(module, payload.module_folder)]
+    modules, programs = packages(payload)
+    wanted = list(zip(modules, payload.folders, strict=True))
     wanted += [(programs, each.folder) for each in payload.compiled]
     for name, source in wanted:
         if not (folder / name / f"{name}.mk").is_file():
@@ -101,9 +114,9 @@ def site(root: Path, package: str) -> str:
     return match[1]
 
 
-def packages(payload: Payload) -> tuple[str, str]:
-    """The packages of a payload's module and of its programs."""
-    return payload.module_name.replace("_", "-"), payload.package
+def packages(payload: Payload) -> tuple[list[str], str]:
+    """The packages of a payload's modules and of its programs."""
+    return [each.name.replace("_", "-") for each in payload.own_modules], payload.package
 
 
 def requests(
@@ -134,8 +147,7 @@ def requests(
         ),
         "BR2_PACKAGE_BUSYBOX_CONFIG": quoted(f"{board}/busybox.config"),
         "BR2_ROOTFS_OVERLAY": quoted(f"{board}/overlay"),
-        symbol(packages(payload)[0]): "y",
-        symbol(payload.package): "y",
+        **{symbol(name): "y" for name in (*packages(payload)[0], payload.package)},
         symbol(payload.package, "_CFLAGS"): quoted(" ".join(payload.cflags)),
     }
     known = _options(defconfig)

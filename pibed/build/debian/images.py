@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pibed.base import places
 from pibed.build import materials, overlay, reads, sandbox, toolchain, vermagic
-from pibed.build.debian import kernel, rootfs
+from pibed.build.debian import kernel, loading, modules, rootfs
 from pibed.build.debian import packages as packages_
 from pibed.build.debian import programs as programs_
 from pibed.build.debian.bench import Bench
@@ -32,7 +32,7 @@ def build(order: Order) -> Images:
     cannot be had, a failed step with its log or a module that the kernel would refuse, UsageError
     for files that the configuration names and that are not there.
     """
-    machine, payload = order.machine, order.payload
+    machine, payload, fragments = order.machine, order.payload, order.payload.fragments
     holding = sandbox.choose(payload.root, order.trust, order.limits)
     tools = toolchain.find(machine)
     packages = sources.linux(machine) | sources.busybox()
@@ -53,27 +53,27 @@ def build(order: Order) -> Images:
 
     programs_.check(bench, payload)
     linux_source = unpack_linux(bench, linux)
-    linux_build = kernel.kernel(bench, linux_source)
+    linux_build = kernel.kernel(bench, payload, linux_source)
     device_tree = kernel.device_tree(bench, linux_build)
     busybox_source = unpack_busybox(bench, busybox)
     busybox_binary = rootfs.busybox(bench, busybox_source)
-    module = kernel.module(bench, payload, linux_source, linux_build)
+    own = modules.modules(bench, payload, linux_source, linux_build)
+    loadable = loading.loadable(payload, own, linux_source, linux_build)
     programs = programs_.make(bench, payload)
     agent = rootfs.agent(bench)
     unpacked = None if for_guest is None else packages_.unpack(bench, for_guest)
-    parts = rootfs.Parts(linux_build, busybox_binary, agent, module, programs, unpacked)
+    parts = rootfs.Parts(linux_build, busybox_binary, agent, loadable, programs, unpacked)
     initramfs = rootfs.initramfs(bench, payload, parts)
     boot = linux_build.path / machine.kernel.boot_folder
-    module_file = module.path / f"{payload.module_name}.ko"
-    vermagic.check(
-        module_file, boot / machine.kernel.plain_image, vermagic.release(linux_build.path)
-    )
+    release = vermagic.release(linux_build.path)
+    for each in own.files.values():
+        vermagic.check(each, boot / machine.kernel.plain_image, release)
     return Images(
         kernel=boot / machine.kernel.image,
         device_tree=device_tree.path / "board.dtb",
         initramfs=initramfs.path / "initramfs.cpio",
         gen_init_cpio=linux_build.path / "usr" / "gen_init_cpio",
-        module=module_file,
+        modules=loadable.listed,
         programs=(
             busybox_binary.path / "root" / "bin" / "busybox",
             agent.path / "agent",
@@ -89,7 +89,7 @@ def build(order: Order) -> Images:
         tools=tools.linking | programs.tools,
         steps=(
             *(linux_source, busybox_source),
-            *(linux_build, device_tree, busybox_binary, module, *programs.steps, agent),
+            *(linux_build, device_tree, busybox_binary, *own.outputs, *programs.steps, agent),
             *(() if unpacked is None else (unpacked,)),
             initramfs,
         ),
@@ -98,13 +98,17 @@ def build(order: Order) -> Images:
         components=materials.of_debian(
             linux.source, busybox.source, payload, tools.compilers, tools.libc, recorded
         ),
-        read={"module": module.read, "programs": _read(payload, programs.read)},
+        read={
+            "module": own.read,
+            "programs": _read(payload, programs.read),
+            **({"kernel": reads.digests(fragments, payload.root)} if fragments else {}),
+        },
         sandbox=holding.kind,
     )
 
 
 def _read(payload: Payload, programs: Read) -> Read:
-    """All files of the user's, but for the module's."""
+    """All files of the user's, but for those of modules and of the kernel's configuration."""
     files = [] if payload.files is None else overlay.require(payload.files, "files")
     if payload.packages is not None:
         files.append(payload.packages.lock)

@@ -219,9 +219,7 @@ def make_target(bench: Bench, payload: Payload, program: Target) -> Output:
         return read
 
     inputs = {
-        "files": json.dumps(
-            sorted({*files_of(program.folder, payload.root, OBJECTS)} - {program.file})
-        ),
+        "files": json.dumps(sorted(set(files_of(program.folder, OBJECTS)) - {program.file})),
         "folder": reads.name_of(program.folder, payload.root),
         "target": f"{program.target} {program.file}",
         "cflags": " ".join(payload.cflags),

@@ -14,6 +14,7 @@ from pibed.base.files import digest_files
 from pibed.base.process import run_logged
 from pibed.build import elf, kconfig
 from pibed.build.debian.bench import REPRODUCIBLE, Bench
+from pibed.build.debian.loading import Loadable
 from pibed.build.debian.programs import LINK, Programs, missing
 from pibed.build.debian.staging import Staging
 from pibed.build.initramfs import CharDevice, Entry, Folder, write_archive
@@ -22,6 +23,7 @@ from pibed.build.payload import AGENT_PLACE, Payload
 from pibed.build.program import Program
 from pibed.build.store import Output, Step
 from pibed.model.machine import Machine
+from pibed.model.modules import FOLDER, NEEDS
 
 # Where the guest's shell looks for programs.
 _PATH = ("usr/bin", "bin", "usr/sbin", "sbin")
@@ -94,7 +96,7 @@ class Parts:
     kernel: Output
     busybox: Output
     agent: Output
-    module: Output
+    modules: Loadable
     programs: Programs
     packages: Output | None
     """The distribution's packages, unpacked; None where none is wanted."""
@@ -118,10 +120,14 @@ def initramfs(bench: Bench, payload: Payload, parts: Parts) -> Output:
         staging = Staging(root)
         if packages is not None and (left_out := staging.add_packages(packages)):
             bench.progress.note(f"packages: left out for spaces in names: {', '.join(left_out)}")
-        (root / "lib" / "modules").mkdir(parents=True)
-        name = f"{payload.module_name}.ko"
-        stripped = str(root / "lib" / "modules" / name)
-        run_logged([strip, "--strip-debug", "-o", stripped, str(parts.module.path / name)], log)
+        modules = root / FOLDER.lstrip("/")
+        modules.mkdir(parents=True)
+        for name, path in parts.modules.files.items():
+            stripped = str(modules / f"{name}.ko")
+            run_logged([strip, "--strip-debug", "-o", stripped, str(path)], log)
+        for name, needed in parts.modules.needs.items():
+            text = "".join(f"{each}\n" for each in needed)
+            (modules / f"{name}.{NEEDS}").write_text(text, encoding="ascii")
         staging.put(parts.agent.path / "agent", AGENT_PLACE)
         _require_free(root, payload, parts.programs)
         for name, file in parts.programs.files.items():
@@ -133,24 +139,25 @@ def initramfs(bench: Bench, payload: Payload, parts: Parts) -> Output:
                 where = f"{payload.config_file}: workload: {program.name}"
                 made = parts.programs.files[program.name]
                 _require_runnable(root, made, bench.machine.cross_compile, where)
-        archive = folder / "initramfs.cpio"
         tool = parts.kernel.path / "usr" / "gen_init_cpio"
-        write_archive(tool, root, [*_system_entries(), *staging.entries()], archive)
-        _require_fitting(archive, bench.machine, payload)
+        entries = [*_system_entries(), *staging.entries()]
+        write_archive(tool, root, entries, folder / "initramfs.cpio")
         shutil.rmtree(root)
 
     inputs = {
         "overlay": digest_files(overlay, files),
         "kernel": parts.kernel.step.key,
         "busybox": parts.busybox.step.key,
-        "module": parts.module.step.key,
+        "module": parts.modules.key,
         "programs": parts.programs.key,
         "agent": parts.agent.step.key,
         "place": payload.place,
         **({} if parts.packages is None else {"packages": parts.packages.step.key}),
         **({} if payload.files is None else {"files": digest(payload.files)}),
     }
-    return bench.run(Step("initramfs", inputs, expected_s=1, version=3), make)
+    made = bench.run(Step("initramfs", inputs, expected_s=1, version=3), make)
+    _require_fitting(made.path / "initramfs.cpio", bench.machine, payload)
+    return made
 
 
 def _require_free(root: Path, payload: Payload, programs: Programs) -> None:
@@ -198,7 +205,8 @@ def _require_fitting(archive: Path, machine: Machine, payload: Payload) -> None:
     if size > machine.memory_mib // _MEMORY_SHARE:
         raise BuildError(
             f"{payload.config_file}: the guest's root file system takes {size} MiB, but it lies in "
-            f"its memory of {machine.memory_mib} MiB, of which a {_MEMORY_SHARE}th is kept for it",
+            f"its memory of {machine.memory_mib} MiB, of which it can take "
+            f"{machine.memory_mib // _MEMORY_SHARE} MiB",
             fix="ask for fewer or smaller packages and files",
         )
 

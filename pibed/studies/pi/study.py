@@ -124,7 +124,7 @@ def _log_line(experiment: Experiment) -> str:
     if LOG in experiment.parameters:
         shown = "with" if 1 in experiment.parameters[LOG].values else "without"
         return f"the cells above are those {shown} the log line of each fault, which the board had"
-    parameters = experiment.module.parameters
+    parameters = {k: v for each in experiment.module_list for k, v in each.parameters.items()}
     # Runs of the time when the module had a switch for it have that.
     if str(parameters.get("log", "none")) in _EACH_FAULT or str(parameters.get(LOG, 0)) == "1":
         return "the module printed a line for each fault, as the board's did"
