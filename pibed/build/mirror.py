@@ -55,7 +55,7 @@ class Mirror:
     @property
     def makefiles(self) -> Path:
         """The file that is told what make has read."""
-        return self.top.with_name(f"{self.top.name}.read")
+        return self.folder / ".read-by-make"
 
     def original(self, path: str) -> Path | None:
         """The file that the build knows by this path; None for what it has made itself."""
@@ -106,7 +106,6 @@ def mirrored(
         yield mirror
     finally:
         shutil.rmtree(top, ignore_errors=True)
-        mirror.makefiles.unlink(missing_ok=True)
 
 
 def named(origin: Path, root: Path) -> str:
