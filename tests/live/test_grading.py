@@ -121,7 +121,7 @@ def test_killed_gradings_end_with_the_same_table(images: Images, tmp_path: Path)
 
     seed = os.environ["PIBED_SEED"]
     generator = random.Random(seed)
-    moments = [generator.uniform(2, 9) for _ in range(4)]
+    moments = [generator.uniform(1, 6) for _ in range(4)]
     for moment in moments:
         resumed = ["--resume", "latest"] if (cut / "grade" / "latest").exists() else []
         process = start("grade", *options, str(cut), *resumed)
