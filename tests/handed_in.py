@@ -22,6 +22,7 @@ class HandedIn:
     make: Callable[[Path], None]
     """Puts it into a folder, under any name."""
     status: str = "graded"
+    """A regular expression."""
     loses: tuple[str, ...] = ()
     """Criteria and penalties in which it must lose points; all others may, too."""
     right: bool = False
@@ -150,8 +151,8 @@ HOSTILE = [
     HandedIn(
         "fork bomb in the Makefile",
         makefile("fork-bomb", "$(shell f() { f | f & }; f)"),
-        "does not build",
-        problem="processes",
+        "does not build|not graded",
+        problem="processes|longer than",
     ),
     HandedIn(
         "endless loop in the Makefile",
