@@ -83,8 +83,8 @@ def make_payload_images(
     host.require(needed, builder.setup)
     if any(each.is_cxx for each in payload_.compiled):
         host.require([host.for_cxx(machine)], "./inv setup --cxx")
-    progress = BuildProgress(terminal.stderr(), show_cached)
-    order = Order(machine, payload_, places.cache(), progress, policy, trust=trust, limits=limits)
+    told = progress or BuildProgress(terminal.stderr(), show_cached)
+    order = Order(machine, payload_, places.cache(), told, policy, trust=trust, limits=limits)
     images = builder.build(order)
     if board is None or api is None:
         return images
