@@ -63,7 +63,10 @@ def grade(options: GradeOptions) -> None:
     candidates = [Candidate(each) for each in found]
     if scheme.rubric.reference is not None:
         candidates.insert(
-            0, Candidate(Submission(course.reference, "reference", "reference"), True)
+            0,
+            Candidate(
+                Submission(course.reference, submissions.REFERENCE, submissions.REFERENCE), True
+            ),
         )
     progress = GradeProgress(terminal.stderr(), durations, scheme.rubric.name, grading.parts())
     title = f"grade: {scheme.rubric.title}"

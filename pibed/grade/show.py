@@ -73,7 +73,7 @@ class GradeProgress:
                 self._durations.learn(self._key(what), seconds)
             if self._live is None:
                 self._console.print(
-                    f"{submission:24} {what:36} {outcome.splitlines()[0]} ({duration(seconds)})",
+                    f"{submission:24} {what:36} {outcome.partition(chr(10))[0]} ({duration(seconds)})",
                     markup=False,
                 )
             else:

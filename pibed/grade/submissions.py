@@ -21,6 +21,9 @@ from pibed.build.store import remedy
 MAKEFILES = ("Kbuild", "Makefile")
 """By which a module's folder is known."""
 
+REFERENCE = "reference"
+"""What the module is called that does it right; no submission's slug."""
+
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst", ".zip")
 
 # More than any module of a course has.
@@ -72,7 +75,7 @@ def find(folder: Path) -> list[Submission]:
 
 def name_all(paths: Sequence[Path]) -> list[Submission]:
     """Submissions with names and slugs of their own."""
-    taken: set[str] = set()
+    taken = {REFERENCE}
     found = []
     for path in paths:
         name = _stem(path)

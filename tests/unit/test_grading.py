@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import dataclasses
+import hashlib
 import io
 import json
 import random
@@ -224,6 +226,19 @@ def test_nothing_that_was_handed_in_acts_on_a_page(tmp_path: Path) -> None:
         assert "&lt;script&gt;alert(1)" in text
         assert "default-src 'none'" in text
     assert "http" not in re.sub(r"http-equiv", "", (tmp_path / "grades.html").read_text("utf-8"))
+
+
+def test_the_only_script_of_the_table_is_its_own(tmp_path: Path) -> None:
+    publish.write(tmp_path, scheme(), [grade(found())], {"quick": "µs"})
+    text = (tmp_path / "grades.html").read_text(encoding="utf-8")
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in text
+
+
+def test_no_submission_is_in_the_place_of_the_reference(tmp_path: Path) -> None:
+    (tmp_path / "reference").mkdir()
+    assert [each.slug for each in submissions.find(tmp_path)] == ["reference-2"]
 
 
 def test_gradescope_gets_a_test_a_criterion(tmp_path: Path) -> None:
