@@ -25,7 +25,6 @@ def attempt(options: TryOptions) -> None:
     from pibed.grade.course import Course
     from pibed.grade.marks import text
     from pibed.grade.show import GradeProgress
-    from pibed.grade.submissions import Submission
     from pibed.grade.work import Candidate, Grading
 
     scheme = _narrowed(scheme_of(options, with_hidden=False), options)

@@ -43,7 +43,6 @@ def grade(options: GradeOptions) -> None:
     from pibed.grade import publish, submissions
     from pibed.grade.course import Course
     from pibed.grade.show import GradeProgress
-    from pibed.grade.submissions import Submission
     from pibed.grade.work import Candidate, Grading
 
     scheme = scheme_of(options, with_hidden=True)

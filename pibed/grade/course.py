@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from pibed.base.errors import UsageError
 from pibed.build import payload
 from pibed.build.payload import Payload
 from pibed.grade.chain import Task
+from pibed.grade.submissions import REFERENCE, Submission
 from pibed.ktest.cases import TableEntry, choose, read_tests
 from pibed.model.experiment import Experiment, load_experiment
 from pibed.model.machine import Machine
@@ -118,8 +118,8 @@ class Course:
             yield Task(test, same.index(test) + 1, seconds, by_host)
 
     @property
-    def reference(self) -> Path:
-        """The folder of the module that does it right, of a rubric that has one.
+    def reference(self) -> Submission:
+        """The module that does it right, of a rubric that has one.
 
         Raises UsageError if it is not there.
         """
@@ -127,7 +127,7 @@ class Course:
         path = root_of(rubric) / (rubric.reference or ".")
         if not path.is_dir():
             raise UsageError(f"the rubric {rubric.name}: reference: there is no folder {path}")
-        return path
+        return Submission(path, REFERENCE, REFERENCE)
 
     @property
     def units(self) -> dict[str, str]:

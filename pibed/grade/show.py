@@ -72,8 +72,9 @@ class GradeProgress:
             if seconds > 1:
                 self._durations.learn(self._key(what), seconds)
             if self._live is None:
+                words = outcome.partition("\n")[0]
                 self._console.print(
-                    f"{submission:24} {what:36} {outcome.partition(chr(10))[0]} ({duration(seconds)})",
+                    f"{submission:24} {what:36} {words} ({duration(seconds)})",
                     markup=False,
                 )
             else:
