@@ -44,11 +44,7 @@ def attempt(options: TryOptions) -> None:
     if scheme.rubric.reference is not None and any(
         each.limit.relative for _, each, _ in scheme.measurements()
     ):
-        candidates.append(
-            Candidate(
-                Submission(course.reference, submissions.REFERENCE, submissions.REFERENCE), True
-            )
-        )
+        candidates.append(Candidate(course.reference, True))
     progress = GradeProgress(terminal.stderr(), durations, scheme.rubric.name, grading.parts())
     try:
         with progress.shown(f"try: {scheme.rubric.title}", candidates, shop_.jobs):

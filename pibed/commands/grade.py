@@ -63,9 +63,7 @@ def grade(options: GradeOptions) -> None:
     if scheme.rubric.reference is not None:
         candidates.insert(
             0,
-            Candidate(
-                Submission(course.reference, submissions.REFERENCE, submissions.REFERENCE), True
-            ),
+            Candidate(course.reference, True),
         )
     progress = GradeProgress(terminal.stderr(), durations, scheme.rubric.name, grading.parts())
     title = f"grade: {scheme.rubric.title}"
