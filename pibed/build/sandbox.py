@@ -53,6 +53,8 @@ class Limits:
     output_files: int = 100_000
     printed_bytes: int = 64 << 20
     """What goes into the log."""
+    cancelled: Callable[[], bool] = lambda: False
+    """Whether nobody wants it any more."""
 
 
 class Sandbox(Protocol):
@@ -219,6 +221,7 @@ class Watch:
         counts = [_usage(each) for each in pids]
         used = [self._used(pids[-1], folder) for folder in self.written] if pids else []
         over = {
+            "cancelled": limits.cancelled(),
             "time_s": seconds >= limits.time_s,
             "processes": sum(threads for threads, _ in counts) >= limits.processes,
             "memory_bytes": sum(memory for _, memory in counts) >= limits.memory_bytes,
@@ -246,6 +249,7 @@ def _words(limit: str, limits: Limits) -> str:
     """What is said of a limit."""
     value = getattr(limits, limit)
     what = {
+        "cancelled": "was stopped",
         "time_s": f"ran longer than {value:g} s",
         "processes": f"had more than {value} processes at once",
         "memory_bytes": f"wanted more than {value >> 20} MiB of memory",

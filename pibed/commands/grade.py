@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from pibed.base import places, terminal
-from pibed.base.errors import IncompleteError, UsageError
+from pibed.base.errors import Cancelled, IncompleteError, UsageError
 from pibed.base.files import exclusive
 from pibed.build import host, sandbox, timing
 from pibed.build.images import Images
 from pibed.build.making import Progress, cores
 from pibed.build.payload import Payload
 from pibed.build.progress import Silent
+from pibed.build.sandbox import Limits, Sandbox
 from pibed.commands import arguments, build
 from pibed.commands.options import GradeOptions, RubricOptions
+from pibed.guest.pool import StopRequested
 from pibed.model.defaults import load_defaults
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
@@ -27,10 +29,6 @@ from pibed.runs import locate
 if TYPE_CHECKING:
     from pibed.grade.marks import Graded
     from pibed.grade.work import Candidate, Grading, Shop
-
-
-# A module is built in seconds; one that takes longer than this, on a host however slow, never ends.
-LIMITS = sandbox.Limits(time_s=120, processes=64)
 
 
 def grade(options: GradeOptions) -> None:
@@ -113,24 +111,47 @@ def shop(options: RubricOptions, machine: Machine, folder: Path) -> Shop:
     """Where the work is done; raises HostError for a host without a sandbox."""
     from pibed.grade.work import Shop
 
-    confined = sandbox.Unconfined() if options.trust else sandbox.require(LIMITS)
+    if not options.trust:
+        sandbox.require()
+
+    def confined(stop_requested: StopRequested) -> Sandbox:
+        return sandbox.Unconfined() if options.trust else sandbox.require(limits(stop_requested))
+
     jobs = cores() if options.jobs is None else arguments.number("--jobs", options.jobs, 1, 1024)
     version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
 
     def make(
-        progress: Progress | None, machine: Machine, wanted: Payload, experiment: Experiment | None
+        progress: Progress | None,
+        machine: Machine,
+        wanted: Payload,
+        experiment: Experiment | None,
+        stop_requested: StopRequested,
     ) -> Images:
         board = None if experiment is None else timing.wanted(machine, experiment)
         return build.make_payload_images(
             *(machine, wanted),
             board=board,
             trust=options.trust,
-            limits=LIMITS,
+            limits=limits(stop_requested),
             progress=progress,
         )
 
     make_base, make_submitted = partial(make, None), partial(make, Silent())
     return Shop(make_base, make_submitted, confined, version, folder, jobs)
+
+
+def limits(stop_requested: StopRequested) -> Limits:
+    """What a build of a submission may use, until it is to stop."""
+
+    def cancelled() -> bool:
+        try:
+            stop_requested()
+        except Cancelled:
+            return True
+        return False
+
+    # A module is built in seconds; one that takes longer, on a host however slow, never ends.
+    return Limits(time_s=120, processes=64, cancelled=cancelled)
 
 
 def graded(grading: Grading, candidates: Sequence[Candidate]) -> list[Graded]:

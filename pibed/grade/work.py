@@ -27,7 +27,7 @@ from pibed.grade.course import ChainOf, Course
 from pibed.grade.marks import Found, Run
 from pibed.grade.measurement import Session
 from pibed.grade.nonce import nonce
-from pibed.grade.records import ChainResult, Measured, Review
+from pibed.grade.records import CaseResult, ChainResult, Measured, Review
 from pibed.grade.submissions import Refused, Sources, Submission
 from pibed.guest.pool import StopRequested, run_side_by_side
 from pibed.model.experiment import Experiment
@@ -44,8 +44,12 @@ class GradeObserver(Protocol):
         """It has ended; `outcome` says how in a few words."""
 
 
-Make = Callable[[Machine, Payload, Experiment | None], Images]
+Make = Callable[[Machine, Payload, Experiment | None, StopRequested], Images]
 """Builds images, with the timing plugin where an experiment needs it."""
+
+
+def never() -> None:
+    """In the place of what asks whether to stop."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Shop:
     """Of what all share: it says how it goes, since it may take minutes."""
     make: Make
     """Of what was handed in."""
-    sandbox: Sandbox
+    sandbox: Callable[[StopRequested], Sandbox]
     qemu_version: str
     folder: Path
     jobs: int
@@ -106,11 +110,11 @@ class Grading:
         base = {}
         for debug, machine in course.kernels().items():
             for name, wanted in course.payloads.items():
-                images = shop.make_base(machine, wanted, None)
+                images = shop.make_base(machine, wanted, None, never)
                 base[name, debug] = _key(images, shop.qemu_version)
         for name, experiment in course.experiments.items():
             wanted = payload.of_experiment(experiment)
-            images = shop.make_base(course.machine, wanted, experiment)
+            images = shop.make_base(course.machine, wanted, experiment, never)
             base[name, False] = _key(images, shop.qemu_version)
         return cls(course, shop, base)
 
@@ -179,7 +183,9 @@ class Grading:
                 candidate.submission.path, places.cache() / "submissions"
             )
             key = nonce(b"review", candidate.digest, *sorted(self.base.values()))
-            candidate.review = records.read(Review, path, key) or self._reviewed(candidate, key)
+            candidate.review = records.read(Review, path, key)
+            if candidate.review is None:
+                candidate.review = self._reviewed(candidate, key, stop_requested)
         except Refused as error:
             candidate.review = Review("", f"it cannot be taken: {error.message}")
         records.write(path, candidate.review)
@@ -187,14 +193,15 @@ class Grading:
         outcome = found.not_graded or found.problem or "builds"
         observer.ended(name, "build", outcome)
 
-    def _reviewed(self, candidate: Candidate, key: str) -> Review:
+    def _reviewed(self, candidate: Candidate, key: str, stop_requested: StopRequested) -> Review:
         assert candidate.sources is not None
         folder = candidate.sources.module
         try:
             for suite in self.course.suites:
-                images = self._images(candidate, suite, debug=False)
-            found = review.review(images, folder, self.shop.sandbox)
+                images = self._images(candidate, suite, False, stop_requested)
+            found = review.review(images, folder, self.shop.sandbox(stop_requested))
         except LimitError as error:
+            stop_requested()
             words = error.message
             if "time_s" in words:
                 return Review(key, None, not_graded=f"the build {words}")
@@ -204,7 +211,9 @@ class Grading:
             return Review(key, message, tuple(details))
         return Review(key, None, (), found.warnings, found.checkpatch, found.sparse)
 
-    def _images(self, candidate: Candidate, suite: str, *, debug: bool) -> Images:
+    def _images(
+        self, candidate: Candidate, suite: str, debug: bool, stop_requested: StopRequested
+    ) -> Images:
         """The images of a suite with the submitted module."""
         assert candidate.sources is not None
         with candidate.lock:
@@ -212,7 +221,9 @@ class Grading:
                 known = self.course.suites[suite]
                 wanted = payload.of_suite(with_module(known, candidate.sources.module))
                 machine = self.course.kernels()[debug]
-                candidate.images[suite, debug] = self.shop.make(machine, wanted, None)
+                candidate.images[suite, debug] = self.shop.make(
+                    machine, wanted, None, stop_requested
+                )
             return candidate.images[suite, debug]
 
     def _chain(
@@ -234,22 +245,47 @@ class Grading:
         key = nonce(scheme.secret, candidate.digest, self.base[suite, chain.debug], chain, *about)
         result = records.read(ChainResult, path, key)
         if result is None:
+            result = self._unbuildable(candidate, chain, suite, tasks, key, stop_requested)
+        if result is None:
             assert candidate.sources is not None
             known = with_module(self.course.suites[suite], candidate.sources.module)
             running = Chain(
                 self.course.kernels()[chain.debug],
-                self._images(candidate, suite, debug=chain.debug),
+                self._images(candidate, suite, chain.debug, stop_requested),
                 *(known, chain.variant, chain.seed, rubric.timed_s, tasks, rubric.most_losses),
                 *(scheme.secret, candidate.digest, candidate.sources.module.name, key),
             )
             below = f"{candidate.below}/boots/{chain.slug}"
             shutil.rmtree(self.shop.folder / below, ignore_errors=True)
             result = running.run(self.shop.folder, below, stop_requested)
-            records.write(path, result)
+        records.write(path, result)
         candidate.chains[chain] = result
         failed = sum(case.status == records.Status.FAILED for case in result.cases)
         outcome = f"{len(result.cases) - failed} of {len(result.cases)} passed"
         observer.ended(name, what, result.not_graded or outcome)
+
+    def _unbuildable(
+        self,
+        candidate: Candidate,
+        chain: ChainOf,
+        suite: str,
+        tasks: tuple[Task, ...],
+        key: str,
+        stop_requested: StopRequested,
+    ) -> ChainResult | None:
+        """What comes of a chain whose images cannot be built, such as with the debug kernel."""
+        try:
+            self._images(candidate, suite, chain.debug, stop_requested)
+            return None
+        except LimitError as error:
+            stop_requested()
+            return ChainResult(key, (), f"the build {error.message}")
+        except (BuildError, UsageError) as error:
+            assert candidate.sources is not None
+            message = _named(error.message, candidate.sources.module)
+            failed = records.Status.FAILED, records.Why.NOT_RUN, message
+            names = [*(str(task.test) for task in tasks), UNLOAD]
+            return ChainResult(key, tuple(CaseResult(name, *failed) for name in names))
 
     def _measure(
         self, candidate: Candidate, observer: GradeObserver, stop_requested: StopRequested
@@ -279,7 +315,17 @@ class Grading:
                 last = experiment.module_list[-1].model_copy(update=own)
                 submitted = [*experiment.module_list[:-1], last]
                 mine = experiment.model_copy(update={"module": None, "modules": submitted})
-                images = self.shop.make(course.machine, payload.of_experiment(mine), mine)
+                wanted = payload.of_experiment(mine)
+                try:
+                    images = self.shop.make(course.machine, wanted, mine, stop_requested)
+                except LimitError as error:
+                    stop_requested()
+                    measured = replace(measured, not_graded=f"the build {error.message}")
+                    continue
+                except (BuildError, UsageError) as error:
+                    words = _named(error.message, module)
+                    measured = replace(measured, problems=measured.problems | {each: words})
+                    continue
                 measured = session.measure(measured, each, measurement, mine, images)
             records.write(path, measured)
         candidate.measured = measured
