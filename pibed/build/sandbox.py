@@ -217,11 +217,12 @@ class Watch:
     def __call__(self, pid: int, seconds: float) -> str | None:
         """What they want too much of, see `pibed.base.process.Watch`."""
         limits = self.limits
+        if limits.cancelled():
+            return "was stopped"
         pids = _descendants(pid)
         counts = [_usage(each) for each in pids]
         used = [self._used(pids[-1], folder) for folder in self.written] if pids else []
         over = {
-            "cancelled": limits.cancelled(),
             "time_s": seconds >= limits.time_s,
             "processes": sum(threads for threads, _ in counts) >= limits.processes,
             "memory_bytes": sum(memory for _, memory in counts) >= limits.memory_bytes,
@@ -249,7 +250,6 @@ def _words(limit: str, limits: Limits) -> str:
     """What is said of a limit."""
     value = getattr(limits, limit)
     what = {
-        "cancelled": "was stopped",
         "time_s": f"ran longer than {value:g} s",
         "processes": f"had more than {value} processes at once",
         "memory_bytes": f"wanted more than {value >> 20} MiB of memory",

@@ -59,10 +59,7 @@ def grade(options: GradeOptions) -> None:
         grading = grading.into(folder)
     candidates = [Candidate(each) for each in found]
     if scheme.rubric.reference is not None:
-        candidates.insert(
-            0,
-            Candidate(course.reference, True),
-        )
+        candidates.insert(0, Candidate(course.reference, True))
     progress = GradeProgress(terminal.stderr(), durations, scheme.rubric.name, grading.parts())
     title = f"grade: {scheme.rubric.title}"
     try:
