@@ -21,23 +21,18 @@ from pibed.base.errors import GuestError, printable
 from pibed.build.images import Images
 from pibed.build.kconfig import read_config
 from pibed.build.payload import TESTS_PLACE
-from pibed.grade import flood
+from pibed.grade import flood, losses
 from pibed.grade.nonce import nonce
 from pibed.grade.records import CaseResult, ChainResult, Status, Why
 from pibed.guest import trace
 from pibed.guest.console import Kind, diagnose
 from pibed.guest.guest import (
     Guest,
-    GuestLeft,
-    GuestOverdue,
-    GuestTimeout,
-    KernelHang,
     KernelOops,
     KernelPanic,
     Launch,
-    QemuLost,
 )
-from pibed.guest.line import LineClosed, ProtocolError, Stuck
+from pibed.guest.line import Stuck
 from pibed.guest.pool import StopRequested
 from pibed.guest.qemu import Logs
 from pibed.ktest.cases import TableEntry
@@ -61,8 +56,6 @@ _RACE = re.compile(
     r"possible (circular|recursive|irq lock inversion)|inconsistent lock state|KCSAN: "
     r"|suspicious RCU usage|bad unlock balance|held lock freed|INFO: trying to register non-static"
 )
-
-_HANGS = "the guest hangs: no program runs in it any more"
 
 
 class NotGraded(Exception):
@@ -232,7 +225,7 @@ class _Boot:
         plan = [self._load, *self._runs, *looks, self._unload]
         extra = [*chain.machine.kernel_args, "printk.devkmsg=on"]
         machine = chain.machine.model_copy(update={"kernel_args": extra})
-        launch = Launch(machine, chain.images, "virtual", chain.seed)
+        launch = Launch(machine, chain.images, "virtual", chain.seed, losses.PATIENCE)
         watch = flood.Watch(self._logs.console, self._running.stop_requested)
 
         def run(command: Command) -> Result:
@@ -267,7 +260,7 @@ class _Boot:
 
         Raises NotGraded if that was the host's doing, or the guest did not boot.
         """
-        if not self._ready or type(error) in (GuestTimeout, QemuLost, LineClosed):
+        if not self._ready or losses.by_host(error):
             raise NotGraded(f"host too slow, or it ended the guest: {error.message}")
         self._running.lost_guest()
         why, message, details = self._told(error)
@@ -291,22 +284,16 @@ class _Boot:
 
     def _told(self, error: GuestError) -> tuple[Why, str, Sequence[str]]:
         """What an error says, in words that are the same however soon the host hears of it."""
-        images = self._chain.images
-        if isinstance(error, ProtocolError):
-            return Why.FORGED, "something else than pibed wrote to pibed's serial line", ()
-        if isinstance(error, flood.Flood):
-            return Why.FLOOD, f"{error.message} (more than {flood.MOST_BYTES >> 10} KiB)", ()
-        if isinstance(error, GuestLeft):
-            return Why.CRASH, error.message, ()
+        why, message = losses.told(error)
         if isinstance(error, Stuck):
-            message = "it did not end and cannot be killed: a process sleeps in the kernel"
-            return Why.HANG, message, error.context
-        if isinstance(error, KernelHang | GuestOverdue):
-            return Why.HANG, _HANGS, ()
+            return why, message, error.context
+        if not isinstance(error, KernelPanic | KernelOops):
+            return why, message, ()
         lines = self._last_words()
-        details = trace.excerpt(lines, images) if lines else ()
-        why = Why.RACE if any(map(_RACE.search, lines[:5])) else Why.CRASH
-        return why, error.message, details
+        if any(map(_RACE.search, lines[:5])):
+            why = Why.RACE
+        details = trace.excerpt(lines, self._chain.images) if lines else ()
+        return why, message, details
 
     def _require_calm(self) -> None:
         """Raises Flood if a command has printed too much, though it came to its end."""

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from pibed.base.errors import GuestError
 from pibed.build.images import Images
-from pibed.grade import flood
+from pibed.grade import flood, losses
 from pibed.grade.nonce import nonce
 from pibed.grade.records import Measured
-from pibed.guest.guest import Guest, GuestTimeout, Launch, QemuLost
-from pibed.guest.line import LineClosed
+from pibed.guest.guest import Guest, Launch
 from pibed.guest.pool import StopRequested
 from pibed.guest.qemu import Logs
 from pibed.model import plan
@@ -51,10 +50,10 @@ class Session:
             except _NoSample as problem:
                 return replace(known, problems=known.problems | {name: str(problem)})
             except GuestError as error:
-                if type(error) in (GuestTimeout, QemuLost, LineClosed):
+                if losses.by_host(error):
                     words = f"host too slow, or it ended the guest: {error.message}"
                     return replace(known, not_graded=words)
-                message = f"the guest was lost over it: {error.message}"
+                message = f"the guest was lost over it: {losses.told(error)[1]}"
                 return replace(known, problems=known.problems | {name: message})
         return replace(known, values=known.values | {name: values})
 
@@ -72,7 +71,7 @@ class Session:
         below = self.root / self.below / f"{name}-{number}"
         below.mkdir(parents=True, exist_ok=True)
         logs = Logs.below(below, counts=plan.counts_events(experiment))
-        launch = Launch(self.machine, images, "virtual", seed)
+        launch = Launch(self.machine, images, "virtual", seed, losses.PATIENCE)
         watch = flood.Watch(logs.console, self.stop_requested)
         results: dict[str, Result] = {}
         with Guest(launch, logs, list(commands.values()), watch) as guest:

@@ -187,7 +187,7 @@ def packed(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         if path.is_dir() and any(path.iterdir()):
             with tarfile.open(folder / f"{path.name}.tar.gz", "w:gz") as file:
-                file.add(path, path.name)
+                file.add(path, "lab")
             subprocess.run(["rm", "-r", path], check=True)
 
 
