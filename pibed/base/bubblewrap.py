@@ -65,18 +65,14 @@ def user() -> int:
     return min(_FIRST_UID + threading.get_native_id(), last - 1)
 
 
-def command(
-    argv: Sequence[str],
-    view: View,
-    *,
-    cwd: Path,
-    env: Mapping[str, str],
-    options: Sequence[str] = (),
-) -> list[str]:
-    """The command line that runs a program in a sandbox, with `options` of bwrap's added."""
+def command(argv: Sequence[str], view: View, *, cwd: Path, env: Mapping[str, str]) -> list[str]:
+    """The command line that runs a program in a sandbox.
+
+    When bubblewrap is killed, the kernel ends all that runs in it.
+    """
     # bubblewrap's own environment could be read inside.
     words = ["env", "-i", *(f"{key}={value}" for key, value in env.items()), "bwrap"]
-    words += [*_NAMESPACES, *options, "--proc", "/proc", "--dev", "/dev"]
+    words += [*_NAMESPACES, "--proc", "/proc", "--dev", "/dev"]
     if os.geteuid() != 0:
         words += ["--unshare-user", "--uid", str(_NOBODY), "--gid", str(_NOBODY)]
     # What bubblewrap itself has made lies in memory without a limit.
@@ -93,7 +89,7 @@ def command(
     if os.geteuid() == 0:
         number = str(user())
         words += ["setpriv", "--reuid", number, "--regid", number, "--clear-groups"]
-        words += ["--inh-caps=-all", "--bounding-set=-all", "--pdeathsig", "KILL", "--"]
+        words += ["--inh-caps=-all", "--bounding-set=-all", "--"]
     return [*words, *argv]
 
 

@@ -31,8 +31,8 @@ class Holding:
     initramfs: Path
     written: Sequence[Path]
 
-    def command(self, argv: Sequence[str], options: Sequence[str] = ()) -> list[str]:
-        """The command line that runs QEMU, whose own is `argv`, with `options` of bwrap's added.
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """The command line that runs QEMU, whose own is `argv`.
 
         Its files are made, and are QEMU's until `take_back`. Raises HostError for an image that
         root's QEMU could not read there.
@@ -53,8 +53,6 @@ class Holding:
             View(readable, writable=self.written),
             cwd=Path("/"),
             env=kept,
-            # So that the process that bubblewrap tells of is QEMU.
-            options=["--as-pid-1", *options],
         )
 
     def take_back(self) -> None:
@@ -73,7 +71,13 @@ def holding(images: Images, initramfs: Path, written: Sequence[Path]) -> Holding
 
 def held_by(bubblewrap: int) -> int | None:
     """The process that bubblewrap runs, if that has begun."""
-    path = Path(f"/proc/{bubblewrap}/task/{bubblewrap}/children")
+    # Between the two is the first process of the namespace, with whose end all in it end.
+    first = _child(bubblewrap)
+    return None if first is None else _child(first)
+
+
+def _child(process: int) -> int | None:
+    path = Path(f"/proc/{process}/task/{process}/children")
     try:
         return int(path.read_text(encoding="ascii").split()[0])
     except (OSError, IndexError):
