@@ -28,6 +28,8 @@ VERBS: tuple[tuple[str, type[Any], str], ...] = (
     ("verify", options.VerifyOptions, "verify:verify"),
     ("boot", options.BootOptions, "boot:boot"),
     ("ktest", options.KtestOptions, "ktest:ktest"),
+    ("grade", options.GradeOptions, "grade:grade"),
+    ("try", options.TryOptions, "attempt:attempt"),
     ("legal", options.LegalOptions, "legal:legal"),
     ("clean", options.CleanOptions, "clean:clean"),
     ("test", options.TestOptions, "test:test"),

@@ -214,7 +214,7 @@ static void mappings_apart(void)
 	unmap_pages(third, NR_PAGES);
 }
 
-/* A mapping outlives the descriptor that it was made of: old pages keep their data, new ones come. */
+/* A mapping outlives its descriptor: old pages keep their data, and new ones come. */
 static void survives_close(void)
 {
 	int fd = device();
@@ -231,8 +231,8 @@ static void survives_close(void)
 }
 
 /*
- * A mapping at an offset of the file is refused, or as good as any: zero, with its data in the right
- * pages, also when its head has gone.
+ * A mapping at an offset of the file is refused, or as good as any: zero, with its data in the
+ * right pages, also when its head has gone.
  */
 static void offset(void)
 {

@@ -50,7 +50,7 @@ static void expect_nothing(const char *address, size_t pages)
 
 /*
  * When the head goes, the rest keeps its data, and gets the pages that were not touched. (An odd
- * number of pages, so that what takes its place from the start of the rest meets one that is filled.)
+ * number of pages, so that what takes its place from the start of the rest meets a filled one.)
  */
 static void head_unmapped(void)
 {
@@ -215,8 +215,8 @@ static void shrunk(void)
 }
 
 /*
- * Growth is refused, or the new part raises SIGBUS, or is as good as any: zero, and its own. The old
- * part stays as it was.
+ * Growth is refused, or the new part raises SIGBUS, or is as good as any: zero, and its own. The
+ * old part stays as it was.
  */
 static void grown(void)
 {

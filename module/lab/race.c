@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Threads and processes that touch one page for the first time at the same moment, each of them on a
- * CPU of its own.
+ * Threads and processes that touch one page for the first time at the same moment, each of them on
+ * a CPU of its own.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -17,7 +17,7 @@ def stderr() -> Console:
     """A rich console on standard error."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def duration(seconds: float) -> str:

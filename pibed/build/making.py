@@ -8,13 +8,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pibed.build.payload import Payload
 from pibed.build.reads import Read
 from pibed.build.sources.policy import DEFAULT_POLICY, Policy
 from pibed.build.store import Output, Step, Store
 from pibed.model.machine import Machine
+
+if TYPE_CHECKING:
+    from pibed.build.sandbox import Limits
 
 
 class Progress(Protocol):
@@ -52,6 +55,8 @@ class Order:
     """How many compilers run side by side; as many as there are cores if None."""
     trust: bool = False
     """Whether what the payload consists of may do on this host all that pibed may."""
+    limits: Limits | None = None
+    """What a step of it may use otherwise; as the sandbox has it if None."""
 
     @property
     def bench(self) -> Workbench:

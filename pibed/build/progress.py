@@ -97,3 +97,24 @@ class BuildProgress:
             self._console.print(f"{output.step.name:15} built in {duration(output.seconds)}")
         elif self._show_cached:
             self._console.print(f"{output.step.name:15} cached")
+
+
+class Silent:
+    """Says nothing (see `pibed.build.making.Progress`), where something else tells how it goes."""
+
+    @contextmanager
+    def step(self, name: str, expected_s: float, log: Path) -> Iterator[Callable[[str], None]]:
+        """A step runs."""
+        yield lambda line: None
+
+    def differs(self, line: str) -> None:
+        """What the build is made from or with differs from the lock."""
+
+    def note(self, line: str) -> None:
+        """Something of a step that a person wants to know."""
+
+    def waiting(self, name: str) -> None:
+        """Another process is making this step's output."""
+
+    def done(self, output: Output) -> None:
+        """A step's output is there."""

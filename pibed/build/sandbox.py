@@ -53,6 +53,8 @@ class Limits:
     output_files: int = 100_000
     printed_bytes: int = 64 << 20
     """What goes into the log."""
+    cancelled: Callable[[], bool] = lambda: False
+    """Whether nobody wants it any more."""
 
 
 class Sandbox(Protocol):
@@ -215,6 +217,8 @@ class Watch:
     def __call__(self, pid: int, seconds: float) -> str | None:
         """What they want too much of, see `pibed.base.process.Watch`."""
         limits = self.limits
+        if limits.cancelled():
+            return "was stopped"
         pids = _descendants(pid)
         counts = [_usage(each) for each in pids]
         used = [self._used(pids[-1], folder) for folder in self.written] if pids else []

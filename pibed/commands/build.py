@@ -9,8 +9,9 @@ from pibed.base import places, terminal
 from pibed.build import host, payload, timing
 from pibed.build.builders import DEFAULT, Builder
 from pibed.build.images import Images
-from pibed.build.making import Order
+from pibed.build.making import Order, Progress
 from pibed.build.progress import BuildProgress
+from pibed.build.sandbox import Limits
 from pibed.build.sources.policy import DEFAULT_POLICY, Policy
 from pibed.commands import arguments
 from pibed.commands.options import BuildOptions
@@ -66,21 +67,24 @@ def make_payload_images(
     *,
     board: Board | None = None,
     trust: bool = False,
+    limits: Limits | None = None,
     show_cached: bool = False,
+    progress: Progress | None = None,
 ) -> Images:
     """Builds what is not there yet, with progress and what differs from the lock on stderr.
 
+    Another `progress` is told instead if there is one.
     With a `board` the timing plugin is made as well. What the payload brings is built in a sandbox
-    unless there is `trust`, see `pibed.build.sandbox.choose`. Raises HostError where none can be
-    had, and for a QEMU that the plugin does not know, before anything is built.
+    within `limits` unless there is `trust`, see `pibed.build.sandbox.choose`. Raises HostError
+    where none can be had, and for a QEMU that the plugin does not know, before anything is built.
     """
     api = None if board is None else timing.interface(machine)
     needed = [each for each in builder.prerequisites(machine) if not each.for_tests]
     host.require(needed, builder.setup)
     if any(each.is_cxx for each in payload_.compiled):
         host.require([host.for_cxx(machine)], "./inv setup --cxx")
-    progress = BuildProgress(terminal.stderr(), show_cached)
-    order = Order(machine, payload_, places.cache(), progress, policy, trust=trust)
+    told = progress or BuildProgress(terminal.stderr(), show_cached)
+    order = Order(machine, payload_, places.cache(), told, policy, trust=trust, limits=limits)
     images = builder.build(order)
     if board is None or api is None:
         return images

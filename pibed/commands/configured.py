@@ -70,7 +70,9 @@ class Configured:
 
 def read(folder: Path) -> Configured:
     """Reads what a folder such as configs/ says; files that say nothing useful are problems."""
-    defaults = dict.fromkeys(("machine", "experiment", "suite"), "see configs/defaults.yaml")
+    defaults = dict.fromkeys(
+        ("machine", "experiment", "suite", "rubric"), "see configs/defaults.yaml"
+    )
     declarations: list[Declaration] = []
     problems = []
     examples: dict[str, Sequence[str]] = {}

@@ -364,6 +364,49 @@ class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RubricOptions(ResultsOptions):
+    """Of verbs that grade."""
+
+    rubric: str | None = option(
+        "configuration in configs/rubrics/, or the path of one anywhere (default {rubric})"
+    )
+    trust: bool = flag("build without a sandbox what was handed in: it may do all that you may")
+    jobs: str | None = option("builds and boots side by side (default: all cores)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradeOptions(RubricOptions):
+    """Grade a folder of submissions: folders, tars or zips, a row each in one table.
+
+    Tables, and feedback for each submission, go into the folder grade/ of the results.
+
+    Example: ./inv grade ~/handed-in
+    Example: ./inv grade ~/handed-in --rubric ~/course/rubric.yaml --only meier
+    Example: ./inv grade ~/handed-in --resume latest
+    """
+
+    submissions: str = argument("folder that has a folder or an archive for each submission")
+    only: tuple[str, ...] = repeated("NAME: grade this submission alone (again for another one)")
+    resume: str | None = option(
+        "go on with a grading that was cut off: its folder, its name, or latest"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TryOptions(RubricOptions):
+    """Grade one submission at home: the same verdict, but for what is hidden.
+
+    Example: ./inv try ~/paging-lab
+    Example: ./inv try ~/paging-lab --case pages.zeroed --variant demand-paging --seed 1
+    """
+
+    folder: str = argument("folder or archive with the module")
+    case: str | None = option("run the cases with these names or patterns alone")
+    variant: str | None = option("in this variant of their suite alone")
+    seed: str | None = option("with this seed alone")
+
+
+@dataclass(frozen=True, kw_only=True)
 class LegalOptions(ExperimentOptions, BuilderOptions):
     """Write what the images consist of (CycloneDX), with licences and sources.
 

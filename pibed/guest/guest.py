@@ -77,8 +77,16 @@ class GuestTimeout(GuestError):
     """Nothing came from the guest until the deadline."""
 
 
+class GuestOverdue(GuestTimeout):
+    """Nothing came from the guest until the deadline by its own clock, on whatever host."""
+
+
 class QemuLost(GuestError):
     """QEMU ended, or was stopped, before its work was done."""
+
+
+class GuestLeft(QemuLost):
+    """The guest powered off or rebooted by itself before its work was done."""
 
 
 DEATHS: Final[dict[Kind, type[GuestError]]] = {
@@ -99,6 +107,8 @@ class Launch:
     images: Images
     clock: Clock
     seed: int
+    patience: float = 1.0
+    """How many times longer than usual the host may take."""
 
 
 class Guest:
@@ -144,7 +154,9 @@ class Guest:
             self._qemu = Qemu(argv, launch.machine.serial_lines, logs, held)
             try:
                 self._console = Console(self._qemu.console)
-                self._agent = Agent(self._qemu.agent, self._check, self._overdue)
+                self._agent = Agent(
+                    self._qemu.agent, self._check, self._overdue, self._stop_requested
+                )
                 # QEMU has read the initramfs once the guest speaks; then the folder may go.
                 self._watched(
                     self._agent.expect_ready, launch.machine.boot_timeout_s, "while it was to boot"
@@ -200,17 +212,24 @@ class Guest:
         """
         if self._typed:
             self._send("end 0 -")
-        self._watched(self._agent.expect_done, _SLACK_S, "while it was to power off")
-        status = self._qemu.wait(_SLACK_S)
+        what = "while it was to power off"
+        self._watched(self._agent.expect_done, _SLACK_S, what, _AGENT_S)
+        status = self._watched(self._expect_end, _SLACK_S, what, _AGENT_S)
         self._console.join(_LAST_WORDS_S)
         if self._console.death is not None:
             self._raise_death()
-        if status is None:
-            raise GuestTimeout("the guest did not power off", log=self._qemu.logs.console)
         if status != 0 or self._qemu.monitor.shutdown_reason() != "guest-shutdown":
             self._raise_lost(status)
         require_whole(self._qemu.logs.agent, self._agent.drain(_LAST_WORDS_S))
         require_whole(self._qemu.logs.console, self._console.received)
+
+    def _expect_end(self, deadline: float) -> int:
+        """The status with which QEMU ends; raises LineTimeout at the deadline."""
+        while (status := self._qemu.wait(_LOOK_S)) is None:
+            self._stop_requested()
+            if time.monotonic() >= deadline or self._overdue():
+                raise LineTimeout("the guest did not power off")
+        return status
 
     def _send(self, text: str) -> None:
         self._watched(
@@ -226,15 +245,17 @@ class Guest:
     ) -> _T:
         """Waits for so many seconds of the host's time, and of the guest's where that is known."""
         self._guest_s, self._limit_us = guest_s, None
+        timeout_s *= self._launch.patience
         start = self._looked = time.monotonic()
         try:
             return wait(start + timeout_s)
         except LineTimeout:
             self._check()
-            words = f"{timeout_s:.0f} s of the host's time {what}"
+            kind, words = GuestTimeout, f"{timeout_s:.0f} s of the host's time {what}"
             if time.monotonic() < start + timeout_s:
+                kind = GuestOverdue
                 words = f"{guest_s:g} s of its own time {what}: its kernel lets no program run"
-            raise GuestTimeout(
+            raise kind(
                 f"the guest was silent for {words}",
                 log=self._qemu.logs.console,
                 context=self._console.last_lines(),
@@ -297,6 +318,7 @@ class Guest:
 
     def _raise_lost(self, status: int | None) -> NoReturn:
         reason = self._qemu.monitor.shutdown_reason() if status is not None else None
+        kind: type[QemuLost] = QemuLost
         if status is not None and status < 0:
             message = f"QEMU was killed by signal {-status} ({signal.strsignal(-status)})"
             if status == -signal.SIGKILL:
@@ -306,12 +328,12 @@ class Guest:
         elif reason in ("host-signal", "host-qmp-quit"):
             raise _ended_by_host()
         elif reason == "guest-reset":
-            message = "the guest rebooted"
+            kind, message = GuestLeft, "the guest rebooted"
         elif reason == "guest-shutdown":
-            message = "the guest powered off before its work was done"
+            kind, message = GuestLeft, "the guest powered off before its work was done"
         else:
             message = f"QEMU ended with status {status}"
-        raise QemuLost(message, log=self._qemu.logs.qemu, context=self._qemu.errors())
+        raise kind(message, log=self._qemu.logs.qemu, context=self._qemu.errors())
 
 
 def require_whole(log: Path, size: int) -> None:

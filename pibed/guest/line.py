@@ -23,6 +23,9 @@ _LONGEST_LINE = 1 << 20
 # Seconds between two looks at whether QEMU and the kernel are alive.
 _CHECK_INTERVAL_S = 0.5
 
+# In which what QEMU has sent is there.
+_PENDING_S = 0.005
+
 
 class ProtocolError(GuestError):
     """The agent's line carried what the agent does not say."""
@@ -54,8 +57,11 @@ class _CountingSpawn(SocketSpawn):  # type: ignore[type-arg]
 class Agent:
     """Follows the agent's markers.
 
-    `check` is called while waiting, and raises when there is no point in waiting any longer. All
-    deadlines are times of `time.monotonic`; `overdue` says whether one has passed by another clock.
+    `check` is called while waiting, and raises when there is no point in waiting any longer. What
+    has come on the line before is read first: a guest that has its commands in a plan may have done
+    the next ones, and died, before the host hears of the first. `stop_requested` is asked always.
+    All deadlines are times of `time.monotonic`; `overdue` says whether one has passed by another
+    clock.
     """
 
     def __init__(
@@ -63,7 +69,9 @@ class Agent:
         line: socket.socket,
         check: Callable[[], None],
         overdue: Callable[[], bool] = lambda: False,
+        stop_requested: Callable[[], None] = lambda: None,
     ) -> None:
+        self._stop_requested = stop_requested
         self._spawn = _CountingSpawn(line, maxread=65536)
         self._check = check
         self._overdue = overdue
@@ -125,21 +133,33 @@ class Agent:
 
     def _next(self, deadline: float) -> str:
         while True:
+            self._stop_requested()
+            before = self._spawn.received
+            if (line := self._line(_PENDING_S)) is not None:
+                return line
+            if self._spawn.received != before:
+                continue
             self._check()
             late = time.monotonic() >= deadline or self._overdue()
             # Even then one look: we may have been stopped, and the line may be full of words.
             wait = 0.01 if late else min(_CHECK_INTERVAL_S, deadline - time.monotonic())
-            try:
-                index = self._spawn.expect([rb"\r?\n", pexpect.TIMEOUT, pexpect.EOF], timeout=wait)
-            except OSError:  # a reset instead of an end, when QEMU left input unread
-                raise LineClosed("QEMU closed the agent's line") from None
-            if index == 0:
-                before = self._spawn.before
-                assert isinstance(before, bytes)
-                return before.decode(errors="replace")
-            if index == 1 and late:
+            if (line := self._line(wait)) is not None:
+                return line
+            if late:
                 raise LineTimeout("the agent said nothing until the deadline")
-            if index == 2:
-                raise LineClosed("QEMU closed the agent's line")
-            if len(self._spawn.buffer) > _LONGEST_LINE:
-                raise ProtocolError("the agent's line carries no line ends")
+
+    def _line(self, wait_s: float) -> str | None:
+        """The next line; None if it does not come within so many seconds."""
+        try:
+            index = self._spawn.expect([rb"\r?\n", pexpect.TIMEOUT, pexpect.EOF], timeout=wait_s)
+        except OSError:  # a reset instead of an end, when QEMU left input unread
+            raise LineClosed("QEMU closed the agent's line") from None
+        if index == 0:
+            before = self._spawn.before
+            assert isinstance(before, bytes)
+            return before.decode(errors="replace")
+        if index == 2:
+            raise LineClosed("QEMU closed the agent's line")
+        if len(self._spawn.buffer) > _LONGEST_LINE:
+            raise ProtocolError("the agent's line carries no line ends")
+        return None

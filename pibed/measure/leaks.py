@@ -54,8 +54,10 @@ def look(
     chosen = [cell for cell in _by_settings(testbed) if cell in well]
     if not chosen:
         return []
-    # What is lost does not depend on how long things take.
-    clock: Clock = "host" if testbed.machine.clock == "host" else "virtual"
+    # What is lost does not depend on how long things take, but on how many CPUs there are.
+    clock: Clock = testbed.machine.clock
+    if clock == "board" and "virtual" in testbed.machine.clocks:
+        clock = "virtual"
     launch = Launch(testbed.machine, testbed.images, clock, testbed.experiment.seed % 2**32)
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -21,6 +21,8 @@ class Defaults(Record):
     """In configs/experiments/."""
     suite: Name
     """In configs/suites/."""
+    rubric: Name
+    """In configs/rubrics/."""
     examples: dict[ExampleVerb, list[Words]] = {}
     """What the help of a verb shows of them as examples: options, behind the verb."""
 

@@ -53,7 +53,7 @@ def documented(name: str, experiment: Experiment) -> dict[tuple[str, ...], list[
 def test_numbers_in_the_documentation_are_measured(invoke: Run, tmp_path: Path, name: str) -> None:
     folder = copied(invoke, tmp_path, name)
     file, results = str(folder / "experiment.yaml"), tmp_path / "results"
-    done = invoke("sweep", "--experiment", file, "--results", str(results), timeout=600)
+    done = invoke("sweep", "--experiment", file, "--results", str(results), timeout=1800)
     assert done.returncode == 0, done.stderr
     said = " ".join(section(name).split())
     assert all(f"*{answer}*" in said for answer in answers(done.stdout))

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pibed.commands import build
-from pibed.measure.rounds import Testbed
+from pibed.measure import rounds
 from pibed.measure.run import Measurement, measure
 from pibed.model.experiment import Experiment
 from pibed.model.loading import load
@@ -44,7 +44,7 @@ def study(folder: Path, module: dict[str, str], **changes: Any) -> Experiment:
 
 def run(machine: Machine, experiment: Experiment, results: Path) -> Measurement:
     images = build.make_images(machine, experiment)
-    return measure(results, Testbed(machine, images, experiment, "QEMU"), 2, "leaks")
+    return measure(results, rounds.Testbed(machine, images, experiment, "QEMU"), 2, "leaks")
 
 
 def sizes(lines: list[str]) -> list[float]:

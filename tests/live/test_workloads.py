@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import shutil
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,6 @@ def load(own: Path) -> Load:
             "schema_version": 1,
             "name": "own",
             "title": "A workload",
-            "module": {"folder": "module", "name": "kmod_paging"},
             "workload": {"timeout_s": 10, **workload},
             "parameters": {"x": {"title": "x", "values": [4, 9], "minimum": 0, "maximum": 100}},
             "metrics": {
@@ -167,7 +167,8 @@ def makefile(own: Path) -> Path:
     """A folder with a Makefile, one of whose headers lies beside it."""
     files = {
         "prog/Makefile": MAKEFILE,
-        "prog/main.c": MADE,
+        # Nothing of it has been built before.
+        "prog/main.c": f"/* {uuid.uuid4()} */\n{MADE}",
         "prog/deep/part.h": "int twice(int x);\n",
         "prog/deep/part.c": '#include "part.h"\nint twice(int x)\n{ return 2 * x; }\n',
         "headers/outside.h": "#define OUTSIDE 100\n",

@@ -19,6 +19,7 @@ from pibed.model.defaults import Defaults, load_defaults
 from pibed.model.experiment import AnalysisPlan, Experiment, load_experiment
 from pibed.model.loading import Record, json_schema
 from pibed.model.machine import Machine, load_machine
+from pibed.model.rubric import Hidden, Rubric
 from pibed.model.suite import Suite, load_suite
 from tests.unit.helpers import ROOT, experiment
 
@@ -440,6 +441,8 @@ def test_parse_numbers_refuses(text: str, words: str) -> None:
         (Lock, "lock"),
         (Settings, "buildroot"),
         (Defaults, "defaults"),
+        (Rubric, "rubric"),
+        (Hidden, "rubric-hidden"),
     ],
 )
 def test_published_schema_is_the_models(kind: type[Record], file: str) -> None:

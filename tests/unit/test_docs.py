@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pibed.model.experiment import AnalysisPlan, Cost, Experiment, Growth, Metric
 from pibed.model.parameter import Parameter
 from pibed.model.suite import Suite
+from tests.live import test_lab
 from tests.live.reliability import Table
 from tests.live.test_faults import FAULTS, FULL_DISK
 from tests.unit.helpers import ROOT
@@ -75,3 +76,14 @@ def required(record: type[BaseModel]) -> set[str]:
         else:
             found.add(name)
     return found
+
+
+def test_every_error_that_the_lab_finds_is_documented_with_its_cases() -> None:
+    text = (ROOT / "docs" / "lab.md").read_text(encoding="utf-8")
+    documented = dict(re.findall(r"^\| ([^|`]+) \| (`[^|]+) \|$", text, re.MULTILINE))
+    found = {
+        name: re.findall(r"`([a-z_.]+)`", cases)
+        for name, cases in documented.items()
+        if "." in cases and name in {each.name for each in test_lab.WRONG}
+    }
+    assert found == {each.name: list(each.caught_by) for each in test_lab.WRONG}

@@ -41,7 +41,7 @@ def test_every_example_can_be_copied_and_is_whole(tmp_path: Path, name: str) -> 
     assert files[0] == files[1]
     assert (folder / "README.md").is_file()
     assert load_experiment(str(folder / "experiment.yaml")).name == name
-    for path in folder.glob("*.yaml"):
+    for path in (*folder.glob("experiment.yaml"), *folder.glob("suite.yaml")):
         text = path.read_text(encoding="utf-8")
         named = re.match(r"# yaml-language-server: \$schema=(file://\S+)\n", text)
         assert named

@@ -26,7 +26,7 @@ SHOWN = "commands/options.py"
 ALLOWED = {
     "build/buildroot/contents.py": {"mode", "size"},  # of a file
     "build/initramfs.py": {"mode"},  # of a file
-    "build/sources/apt.py": {"mode"},  # an option of apt
+    "build/sources/aptroot.py": {"mode"},  # an option of apt
     "commands/pack.py": {"mode"},  # of a file
     "commands/rebuild.py": {"size"},  # an option of diffoscope
     "guest/guest.py": {"size"},  # of what is read at once

@@ -39,8 +39,8 @@ void touch_pages(const char *address, size_t pages);
 
 /*
  * How many faults one read of a page takes: 1 if it has no entry in the page table yet, else 0. (A
- * write may take one more, with which 32-bit ARM marks a page as changed. mincore(2) and the pagemap
- * do not look into mappings of page frames, VM_PFNMAP.)
+ * write may take one more, with which 32-bit ARM marks a page as changed. mincore(2) and the page
+ * map do not look into mappings of page frames, VM_PFNMAP.)
  */
 long faults_of_read(const char *address);
 

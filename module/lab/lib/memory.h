@@ -31,7 +31,7 @@ struct memory memory_now(void);
  */
 void expect_no_growth(void (*round)(void *argument), void *argument, unsigned int rounds);
 
-/* Fails the case if memory was lost since then, apart from noise; what is freed late has a second. */
+/* Fails the case if memory was lost since then, but for noise; what is freed late has a second. */
 void expect_returned(const struct memory *before);
 
 #endif /* LAB_MEMORY_H */

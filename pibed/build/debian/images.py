@@ -33,7 +33,7 @@ def build(order: Order) -> Images:
     for files that the configuration names and that are not there.
     """
     machine, payload, fragments = order.machine, order.payload, order.payload.fragments
-    holding = sandbox.choose(payload.root, order.trust)
+    holding = sandbox.choose(payload.root, order.trust, order.limits)
     tools = toolchain.find(machine)
     packages = sources.linux(machine) | sources.busybox()
     (linux, busybox), comparison = sources.fetch(packages, order.root, tools.all, order.policy)

@@ -121,7 +121,7 @@ def initramfs(bench: Bench, payload: Payload, parts: Parts) -> Output:
         if packages is not None and (left_out := staging.add_packages(packages)):
             bench.progress.note(f"packages: left out for spaces in names: {', '.join(left_out)}")
         modules = root / FOLDER.lstrip("/")
-        modules.mkdir(parents=True)
+        modules.mkdir(parents=True, exist_ok=True)
         for name, path in parts.modules.files.items():
             stripped = str(modules / f"{name}.ko")
             run_logged([strip, "--strip-debug", "-o", stripped, str(path)], log)
@@ -201,11 +201,11 @@ def _require_runnable(root: Path, program: Path, prefix: str, where: str) -> Non
 
 def _require_fitting(archive: Path, machine: Machine, payload: Payload) -> None:
     """Raises BuildError for an archive that leaves too little of the guest's memory."""
-    size = archive.stat().st_size >> 20
-    if size > machine.memory_mib // _MEMORY_SHARE:
+    mebibytes = archive.stat().st_size >> 20
+    if mebibytes > machine.memory_mib // _MEMORY_SHARE:
         raise BuildError(
-            f"{payload.config_file}: the guest's root file system takes {size} MiB, but it lies in "
-            f"its memory of {machine.memory_mib} MiB, of which it can take "
+            f"{payload.config_file}: the guest's root file system takes {mebibytes} MiB, but it "
+            f"lies in its memory of {machine.memory_mib} MiB, of which it can take "
             f"{machine.memory_mib // _MEMORY_SHARE} MiB",
             fix="ask for fewer or smaller packages and files",
         )

@@ -1,0 +1,1 @@
+../../../../module/user/dense_mm.c

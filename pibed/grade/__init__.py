@@ -1,0 +1,1 @@
+"""Submitted modules: built, tested and measured by a rubric, and given marks."""

@@ -1,0 +1,89 @@
+"""How a grading goes, told to a person: a bar on a terminal, a line a part in a log."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pibed.base.durations import Durations
+from pibed.base.terminal import counting_bar, duration
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+# Host seconds where nothing is known yet, measured on two cores with two parts side by side.
+_BUILD_S, _PART_S = 15.0, 20.0
+
+
+class GradeProgress:
+    """Reports a grading (see `pibed.grade.work.GradeObserver`), and learns how long it takes."""
+
+    def __init__(
+        self, console: Console, durations: Durations, rubric: str, parts: Sequence[str]
+    ) -> None:
+        self._console = console
+        self._durations = durations
+        self._rubric = rubric
+        self._parts = parts
+        self._since: dict[tuple[str, str], float] = {}
+        self._done = 0
+        self._total = 0
+        self._lock = threading.Lock()
+        self._live: tuple[Progress, TaskID] | None = None
+
+    @contextmanager
+    def shown(self, title: str, candidates: Sequence[object], jobs: int) -> Iterator[None]:
+        """Says what is about to happen and how long it may take; shows it meanwhile."""
+        count = len(candidates)
+        self._total = count * (1 + len(self._parts))
+        each = self._expected("build", _BUILD_S)
+        each += sum(self._expected(part, _PART_S) for part in self._parts)
+        seconds = duration(each * count / max(1, min(jobs, count)))
+        words = f"{count} submission{'' if count == 1 else 's'}, {jobs} jobs side by side"
+        self._console.print(f"{title}: {words}; about {seconds}", markup=False)
+        if not self._console.is_terminal:
+            yield
+            return
+        with counting_bar(self._console, "graded", "now") as progress:
+            self._live = (progress, progress.add_task("", total=self._total, now=""))
+            try:
+                yield
+            finally:
+                self._live = None
+
+    def began(self, submission: str, what: str) -> None:
+        """See `GradeObserver`."""
+        with self._lock:
+            self._since[submission, what] = time.monotonic()
+            if self._live is not None:
+                progress, task = self._live
+                progress.update(task, completed=self._done, now=f"{submission}: {what}")
+
+    def ended(self, submission: str, what: str, outcome: str) -> None:
+        """See `GradeObserver`."""
+        with self._lock:
+            seconds = time.monotonic() - self._since.pop((submission, what))
+            self._done += 1
+            # What was taken from a grading before says nothing.
+            if seconds > 1:
+                self._durations.learn(self._key(what), seconds)
+            if self._live is None:
+                words = outcome.partition("\n")[0]
+                self._console.print(
+                    f"{submission:24} {what:36} {words} ({duration(seconds)})",
+                    markup=False,
+                )
+            else:
+                progress, task = self._live
+                progress.update(task, completed=self._done)
+
+    def _expected(self, what: str, guess: float) -> float:
+        known = self._durations.get(self._key(what))
+        return guess if known is None else known
+
+    def _key(self, what: str) -> str:
+        return f"grade {self._rubric} {what}"
