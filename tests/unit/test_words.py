@@ -24,9 +24,12 @@ SHOWN = "commands/options.py"
 
 # Words that are also something else, where they are that.
 ALLOWED = {
+    "base/archives.py": {"mode", "size"},  # of a file
+    "base/bubblewrap.py": {"size"},  # an option of bwrap
     "build/buildroot/contents.py": {"mode", "size"},  # of a file
     "build/initramfs.py": {"mode"},  # of a file
     "build/sources/aptroot.py": {"mode"},  # an option of apt
+    "build/sandbox.py": {"size"},  # what a program says of a file
     "commands/pack.py": {"mode"},  # of a file
     "commands/rebuild.py": {"size"},  # an option of diffoscope
     "guest/guest.py": {"size"},  # of what is read at once
