@@ -396,8 +396,8 @@ class GradeOptions(RubricOptions):
 class TryOptions(RubricOptions):
     """Grade one submission at home: the same verdict, but for what is hidden.
 
-    Example: ./inv try ~/paging-lab
-    Example: ./inv try ~/paging-lab --case pages.zeroed --variant demand-paging --seed 1
+    Example: ./inv try ~/mine
+    Example: ./inv try ~/mine --case PROGRAM.CASE --variant NAME --seed 1
     """
 
     folder: str = argument("folder or archive with the module")

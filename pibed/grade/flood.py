@@ -33,15 +33,15 @@ class Watch:
 
     def began(self) -> None:
         """A command begins."""
-        self._begin = self._size()
+        self._begin = self._written()
 
     def __call__(self) -> None:
         """See `pibed.guest.pool.StopRequested`."""
         self._stop_requested()
-        if self._size() - self._begin > _SURELY:
+        if self._written() - self._begin > _SURELY:
             raise Flood("the kernel's log never ends", log=self._console)
 
-    def _size(self) -> int:
+    def _written(self) -> int:
         return self._console.stat().st_size if self._console.exists() else 0
 
 

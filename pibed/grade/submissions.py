@@ -164,7 +164,7 @@ def _unpack(archive: Path, target: Path) -> None:
 
 
 def _copy(origin: Path, target: Path) -> None:
-    files = size = 0
+    files = total = 0
     target.mkdir()
     for path, status in _entries(origin):
         relative = path.relative_to(origin)
@@ -175,8 +175,8 @@ def _copy(origin: Path, target: Path) -> None:
             kind = "a link" if stat.S_ISLNK(status.st_mode) else "no regular file"
             raise Refused(f"{printable(str(relative))}: it is {kind}, which is not taken")
         files += 1
-        size += status.st_size
-        if files > _MOST_FILES or size > _MOST_BYTES:
+        total += status.st_size
+        if files > _MOST_FILES or total > _MOST_BYTES:
             raise Refused(f"more than {_MOST_FILES} files, or {_MOST_BYTES >> 20} MiB in all")
         (target / relative).write_bytes(path.read_bytes())
 

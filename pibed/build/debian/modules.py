@@ -12,7 +12,6 @@ from pathlib import Path
 
 from pibed.base.errors import BuildError
 from pibed.base.files import digest_file
-from pibed.base.process import capture
 from pibed.build import modinfo, reads, toolchain
 from pibed.build.debian.bench import REPRODUCIBLE, Bench
 from pibed.build.diagnostics import explained, printed
@@ -104,7 +103,7 @@ def _folder(
                 plural = "s" if len(here) > 1 else ""
                 what = f"the module{plural} {' and '.join(each.name for each in here)}"
                 told = explained(error, what, mirror.original, mirror.in_words)
-                raise _with_users(told, error, bench, mirror, payload) from None
+                raise _with_users(told, error, mirror, payload) from None
             made = {modinfo.kernel_name(path.stem): path for path in mirror.folder.rglob("*.ko")}
             for module in here:
                 if module.name not in made:
@@ -155,13 +154,13 @@ def _other_names(
 
 
 def _with_users(
-    told: BuildError, error: BuildError, bench: Bench, mirror: Mirror, payload: Payload
+    told: BuildError, error: BuildError, mirror: Mirror, payload: Payload
 ) -> BuildError:
     """An error of the build with the files that use symbols which nobody has."""
     symbols = dict.fromkeys(_UNDEFINED.findall("\n".join(printed(error))))
     if not symbols:
         return told
-    using = _users(bench, mirror, symbols)
+    using = _users(mirror.origin, symbols)
     first = next(iter(symbols))
     where = using[first][0].partition(": ")[0] if using[first] else None
     fix = told.fix
@@ -177,39 +176,35 @@ def _with_users(
     )
 
 
-def _users(bench: Bench, mirror: Mirror, symbols: Iterable[str]) -> dict[str, list[str]]:
-    """Where the user's sources have each of some symbols: `FILE:LINE: text`."""
+def _users(folder: Path, symbols: Iterable[str]) -> dict[str, list[str]]:
+    """Where the sources of a folder have each of some symbols: `FILE:LINE: text`."""
     found: dict[str, list[str]] = {symbol: [] for symbol in symbols}
-    nm = f"{bench.machine.cross_compile}nm"
-    for binary in sorted(mirror.folder.rglob("*.o")):
-        path = mirror.original(str(binary.with_suffix(".c")))
-        if path is None or not path.is_file():
-            continue
-        undefined = set(capture([nm, "-u", str(binary)]).split())
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        for symbol in undefined & found.keys():
+    for path, text in _texts(folder):
+        lines = text.splitlines()
+        for symbol, places in found.items():
             word = re.compile(rf"\b{symbol}\b")
             numbers = [number for number, line in enumerate(lines, 1) if word.search(line)]
-            # The first one may declare it.
-            at = numbers[-1] if numbers else 1
-            found[symbol].append(f"{path}:{at}: {lines[at - 1].strip()}" if lines else f"{path}: ")
+            if numbers:
+                # The first one may declare it.
+                places.append(f"{path}:{numbers[-1]}: {lines[numbers[-1] - 1].strip()}")
     return found
 
 
 def _exported(folder: Path) -> set[str]:
     """The symbols that the sources of a folder export."""
-    return {symbol for text in _texts(folder) for symbol in _EXPORT.findall(text)}
+    return {symbol for _, text in _texts(folder) for symbol in _EXPORT.findall(text)}
 
 
 def _words(folder: Path) -> set[str]:
     """All words of the sources of a folder."""
-    return {word for text in _texts(folder) for word in re.findall(r"\w+", text)}
+    return {word for _, text in _texts(folder) for word in re.findall(r"\w+", text)}
 
 
-def _texts(folder: Path) -> Iterator[str]:
+def _texts(folder: Path) -> Iterator[tuple[Path, str]]:
     for name in files_of(folder):
         if name.endswith(".c"):
-            yield (folder / name).read_text(encoding="utf-8", errors="replace")
+            path = folder / name
+            yield path, path.read_text(encoding="utf-8", errors="replace")
 
 
 def _order(module: str, back: set[str], config_file: str) -> str:
