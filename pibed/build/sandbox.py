@@ -157,10 +157,10 @@ class Bubblewrap:
                 process.run_logged(
                     argv,
                     log,
-                    on_line=on_line,
+                    on_line=_Printed(self.limits, argv[0], log, on_line),
                     inherited=descriptors,
                     inside=self._command(script, view, Path("/"), env),
-                    watch=Watch(self.limits, (output, Path("/tmp")), log),
+                    watch=Watch(self.limits, (output, Path("/tmp"))),
                 )
             except BuildError as error:
                 raise _limit(error, argv[0], self.limits) or error from None
@@ -212,7 +212,6 @@ class Watch:
     limits: Limits
     written: Sequence[Path]
     """The folders in memory that they write to."""
-    log: Path
 
     def __call__(self, pid: int, seconds: float) -> str | None:
         """What they want too much of, see `pibed.base.process.Watch`."""
@@ -229,7 +228,6 @@ class Watch:
             # The last page is never filled by a write that fails.
             "output_bytes": any(size > limits.output_bytes - 2 * _PAGE for size, _ in used),
             "output_files": any(files > limits.output_files for _, files in used),
-            "printed_bytes": self.log.stat().st_size >= limits.printed_bytes,
         }
         return next((_words(name, limits) for name, hit in over.items() if hit), None)
 
@@ -244,6 +242,26 @@ class Watch:
         except OSError:
             return 0, 0
         return (found.f_blocks - found.f_bfree) * found.f_frsize, found.f_files - found.f_ffree
+
+
+class _Printed:
+    """Passes on what a program prints, as long as it is no more than it may."""
+
+    def __init__(
+        self, limits: Limits, program: str, log: Path, on_line: Callable[[str], None]
+    ) -> None:
+        self._limits = limits
+        self._program = program
+        self._log = log
+        self._on_line = on_line
+        self._printed = 0
+
+    def __call__(self, line: str) -> None:
+        self._printed += len(line.encode())
+        if self._printed > self._limits.printed_bytes:
+            words = _words("printed_bytes", self._limits)
+            raise LimitError(f"{self._program} {words} and was killed", log=self._log)
+        self._on_line(line)
 
 
 def _words(limit: str, limits: Limits) -> str:

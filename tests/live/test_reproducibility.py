@@ -455,7 +455,8 @@ def test_changed_module_and_workload_are_named(tmp_path: Path) -> None:
     run(*MEASURE, "--sizes", "16", "--modes", "0", "--runs", "1")
     first = only_run(results)
     record = json.loads((first / "manifest.json").read_text())
-    assert set(record["made_of"]) == {"module", "workload"}
+    assert set(record["made_of"]) == {"module", "workload", "kernel"}
+    assert record["made_of"]["kernel"] == {}
     assert "module/paging.h" in record["made_of"]["module"]
     assert list(record["made_of"]["workload"]) == [
         "module/paging.h",
