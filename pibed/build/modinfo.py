@@ -12,6 +12,13 @@ def field(module: Path, name: str) -> str | None:
     return None if match is None else match[1].decode(errors="replace")
 
 
+def parameters(module: Path) -> list[str]:
+    """The names of the parameters that it takes, sorted."""
+    content = b"\0" + module.read_bytes()
+    found = re.findall(rb"(?<=\0)parmtype=([^:\0]*):", content)
+    return sorted(name.decode(errors="replace") for name in found)
+
+
 def depends(module: Path) -> list[str]:
     """The names of the modules whose symbols it uses, as the kernel has them."""
     stated = field(module, "depends") or ""

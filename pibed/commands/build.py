@@ -13,7 +13,7 @@ from pibed.build.making import Order, Progress
 from pibed.build.progress import BuildProgress
 from pibed.build.sandbox import Limits
 from pibed.build.sources.policy import DEFAULT_POLICY, Policy
-from pibed.commands import arguments
+from pibed.commands import arguments, parameters
 from pibed.commands.options import BuildOptions
 from pibed.model.board import Board
 from pibed.model.experiment import Experiment
@@ -47,8 +47,11 @@ def make_images(
     trust: bool = False,
     show_cached: bool = False,
 ) -> Images:
-    """Builds the images of an experiment; see `make_payload_images`."""
-    return make_payload_images(
+    """Builds the images of an experiment; see `make_payload_images`.
+
+    Raises UsageError, too, for a parameter that a module does not have.
+    """
+    images = make_payload_images(
         machine,
         payload.of_experiment(experiment),
         policy,
@@ -57,6 +60,8 @@ def make_images(
         trust=trust,
         show_cached=show_cached,
     )
+    parameters.require(experiment, images)
+    return images
 
 
 def make_payload_images(

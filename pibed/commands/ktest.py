@@ -12,13 +12,15 @@ from pibed.base import places, terminal
 from pibed.base.errors import ChecksFailed, UsageError
 from pibed.build import host
 from pibed.build.making import cores
-from pibed.commands import arguments, build, settings
+from pibed.commands import arguments, build, parameters, settings
 from pibed.commands.options import KtestOptions
 from pibed.model.defaults import load_defaults
-from pibed.model.machine import Clock
+from pibed.model.machine import Clock, Machine
 from pibed.model.suite import Suite, load_suite
 
 if TYPE_CHECKING:
+    from pibed.build.images import Images
+    from pibed.build.payload import Payload
     from pibed.ktest.outcome import CaseOutcome
 
 
@@ -53,10 +55,9 @@ def ktest(options: KtestOptions) -> None:
     every = cases.read_tests([program.sources[0] for program in wanted.compiled])
     tests = cases.choose(every, options.tests)
     host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
-    builder = arguments.builder(options)
     root = locate.root(options.results) / "ktest"
     locate.require_writable(root)
-    images = build.make_payload_images(machine, wanted, builder=builder, trust=options.trust)
+    images = _images(options, machine, suite, wanted)
 
     folder = locate.make_folder(root, name, datetime.datetime.now(datetime.UTC))
     setup = TestRun(machine, images, suite, tests, seed, stress_s, folder, clock)
@@ -80,6 +81,15 @@ def ktest(options: KtestOptions) -> None:
     print(f"{show.counts(outcomes)}; seed {seed}\nresults: {folder}")
     if failed := show.failed(outcomes):
         raise ChecksFailed(f"failed: {', '.join(failed)}", fix="see above and the logs there")
+
+
+def _images(options: KtestOptions, machine: Machine, suite: Suite, wanted: Payload) -> Images:
+    builder = arguments.builder(options)
+    images = build.make_payload_images(machine, wanted, builder=builder, trust=options.trust)
+    # Another module may well have fewer parameters than the one that the suite is for.
+    if options.module is None:
+        parameters.require(suite, images)
+    return images
 
 
 def _print(title: str, outcomes: Sequence[CaseOutcome]) -> None:

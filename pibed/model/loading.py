@@ -26,7 +26,7 @@ Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 def _inside_checkout(path: str) -> str:
     if not path or path.startswith("/") or ".." in path.split("/"):
-        raise ValueError(f"expected a path inside the checkout, not {path!r}")
+        raise ValueError(f"expected a path inside the folder that it is relative to, not {path!r}")
     return path
 
 

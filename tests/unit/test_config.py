@@ -222,8 +222,8 @@ def test_file_and_name_agree(edit: Edit) -> None:
         ("  faults:\n", "  size:\n", "", "'size' is both a parameter and a metric"),
         ("  name: kmod_paging", "  name: kmod-paging", "module.name", "match pattern"),
         ("name: paging\n", "name: Paging\n", "name", "match pattern"),
-        ("folder: module\n", "folder: /module\n", "module.folder", "inside the checkout"),
-        ("folder: module\n", "folder: a/../..\n", "module.folder", "inside the checkout"),
+        ("folder: module\n", "folder: /module\n", "module.folder", "inside the folder"),
+        ("folder: module\n", "folder: a/../..\n", "module.folder", "inside the folder"),
         ("timeout_s: 300", "timeout_s: 0", "workload.timeout_s", "greater than 0"),
         pytest.param(
             *("timeout_s: 300", "timeout_s: .inf", "workload.timeout_s", ""),

@@ -88,7 +88,7 @@ def test_module_of_the_kernels_tree_has_before_it_what_it_needs() -> None:
             "modules.1.parameters.a: {no} is not a parameter",
         ),
         ({"kernel": {"fragments": []}}, "at least 1"),
-        ({"kernel": {"fragments": ["../x"]}}, "inside the checkout"),
+        ({"kernel": {"fragments": ["../x"]}}, "inside the folder"),
     ],
 )
 def test_refused(changes: dict[str, Any], words: str) -> None:

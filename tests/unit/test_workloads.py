@@ -46,7 +46,7 @@ def with_workload(**keys: Any) -> Experiment:
         ({"sources": ["a.c", "b.c", "a.c"]}, r"sources: a\.c is there twice"),
         ({"sources": []}, "at least 1"),
         ({"source": "a.py"}, r"source that ends in one of \.c, .*a\.py"),
-        ({"script": "../a.sh"}, "inside the checkout"),
+        ({"script": "../a.sh"}, "inside the folder"),
         ({"make": {"folder": "a", "target": "--eval=x", "program": "c"}}, "pattern"),
         ({"make": {"folder": "a", "target": "CC=gcc", "program": "c"}}, "pattern"),
         ({"before": "a\nb"}, r"workload\.before: expected one line"),

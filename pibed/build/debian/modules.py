@@ -243,6 +243,8 @@ def module_make(
         "make",
         f"O={kernel_build}",
         f"M={folder}",
+        # As where make is called by hand: many a Makefile has $(PWD) in its paths.
+        f"PWD={folder}",
         f"-j{cores()}",
         *toolchain.assignments(variables),
         f"KCFLAGS={' '.join(shlex.quote(flag) for flag in flags)}",
