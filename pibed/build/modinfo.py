@@ -13,10 +13,16 @@ def field(module: Path, name: str) -> str | None:
 
 
 def parameters(module: Path) -> list[str]:
-    """The names of the parameters that it takes, sorted."""
-    content = b"\0" + module.read_bytes()
-    found = re.findall(rb"(?<=\0)parmtype=([^:\0]*):", content)
-    return sorted(name.decode(errors="replace") for name in found)
+    """The names of the parameters that it takes, sorted.
+
+    Each has a type in `.modinfo`, or a function of its own that reads it (`module_param_cb`): of
+    those only the symbol of the name's text tells, see `__module_param_call` of
+    include/linux/moduleparam.h.
+    """
+    content = module.read_bytes()
+    found = re.findall(rb"\0parmtype=([^:\0]*):", content)
+    found += re.findall(rb"\0__param_str_(\w+)(?=\0)", content)
+    return sorted({name.decode(errors="replace") for name in found})
 
 
 def depends(module: Path) -> list[str]:

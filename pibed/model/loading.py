@@ -7,6 +7,7 @@ key before the check, so that it meets the same rules as the file.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -133,7 +134,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        hint = " (indent with spaces; YAML allows no tabs)" if "\\t" in str(error.problem) else ""
+        hint = ""
+        if "unknown escape character" in str(error.problem):
+            hint = " (a pattern belongs in single quotes, in which a backslash is one)"
+        elif "\\t" in str(error.problem):
+            hint = " (indent with spaces; YAML allows no tabs)"
         raise UsageError(f"{where}: not valid YAML: {error.problem}{hint}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not valid YAML: {error}") from None
@@ -158,9 +163,21 @@ def _override(data: dict[str, Any], dotted: str, value: Any) -> None:
     data[last] = value
 
 
+def _shown(value: Any) -> str:
+    """A value that was not expected, and what may have been meant by it."""
+    match value:
+        case dict() if len(value) == 1 and [*value.values()] == [None]:
+            # What YAML makes of braces that are not in quotes.
+            name = next(iter(value))
+            return f'a mapping: write it with quotes, as "{{{name}}}"'
+        case _:
+            return repr(value)
+
+
 def _explain(path: Path, error: ValidationError, overrides: Mapping[str, Any]) -> str:
     """One line a problem: file (or command line), key, what was expected, what was found."""
     lines = []
+    missing = [each["loc"] for each in error.errors() if each["type"] == "missing"]
     for problem in error.errors():
         # A value that may be text or a number is refused once for each of them.
         location = [part for part in problem["loc"] if part != "[key]"]
@@ -171,8 +188,12 @@ def _explain(path: Path, error: ValidationError, overrides: Mapping[str, Any]) -
             message = "Input should be text or a whole number"
         if problem["type"] == "extra_forbidden":
             message = "unknown key"
+            *place, name = problem["loc"]
+            beside = [str(each[-1]) for each in missing if [*each[:-1]] == place]
+            for near in get_close_matches(str(name), beside, 1):
+                message += f"; is {near} meant?"
         elif problem["type"] not in ("value_error", "missing"):
-            message += f", not {problem['input']!r}"
+            message += f", not {_shown(problem['input'])}"
         overridden = any(key == name or key.startswith(f"{name}.") for name in overrides) or any(
             name.startswith(f"{key}.") and problem["type"] == "value_error" for name in overrides
         )

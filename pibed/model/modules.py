@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Annotated, TypeVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from pibed.model.loading import Record, RelativePath
 
@@ -20,7 +20,14 @@ FOLDER = "/lib/modules"
 NEEDS = "needs"
 """Ending of the file beside a module of the kernel's tree that names what is loaded before it."""
 
-ModuleName = Annotated[str, Field(pattern=r"^\w+$", max_length=55)]
+
+def _without_dash(name: object) -> object:
+    if isinstance(name, str) and "-" in name:
+        raise ValueError(f"expected the kernel's name, {name.replace('-', '_')}, not {name!r}")
+    return name
+
+
+ModuleName = Annotated[str, Field(pattern=r"^\w+$", max_length=55), BeforeValidator(_without_dash)]
 """As the kernel has it: what is a dash in a file's name is an underscore there."""
 
 ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]

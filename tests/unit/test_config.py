@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pibed.base import places
 from pibed.base.errors import HostError, UsageError
@@ -220,7 +221,12 @@ def test_file_and_name_agree(edit: Edit) -> None:
         ("  size:\n", "  Size:\n", "parameters.Size", "match pattern"),
         ("  size:\n", "  round:\n", "", "'round' is the name of a fixed column"),
         ("  faults:\n", "  size:\n", "", "'size' is both a parameter and a metric"),
-        ("  name: kmod_paging", "  name: kmod-paging", "module.name", "match pattern"),
+        (
+            "  name: kmod_paging",
+            "  name: kmod-paging",
+            "module.name",
+            "the kernel's name, kmod_paging",
+        ),
         ("name: paging\n", "name: Paging\n", "name", "match pattern"),
         ("folder: module\n", "folder: /module\n", "module.folder", "inside the folder"),
         ("folder: module\n", "folder: a/../..\n", "module.folder", "inside the folder"),
@@ -559,3 +565,41 @@ def test_a_board_clock_that_cannot_be_driven_is_refused(
 def test_a_board_of_one_cpu_needs_nothing_that_leaves_others_out() -> None:
     mode = BOARD_CLOCK | {"kernel_args": []}
     assert load_machine("pi2", {"cpus": 1, "clocks.board": mode}).cpus == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"workload": {"command": "work", "timeout": 3}},
+            "workload.timeout: unknown key; is timeout_s meant?",
+        ),
+        ({"workload": {"command": "work", "cflag": []}}, "workload.cflag: unknown key"),
+        (
+            {"module": {"folder": "module", "name": "a", "parameters": {"bulk": {"copy": None}}}},
+            'not a mapping: write it with quotes, as "{copy}"',
+        ),
+        (
+            {"module": {"folder": "module", "name": "hello-5"}},
+            "expected the kernel's name, hello_5",
+        ),
+    ],
+)
+def test_mistakes_of_which_is_said_what_was_meant(
+    tmp_path: Path, given: dict[str, object], message: str
+) -> None:
+    path = tmp_path / "experiment.yaml"
+    text = (places.checkout() / "examples" / "hello" / "experiment.yaml").read_text()
+    path.write_text(yaml.safe_dump(yaml.safe_load(text) | given))
+    with pytest.raises(UsageError) as caught:
+        load_experiment(str(path))
+    assert any(
+        line.endswith(message) or message in line for line in caught.value.message.splitlines()
+    )
+
+
+def test_pattern_in_double_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.yaml"
+    path.write_text('pattern: "read: ([\\\\d.]+)"\n'.replace("\\\\", "\\"))
+    with pytest.raises(UsageError, match="belongs in single quotes"):
+        load_experiment(str(path))

@@ -15,7 +15,10 @@ from pibed.commands import parameters
 from pibed.model.suite import load_suite
 from tests.unit.helpers import experiment
 
-MODINFO = b"ELF\0license=GPL\0parmtype=size:int\0parm=size:Bytes\0parmtype=names:array of charp\0"
+MODINFO = (
+    b"ELF\0license=GPL\0parmtype=size:int\0parm=size:Bytes\0parmtype=names:array of charp\0"
+    b"\0__param_str_size\0__param_str_chosen\0__param_chosen\0"
+)
 
 
 def images(folder: Path, name: str, content: bytes = MODINFO) -> Images:
@@ -30,7 +33,7 @@ def loading(**given: Any) -> Any:
 
 def test_what_a_binary_states(tmp_path: Path) -> None:
     (path,) = images(tmp_path, "kmod").modules
-    assert modinfo.parameters(path) == ["names", "size"]
+    assert modinfo.parameters(path) == ["chosen", "names", "size"]
     (path,) = images(tmp_path, "kmod", b"ELF\0license=GPL\0").modules
     assert modinfo.parameters(path) == []
 
@@ -44,7 +47,7 @@ def test_parameters_that_the_module_has(tmp_path: Path) -> None:
 def test_misspelt_parameter_of_an_experiment(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"module\.parameters\.sise: the module kmod") as caught:
         parameters.require(loading(sise=1), images(tmp_path, "kmod"))
-    assert caught.value.fix == "its parameters: names, size"
+    assert caught.value.fix == "its parameters: chosen, names, size"
     with pytest.raises(UsageError) as caught:
         parameters.require(loading(sise=1), images(tmp_path, "kmod", b"ELF\0"))
     assert caught.value.fix == "kmod has none"
