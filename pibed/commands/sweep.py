@@ -212,9 +212,10 @@ def _require_all_well(outcomes: Sequence[Measurement]) -> None:
         folder = outcome.run.folder
         bad = [sample for sample in outcome.samples if sample.status != Status.OK]
         if bad:
+            first = bad[0].message.partition("\n")[0] or bad[0].status
             raise IncompleteError(
-                f"{len(bad)} of {len(outcome.samples)} samples are not ok",
-                fix=f"see {folder}/samples.csv for which, and boots/ there for why",
+                f"{len(bad)} of {len(outcome.samples)} samples are not ok; of the first: {first}",
+                fix=f"why each is not: samples.jsonl of its round in {folder}/boots/",
             )
         if outcome.problems:
             raise IncompleteError(
