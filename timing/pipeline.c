@@ -107,10 +107,11 @@ static uint32_t operands_ready(const struct pipeline *p, const struct insn *insn
 	uint32_t late = lateness(p->numbers, insn), early = less(p->numbers->shift_cycles, p->numbers->alu_cycles);
 	uint32_t cycle = 0;
 
-	for (unsigned int r = 0; insn->reads >> r; r++) {
+	for (uint64_t left = insn->reads & ~reg_bit(REG_PC); left; left &= left - 1) {
+		unsigned int r = __builtin_ctzll(left);
 		uint32_t wanted = p->ready[r];
 
-		if (!(insn->reads & reg_bit(r)) || r == REG_PC || !wanted)
+		if (!wanted)
 			continue;
 		if (insn->address & reg_bit(r))
 			wanted += address_early(p, insn, r);
@@ -205,9 +206,9 @@ static void set_ready(struct pipeline *p, const struct insn *insn, uint32_t resu
 	p->loaded &= ~insn->writes;
 	if (insn->class == INSN_LOAD)
 		p->loaded |= insn->writes & ~insn->updates;
-	for (unsigned int r = 0; insn->writes >> r; r++) {
-		if (!(insn->writes & reg_bit(r)))
-			continue;
+	for (uint64_t left = insn->writes; left; left &= left - 1) {
+		unsigned int r = __builtin_ctzll(left);
+
 		p->ready[r] = insn->updates & reg_bit(r) ? p->now + p->numbers->alu_cycles : result;
 	}
 }

@@ -271,24 +271,27 @@ static uint32_t line_of(struct qemu_plugin_insn *in)
 
 static struct block *make_block(struct qemu_plugin_tb *tb, const struct insn *insns, size_t n)
 {
-	struct block *block = malloc(sizeof(*block) + n * sizeof(block->code.lines[0]));
 	struct qemu_plugin_insn *last = qemu_plugin_tb_get_insn(tb, n - 1);
-	uint32_t line;
+	uint32_t lines[MOST_INSNS], n_lines = 0, line;
+	struct block *block;
 	size_t i;
 
+	for (i = 0; i < n; i++) {
+		line = line_of(qemu_plugin_tb_get_insn(tb, i));
+		if (!n_lines || lines[n_lines - 1] != line)
+			lines[n_lines++] = line;
+	}
+	/* No larger than it must be: there are many, and each is looked at whenever it is executed. */
+	block = malloc(sizeof(*block) + n_lines * sizeof(lines[0]));
 	if (!block)
 		give_up("no memory");
 	block->older = self.blocks;
 	block->cycles = pipeline_cycles(&self.board.pipeline, insns, n);
 	block->loads = block_loads(insns, n);
-	block->code = (struct fetch_lines){ .there = UINT64_MAX };
 	block->address = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0));
 	block->end = branch_end(insns, n, qemu_plugin_insn_vaddr(last) + qemu_plugin_insn_size(last));
-	for (i = 0; i < n; i++) {
-		line = line_of(qemu_plugin_tb_get_insn(tb, i));
-		if (!block->code.n || block->code.lines[block->code.n - 1] != line)
-			block->code.lines[block->code.n++] = line;
-	}
+	block->code = (struct fetch_lines){ .there = UINT64_MAX, .n = n_lines };
+	memcpy(block->code.lines, lines, n_lines * sizeof(lines[0]));
 	self.blocks = block;
 	return block;
 }

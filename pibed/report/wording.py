@@ -40,8 +40,8 @@ CLOCKS: Mapping[Clock, str] = {
     "board": (
         "board: the guest's time is that of a model of the board's pipeline, caches, TLBs, memory "
         "and frequency, which follows each of its instructions. The numbers do not depend on the "
-        "host. They are near those of the board as far as the model goes; other cores, branch "
-        "prediction and devices are not modelled."
+        "host. They are near those of the board as far as the model goes; other cores and "
+        "devices are not modelled."
     ),
     "host": (
         "host: the guest's time is real time. What is measured is QEMU on this host, its "
