@@ -28,7 +28,9 @@ class Prepared(Debian):
         return []
 
     def build(self, order: Order) -> Images:
-        return images_of(self.image)
+        module = self.image.with_name("kmod_paging.ko")
+        module.write_bytes(b"\0parmtype=demand_paging:bool\0\0__param_str_log\0")
+        return replace(images_of(self.image), modules=(module,))
 
     def legal_info(self, order: Order, images: Images, target: Path) -> None:
         (target / "sources").mkdir()
