@@ -35,22 +35,6 @@ static void on_signal(int number)
 	siglongjmp(escape, number);
 }
 
-/* Where the program's own variables begin and end, as the linker says. */
-extern char __data_start[], _end[];
-
-/* Later, when memory has run out, the process's own memory must not need any. */
-static void touch_own_memory(void)
-{
-	char stack[8 * PAGE];
-	char *data;
-
-	for (data = __data_start; data < _end; data += PAGE)
-		__atomic_fetch_add(data, 0, __ATOMIC_RELAXED);
-	__atomic_fetch_add(_end - 1, 0, __ATOMIC_RELAXED);
-	memset(stack, 1, sizeof(stack));
-	asm volatile("" : : "r" (stack) : "memory");
-}
-
 /* Writes its number to each page of a mapping, after the pages of those before. */
 static void touch_chunk(char *mapping, struct told *told)
 {

@@ -56,18 +56,7 @@ static long memory(const char *name)
 /* Free memory in KiB: what MemFree says, and the pages that each CPU keeps for its next use. */
 static long free_memory(void)
 {
-	FILE *file = fopen("/proc/zoneinfo", "re");
-	long kept = 0, count;
-	char line[128];
-
-	if (!file)
-		FAIL("/proc/zoneinfo: %s", strerror(errno));
-	while (fgets(line, sizeof(line), file)) {
-		if (sscanf(line, " count: %ld", &count) == 1)
-			kept += count;
-	}
-	fclose(file);
-	return memory("MemFree") + kept * (long)(PAGE / 1024);
+	return memory("MemFree") + kept_pages() * (long)(PAGE / 1024);
 }
 
 /*
@@ -139,23 +128,6 @@ static void expect_usable(void)
 static size_t all_pages(void)
 {
 	return memory("MemTotal") * 1024 / PAGE;
-}
-
-/* Where the program's own variables begin and end, as the linker says. */
-extern char __data_start[], _end[];
-
-/* Later, when memory has run out, the process's own memory must not need any. */
-static void touch_own_memory(void)
-{
-	char stack[8 * PAGE];
-	char *data;
-
-	/* Variables, as the streams that the end flushes, are shared with the parent till then. */
-	for (data = __data_start; data < _end; data += PAGE)
-		__atomic_fetch_add(data, 0, __ATOMIC_RELAXED);
-	__atomic_fetch_add(_end - 1, 0, __ATOMIC_RELAXED);
-	memset(stack, 1, sizeof(stack));
-	asm volatile("" : : "r" (stack) : "memory");
 }
 
 /* Maps so many pages in advance, and unmaps them; returns whether there was room. */

@@ -31,23 +31,6 @@ static bool line_has(const char *line, const char *name, long *number)
 	       sscanf(line + length + 1, "%ld", number) == 1;
 }
 
-/* Pages that each CPU keeps for its next use, of all zones. */
-static long kept_pages(void)
-{
-	FILE *file = fopen("/proc/zoneinfo", "re");
-	long kept = 0, count;
-	char line[128];
-
-	if (!file)
-		FAIL("/proc/zoneinfo: %s", strerror(errno));
-	while (fgets(line, sizeof(line), file)) {
-		if (sscanf(line, " count: %ld", &count) == 1)
-			kept += count;
-	}
-	fclose(file);
-	return kept;
-}
-
 static struct memory read_memory(size_t *free)
 {
 	long total = 0, known = 0, slab = 0, reclaimable = 0, vmalloc = 0, kept = kept_pages();

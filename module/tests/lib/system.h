@@ -62,6 +62,12 @@ bool log_next(int log, char *line, size_t size);
 /* Whether a file system without a device (tracefs, debugfs) is mounted there; mounts it if not. */
 bool mounted(const char *type, const char *target);
 
+/* Pages that each CPU keeps for its next use, of all zones. */
+long kept_pages(void);
+
+/* Later, when memory has run out, the process's own memory must not need any. */
+void touch_own_memory(void);
+
 /* A random number; the state begins as any number (xorshift32, Marsaglia 2003). */
 unsigned int next_random(unsigned int *state);
 
