@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pibed.base import places, terminal
-from pibed.build import host, payload, timing
+from pibed.build import builders, host, payload, timing
 from pibed.build.builders import DEFAULT, Builder
 from pibed.build.images import Images
 from pibed.build.making import Order, Progress
@@ -21,6 +21,7 @@ from pibed.model.machine import Machine
 
 if TYPE_CHECKING:
     from pibed.build.payload import Payload
+    from pibed.runs.manifest import Manifest
 
 
 def build(options: BuildOptions) -> None:
@@ -62,6 +63,27 @@ def make_images(
     )
     parameters.require(experiment, images)
     return images
+
+
+def make_recorded_images(
+    recorded: Manifest,
+    policy: Policy = DEFAULT_POLICY,
+    *,
+    experiment: Experiment | None = None,
+    trust: bool = False,
+) -> Images:
+    """Builds the images of a run again; see `make_images`.
+
+    `experiment` is the run's own with the place where its sources are now, if that is another.
+    """
+    return make_images(
+        recorded.machine,
+        experiment or recorded.experiment,
+        policy,
+        builders.recorded(recorded.builder),
+        board=recorded.board,
+        trust=trust,
+    )
 
 
 def make_payload_images(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pibed.base.errors import HostError, UsageError
 from pibed.base.files import Remedy, digest_file, explained, sync
-from pibed.build import builders, reads
+from pibed.build import reads
 from pibed.build.images import Images
 from pibed.build.initramfs import File, write_archive
 from pibed.commands import build
@@ -83,14 +83,7 @@ def pack(options: PackOptions) -> None:
         what = f"round {missing[0].number} is not whole" if missing else "samples.csv was changed"
         raise UsageError(f"{folder}: {what}", fix=f"to mend it: {resume_command(folder)}")
     target = Path(options.output or f"{folder.name}.tar.gz").absolute()
-    builder = builders.recorded(recorded.builder)
-    images = build.make_images(
-        recorded.machine,
-        recorded.experiment,
-        builder=builder,
-        board=recorded.board,
-        trust=options.trust,
-    )
+    images = build.make_recorded_images(recorded, trust=options.trust)
     if other := record.other_images(recorded, images):
         raise HostError(
             f"{folder}: the images that it was measured with cannot be made any more: "

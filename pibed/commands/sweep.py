@@ -9,7 +9,7 @@ from typing import Any
 
 from pibed.base import terminal
 from pibed.base.errors import HostError, IncompleteError, UsageError
-from pibed.build import builders, host, timing
+from pibed.build import host, timing
 from pibed.build.making import cores
 from pibed.commands import arguments, build, settings
 from pibed.commands.options import RerunOptions, SweepOptions
@@ -62,13 +62,8 @@ def rerun(options: RerunOptions) -> None:
     count = _jobs(machine, experiment, options.jobs)
     locate.require_writable(root)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
-    images = build.make_images(
-        machine,
-        experiment,
-        policy,
-        builders.recorded(recorded.builder),
-        board=recorded.board,
-        trust=options.trust,
+    images = build.make_recorded_images(
+        recorded, policy, experiment=experiment, trust=options.trust
     )
     tell_differences(path.resolve().parent.name, recorded, images, qemu_version)
     testbed = Testbed(machine, images, experiment, qemu_version)
@@ -148,14 +143,7 @@ def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
     run = RunFolder(folder, experiment)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     policy = arguments.policy(options)
-    images = build.make_images(
-        machine,
-        experiment,
-        policy,
-        builders.recorded(recorded.builder),
-        board=recorded.board,
-        trust=options.trust,
-    )
+    images = build.make_recorded_images(recorded, policy, trust=options.trust)
     console = terminal.stderr()
     with run.held():
         recorded = manifest.read(folder / "manifest.json")

@@ -9,7 +9,7 @@ from pathlib import Path
 from pibed.base import places, terminal
 from pibed.base.difference import describe
 from pibed.base.errors import ChecksFailed, UsageError
-from pibed.build import builders, host
+from pibed.build import host
 from pibed.build.making import cores
 from pibed.commands import arguments, build, rebuild, sweep
 from pibed.commands.options import SweepOptions, VerifyOptions
@@ -124,10 +124,7 @@ def verify_results(folder: Path, trust: bool) -> None:
     recorded = manifest.read(folder / "manifest.json")
     machine, experiment = recorded.machine, recorded.experiment
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
-    builder = builders.recorded(recorded.builder)
-    images = build.make_images(
-        machine, experiment, builder=builder, board=recorded.board, trust=trust
-    )
+    images = build.make_recorded_images(recorded, trust=trust)
     other = tell_differences(folder.name, recorded, images, qemu_version)
     jobs = min(cores(), experiment.rounds)
     testbed = Testbed(machine, images, experiment, qemu_version)
