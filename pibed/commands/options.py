@@ -217,6 +217,10 @@ class SweepOptions(ExperimentOptions, BuilderOptions, MeasureOptions):
         "host (real time, four CPUs), or both (virtual and host); default: the machine's"
     )
     seed: str | None = option("everything random follows from it (default: the experiment's)")
+    shard: str | None = option(
+        "measure this part of the rounds alone: 3/10 is the third of ten; `./inv merge` makes one "
+        "run of all, the same as if one machine had measured it"
+    )
     resume: str | None = option(
         "go on with a run that was cut off: its folder, its name, or latest"
     )

@@ -18,7 +18,6 @@ from pibed.commands import build
 from pibed.commands.options import PackOptions
 from pibed.guest import qemu
 from pibed.measure import record
-from pibed.model import plan
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
 from pibed.model.protocol import DONE
@@ -77,7 +76,7 @@ def pack(options: PackOptions) -> None:
             f"{folder}: it was cut off, and is no whole run",
             fix=resume_command(folder),
         )
-    run = RunFolder(folder, recorded.experiment)
+    run = RunFolder(folder, recorded.experiment, recorded.shard)
     _, missing = run.all_measured()
     if missing or not run.has_samples(recorded.samples_digest):
         what = f"round {missing[0].number} is not whole" if missing else "samples.csv was changed"
@@ -124,7 +123,7 @@ def _stage(recorded: Manifest, folder: Path, images: Images, staging: Path) -> N
     if own is not None:
         _stage_sources(recorded.experiment, Path(own), images, staging / "sources")
     (staging / _PLANS).mkdir()
-    seeds = {each.number: each.seed for each in plan.rounds(recorded.experiment)}
+    seeds = {each.number: each.seed for each in recorded.rounds}
     for boot in sorted((staging / "run" / "boots").glob("*/")):
         if (boot / "agent.log").read_bytes().rstrip().endswith(DONE.encode()):
             seed = seeds[int(boot.name.partition("-")[0])]

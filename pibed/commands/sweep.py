@@ -19,7 +19,9 @@ from pibed.measure.rounds import Testbed
 from pibed.measure.run import Measurement, measure, measure_rest, tell_differences
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock, Machine
+from pibed.model.plan import numbers
 from pibed.model.samples import Status
+from pibed.model.shard import Shard, parse
 from pibed.report import page as report_page
 from pibed.report import tables
 from pibed.report.page import NAMES
@@ -59,7 +61,8 @@ def rerun(options: RerunOptions) -> None:
     recorded = manifest.read(path)
     machine, experiment = recorded.machine, _elsewhere(recorded.experiment, options.sources)
     name = arguments.name(options.name, experiment)
-    count = _jobs(machine, experiment, options.jobs)
+    shard = recorded.shard
+    count = _jobs(machine, experiment, options.jobs, shard)
     locate.require_writable(root)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     images = build.make_recorded_images(
@@ -67,7 +70,7 @@ def rerun(options: RerunOptions) -> None:
     )
     tell_differences(path.resolve().parent.name, recorded, images, qemu_version)
     testbed = Testbed(machine, images, experiment, qemu_version)
-    outcome = measure(root, testbed, count, name)
+    outcome = measure(root, testbed, count, name, shard=shard)
     _show([outcome])
     _report([outcome])
     before = recorded.samples_digest if recorded.finished else None
@@ -105,8 +108,11 @@ def _measure_anew(root: Path, options: SweepOptions) -> list[Measurement]:
     experiment = _experiment(options)
     machines = [known.model_copy(update={"clock": each}) for each in _clocks(known, options.clock)]
     boards = [timing.wanted(machine, experiment) for machine in machines]
-    jobs = [_jobs(machine, experiment, options.jobs) for machine in machines]
+    shard = _shard(experiment, machines, options.shard)
+    jobs = [_jobs(machine, experiment, options.jobs, shard) for machine in machines]
     name = arguments.name(options.name, experiment)
+    if shard is not None:
+        name = f"{name}-{shard.number}-of-{shard.of}"
     policy = arguments.policy(options)
     qemu_version = host.qemu_version(known.qemu.binary, known.qemu.minimum_version)
     locate.require_writable(root)
@@ -117,7 +123,8 @@ def _measure_anew(root: Path, options: SweepOptions) -> list[Measurement]:
     for machine, count in zip(machines, jobs, strict=True):
         own = name if len(machines) == 1 else f"{name}-{machine.clock}"
         testbed = Testbed(machine, images, experiment, qemu_version)
-        outcomes.append(measure(root, testbed, count, own, fail_fast=options.fail_fast))
+        outcome = measure(root, testbed, count, own, shard=shard, fail_fast=options.fail_fast)
+        outcomes.append(outcome)
     return outcomes
 
 
@@ -139,8 +146,8 @@ def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
     # What is read before the run is held is what no other process changes.
     recorded = manifest.read(folder / "manifest.json")
     machine, experiment = recorded.machine, recorded.experiment
-    jobs = _jobs(machine, experiment, options.jobs)
-    run = RunFolder(folder, experiment)
+    jobs = _jobs(machine, experiment, options.jobs, recorded.shard)
+    run = RunFolder(folder, experiment, recorded.shard)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     policy = arguments.policy(options)
     images = build.make_recorded_images(recorded, policy, trust=options.trust)
@@ -170,7 +177,11 @@ def _show(outcomes: Sequence[Measurement]) -> None:
     """Prints the table of one run, or of one for each clock, and where the files are."""
     experiment = outcomes[0].experiment
     clocks = " and ".join(each.machine.clock for each in outcomes)
-    title = f"{experiment.title}: {experiment.rounds} runs a cell, {clocks} clock"
+    shard = outcomes[0].run.shard
+    runs = f"{len(numbers(experiment, shard))} runs a cell"
+    if shard is not None:
+        runs = f"shard {shard}, {runs} of {experiment.rounds}"
+    title = f"{experiment.title}: {runs}, {clocks} clock"
     summaries = {each.machine.clock: each.analysis.summaries for each in outcomes}
     differs = dict.fromkeys(line for outcome in outcomes for line in outcome.differs)
     caption = f"differs from lock: {'; '.join(differs)}" if differs else ""
@@ -212,12 +223,39 @@ def _require_all_well(outcomes: Sequence[Measurement]) -> None:
             )
 
 
-def _jobs(machine: Machine, experiment: Experiment, given: str | None) -> int:
+def _shard(experiment: Experiment, machines: Sequence[Machine], given: str | None) -> Shard | None:
+    """The part of the rounds that is measured; raises UsageError for one that cannot be."""
+    if given is None:
+        return None
+    try:
+        shard = parse(given)
+    except ValueError:
+        raise UsageError(
+            f"--shard {given}: expected which of how many, such as 3/10 for the third of ten"
+        ) from None
+    if not numbers(experiment, shard):
+        raise UsageError(
+            f"--shard {given}: {experiment.name} has {experiment.rounds} rounds, so that there is "
+            "none for this shard",
+            fix=f"make {experiment.rounds} shards at most, or more rounds with --runs",
+        )
+    if any(machine.clock == "host" for machine in machines):
+        raise UsageError(
+            f"--shard {given}: with the host's clock a run is of the machine that measures it, and "
+            "those of several are no run of one",
+            fix="measure shards with the virtual clock or the board's",
+        )
+    return shard
+
+
+def _jobs(
+    machine: Machine, experiment: Experiment, given: str | None, shard: Shard | None = None
+) -> int:
     """How many rounds run side by side."""
     jobs = cores() if machine.clocks[machine.clock].jobs == "cores" else 1
     if given is not None:
         jobs = arguments.number("--jobs", given, 1, 1024)
-    return min(jobs, experiment.rounds)
+    return min(jobs, len(numbers(experiment, shard)))
 
 
 def _clocks(machine: Machine, given: str | None) -> list[Clock]:

@@ -126,9 +126,9 @@ def verify_results(folder: Path, trust: bool) -> None:
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     images = build.make_recorded_images(recorded, trust=trust)
     other = tell_differences(folder.name, recorded, images, qemu_version)
-    jobs = min(cores(), experiment.rounds)
+    jobs = min(cores(), len(recorded.rounds))
     testbed = Testbed(machine, images, experiment, qemu_version)
-    again = measure(places.cache() / "verify", testbed, jobs, "verify")
+    again = measure(places.cache() / "verify", testbed, jobs, "verify", shard=recorded.shard)
     found, compared = compare_runs(folder, again.run.folder)
     if found:
         for line in found:

@@ -14,7 +14,9 @@ from pibed.base.terminal import counting_bar, duration
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock
 from pibed.model.plan import Cell, Visit, cells
+from pibed.model.plan import numbers as numbers_of
 from pibed.model.samples import Sample, Status
+from pibed.model.shard import Shard
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,17 +46,20 @@ class SweepProgress:
         jobs: int,
         durations: Durations,
         samples: Sequence[Sample] = (),
+        shard: Shard | None = None,
     ) -> None:
-        """`samples` are those that an earlier part of the run has taken."""
+        """`samples` are those that an earlier part of the run, or of the shard, has taken."""
         self._console = console
         self._experiment = experiment
         self._clock: Clock = clock
         self._jobs = jobs
         self._durations = durations
         self._cells = cells(experiment)
-        self._total = len(self._cells) * experiment.rounds
+        self._shard = shard
+        numbers = numbers_of(experiment, shard)
+        self._total = len(self._cells) * len(numbers)
         self._taken = len(samples)
-        self._left_of_round = dict.fromkeys(range(1, experiment.rounds + 1), len(self._cells))
+        self._left_of_round = dict.fromkeys(numbers, len(self._cells))
         for sample in samples:
             self._left_of_round[sample.round] -= 1
         self._began: dict[int, float] = {}
@@ -87,8 +92,9 @@ class SweepProgress:
             else f"about {duration(expected)}"
         )
         before = f" ({self._taken} samples are there)" if self._taken else ""
+        which = "" if self._shard is None else f"shard {self._shard}: "
         self._console.print(
-            f"sweep: {self._experiment.rounds} rounds of {len(self._cells)} cells{before}, "
+            f"sweep: {which}{len(self._left_of_round)} rounds of {len(self._cells)} cells{before}, "
             f"{self._clock} clock, {self._jobs} side by side; {about}",
             markup=False,
         )
@@ -129,7 +135,7 @@ class SweepProgress:
             elif self._left_of_round[sample.round] == 0:
                 finished = sum(1 for left in self._left_of_round.values() if left == 0)
                 self._say(
-                    f"round {sample.round} done; {finished} of {self._experiment.rounds} rounds, "
+                    f"round {sample.round} done; {finished} of {len(self._left_of_round)} rounds, "
                     f"{self._taken} of {self._total} samples{self._time_left(', ')}"
                 )
 

@@ -20,6 +20,7 @@ from pibed.model import board, plan
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
 from pibed.model.samples import Sample
+from pibed.model.shard import Shard
 from pibed.runs import madeof
 from pibed.runs.madeof import MadeOf
 from pibed.runs.manifest import (
@@ -36,7 +37,12 @@ from pibed.runs.manifest import (
 
 
 def begun(
-    machine: Machine, experiment: Experiment, jobs: int, images: Images, qemu_version: str
+    machine: Machine,
+    experiment: Experiment,
+    jobs: int,
+    images: Images,
+    qemu_version: str,
+    shard: Shard | None = None,
 ) -> Manifest:
     """The manifest before the first boot."""
     return Manifest(
@@ -49,8 +55,12 @@ def begun(
         jobs=jobs,
         machine=machine,
         experiment=experiment,
-        rounds=[RoundSeed(number=each.number, seed=each.seed) for each in plan.rounds(experiment)],
+        rounds=[
+            RoundSeed(number=number, seed=plan.round_seed(experiment.seed, number))
+            for number in plan.numbers(experiment, shard)
+        ],
         plan=plan.digest(experiment),
+        shard=shard,
         samples=None,
         problems=[],
         warnings=[],

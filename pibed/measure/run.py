@@ -23,6 +23,7 @@ from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
 from pibed.model.plan import Visit
 from pibed.model.samples import Sample, Status
+from pibed.model.shard import Shard
 from pibed.runs.folder import Measured, RunFolder
 from pibed.runs.hints import resume_command
 from pibed.runs.manifest import Manifest
@@ -75,15 +76,21 @@ def tell_differences(name: str, recorded: Manifest, images: Images, qemu_version
 
 
 def measure(
-    root: Path, testbed: Testbed, jobs: int, name: str, *, fail_fast: bool = False
+    root: Path,
+    testbed: Testbed,
+    jobs: int,
+    name: str,
+    *,
+    shard: Shard | None = None,
+    fail_fast: bool = False,
 ) -> Measurement:
-    """Measures an experiment into a new folder in `root`, `jobs` rounds at a time.
+    """Measures an experiment, or a shard, into a new folder in `root`, `jobs` rounds at a time.
 
     See `measure_rest` for the rest.
     """
     machine, experiment = testbed.machine, testbed.experiment
-    run = RunFolder.create(root, experiment, name, datetime.datetime.now(datetime.UTC))
-    before = record.begun(machine, experiment, jobs, testbed.images, testbed.qemu_version)
+    run = RunFolder.create(root, experiment, name, datetime.datetime.now(datetime.UTC), shard)
+    before = record.begun(machine, experiment, jobs, testbed.images, testbed.qemu_version, shard)
     with run.held():
         run.write_manifest(before)
         return measure_rest(testbed, run, before, Measured([], []), fail_fast=fail_fast)
@@ -105,10 +112,12 @@ def measure_rest(
     machine, experiment, jobs = testbed.machine, testbed.experiment, before.jobs
     console = terminal.stderr()
     durations = Durations(places.cache() / "durations.json")
-    display = SweepProgress(console, experiment, machine.clock, jobs, durations, measured.samples)
+    display = SweepProgress(
+        console, experiment, machine.clock, jobs, durations, measured.samples, shard=run.shard
+    )
     taken = _Taken(display, list(measured.samples), list(measured.problems), run.folder, fail_fast)
     known = {sample.round for sample in measured.samples}
-    left = [each for each in plan.rounds(experiment) if each.number not in known]
+    left = [each for each in plan.rounds(experiment, run.shard) if each.number not in known]
     outcome = Measurement(
         machine, experiment, run, taken.samples, taken.problems, list(before.lock.differs)
     )
@@ -116,7 +125,8 @@ def measure_rest(
     try:
         with display.shown():
             measure_rounds(testbed, run, left, jobs, taken)
-        if experiment.leaks != "ignore":
+        # Of a sweep's shards the first looks for all.
+        if experiment.leaks != "ignore" and (run.shard is None or run.shard.number == 1):
             outcome.leaks.extend(_leaks(testbed, run, taken.samples))
         finished = True
     finally:

@@ -19,6 +19,7 @@ from pibed.model.experiment import Experiment
 from pibed.model.parameter import Value
 from pibed.model.placeholders import fill
 from pibed.model.protocol import Command
+from pibed.model.shard import Shard
 from pibed.model.workload import Workload
 
 # Guest seconds for reading the counters, or the kernel's log.
@@ -87,11 +88,16 @@ def round_seed(seed: int, number: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {number}".encode()).digest()[:4], "big")
 
 
-def rounds(experiment: Experiment) -> list[Round]:
-    """The experiment's rounds, numbered from 1."""
+def numbers(experiment: Experiment, shard: Shard | None = None) -> range:
+    """The numbers of the experiment's rounds, from 1, or of a shard of them."""
+    return range(1, experiment.rounds + 1) if shard is None else shard.numbers(experiment.rounds)
+
+
+def rounds(experiment: Experiment, shard: Shard | None = None) -> list[Round]:
+    """The experiment's rounds, or a shard of them; a round is the same in either."""
     all_cells = cells(experiment)
     result = []
-    for number in range(1, experiment.rounds + 1):
+    for number in numbers(experiment, shard):
         seed = round_seed(experiment.seed, number)
         # Only random() gives the same numbers in every version of Python, so it alone is used.
         generator = random.Random(seed)

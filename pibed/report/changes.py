@@ -174,7 +174,7 @@ def _failing(before: Run, after: Run) -> Iterable[Failing]:
         Counter(each.cell for each in run.samples if each.status == Status.OK)
         for run in (before, after)
     ]
-    planned = before.experiment.rounds, after.experiment.rounds
+    planned = before.rounds, after.rounds
     common = set(cells(after.experiment))
     for cell in cells(before.experiment):
         bad = planned[0] - good[0][cell], planned[1] - good[1][cell]
@@ -239,7 +239,7 @@ def _described(run: Run) -> dict[str, str]:
         **_made_with(run),
         "images": " ".join(digest[:12] for digest in recorded.images.values()),
         "higher is better": ", ".join(higher) or "of no metric",
-        "rounds": str(experiment.rounds),
+        "rounds": str(run.rounds),
         "seed": str(experiment.seed),
         "minimum relevant difference [%]": f"{experiment.analysed.relevant_percent:g}",
         "host": recorded.host.processor if machine.clock == "host" else "any",

@@ -87,7 +87,7 @@ def entry(folder: Path) -> Entry:
         shown,
         experiment.name,
         run.recorded.machine.clock,
-        _extent(len(plan.cells(experiment)), experiment.rounds),
+        _extent(len(plan.cells(experiment)), run.rounds),
         state,
         "; ".join(_details(run, state)),
         verdict,
@@ -161,6 +161,8 @@ def _details(run: Run, state: State) -> Iterable[str]:
     )
     if state is State.DAMAGED:
         yield from run.damage
+    if run.recorded.shard is not None:
+        yield f"shard {run.recorded.shard}"
     if bad := reading.not_ok(run.samples):
         yield f"not ok: {bad}"
 

@@ -193,7 +193,7 @@ def _measured(run: Run) -> Iterable[tuple[str, str]]:
     yield "run", run.name
     yield (
         "experiment",
-        f"{experiment.name}: {len(cells(experiment))} cells × {experiment.rounds} rounds, each "
+        f"{experiment.name}: {len(cells(experiment))} cells × {run.rounds} rounds, each "
         f"round a boot of its own, seed {experiment.seed}",
     )
     yield "clock", CLOCKS[machine.clock]
@@ -231,7 +231,8 @@ def _measured(run: Run) -> Iterable[tuple[str, str]]:
     else:
         yield "pibed", recorded.pibed
     host = recorded.host
-    yield "host", ", ".join(filter(None, (host.processor, host.system)))
+    hosts = (", ".join(filter(None, (each.processor, each.system))) for each in recorded.hosts)
+    yield "host", "; ".join(dict.fromkeys(hosts))
     if machine.clock == "host":
         load = f"{host.load_average.begin:.2f} at the begin"
         if host.load_average.end is not None:

@@ -33,6 +33,7 @@ from pibed.model.experiment import Experiment
 from pibed.model.plan import Round
 from pibed.model.protocol import Command
 from pibed.model.samples import Sample, Status
+from pibed.model.shard import Shard
 from pibed.runs.locate import make_folder
 from pibed.runs.manifest import Manifest
 from pibed.stats import summary
@@ -51,19 +52,27 @@ class Measured:
 
 
 class RunFolder:
-    """The folder of one run, being written.
+    """The folder of one run, or of a shard of one, being written.
 
     `samples.csv`, `summary.csv` and `manifest.json` appear by rename, each whole or not at all.
     """
 
-    def __init__(self, folder: Path, experiment: Experiment) -> None:
+    def __init__(self, folder: Path, experiment: Experiment, shard: Shard | None = None) -> None:
         self.folder = folder
         self.experiment = experiment
+        self.shard = shard
 
     @classmethod
-    def create(cls, root: Path, experiment: Experiment, name: str, now: datetime.datetime) -> Self:
+    def create(
+        cls,
+        root: Path,
+        experiment: Experiment,
+        name: str,
+        now: datetime.datetime,
+        shard: Shard | None = None,
+    ) -> Self:
         """A new folder for a run; see `make_folder`."""
-        return cls(make_folder(root, name, now), experiment)
+        return cls(make_folder(root, name, now), experiment, shard)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -123,7 +132,7 @@ class RunFolder:
     def all_measured(self) -> tuple[Measured, list[Round]]:
         """What is measured of the run, and the rounds that are not."""
         there, left = Measured([], []), []
-        for round_ in plan.rounds(self.experiment):
+        for round_ in plan.rounds(self.experiment, self.shard):
             if (measured := self.measured(round_)) is None:
                 left.append(round_)
             else:

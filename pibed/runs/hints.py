@@ -5,6 +5,10 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+MERGE_COMMAND = "./inv merge RUN…"
+
+"""What a person types to make one run of all shards."""
+
 
 def resume_command(folder: Path) -> str:
     """What a person types to go on with a run that was cut off."""

@@ -26,6 +26,7 @@ from pibed.model.experiment import Experiment
 from pibed.model.loading import Record
 from pibed.model.machine import Clock, Machine
 from pibed.model.samples import Status
+from pibed.model.shard import Shard
 from pibed.runs.madeof import MadeOf
 
 SCHEMA_VERSION: Literal[3] = 3
@@ -92,6 +93,18 @@ class Host(Record):
     load_average: Load
 
 
+class MergedShard(Record):
+    """A shard of a merged run: what of its manifest is of the host that measured it."""
+
+    number: int
+    run: str
+    """Name of its folder."""
+    resumed: int
+    jobs: int
+    sandbox: SandboxKind | None
+    host: Host
+
+
 class Manifest(Record):
     """The content of manifest.json, its keys in this order."""
 
@@ -108,8 +121,11 @@ class Manifest(Record):
     machine: Machine
     experiment: Experiment
     rounds: list[RoundSeed]
+    """Those of the shard, where it is one."""
     plan: str
-    """SHA-256 of all commands for the guests."""
+    """SHA-256 of all commands for the guests, those of all shards."""
+    shard: Shard | None = None
+    """None of a run of all rounds."""
     samples: SamplesRecord | None
     """None before the end."""
     problems: list[str]
@@ -130,6 +146,14 @@ class Manifest(Record):
     timing: TimingRecord | None = None
     """None where neither was asked for."""
     host: Host
+    """Of a merged run that of its first shard."""
+    merged: list[MergedShard] | None = None
+    """What it was merged of; None of a run that was measured as a whole."""
+
+    @property
+    def hosts(self) -> list[Host]:
+        """All that measured it."""
+        return [self.host] if self.merged is None else [each.host for each in self.merged]
 
     @property
     def board(self) -> Board | None:

@@ -13,9 +13,10 @@ from pibed.model import plan
 from pibed.model import samples as samples_module
 from pibed.model.experiment import Experiment
 from pibed.model.samples import Sample, Status
+from pibed.model.shard import Shard
 from pibed.runs import manifest
 from pibed.runs.folder import RunFolder
-from pibed.runs.hints import resume_command
+from pibed.runs.hints import MERGE_COMMAND, resume_command
 from pibed.runs.manifest import Manifest
 from pibed.stats.analysis import Analysis
 
@@ -44,15 +45,26 @@ class Run:
     @property
     def planned(self) -> int:
         """How many samples the run has when it has come to its end."""
-        return len(plan.cells(self.experiment)) * self.experiment.rounds
+        return len(plan.cells(self.experiment)) * self.rounds
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds it has then."""
+        return len(plan.numbers(self.experiment, self.recorded.shard))
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What is not as a finished run has it, one sentence each."""
+        notes = self.damage
+        if (shard := self.recorded.shard) is not None:
+            notes += (
+                f"This is shard {shard}, {self.rounds} of {self.experiment.rounds} rounds: "
+                f"{MERGE_COMMAND} makes one run of all {shard.of}",
+            )
         if self.recorded.finished:
-            return self.damage
+            return notes
         return (
-            *self.damage,
+            *notes,
             f"The run has not come to its end: {len(self.samples)} of {self.planned} samples; "
             f"{resume_command(self.folder)} goes on with it",
         )
@@ -72,15 +84,15 @@ def read(folder: Path) -> Run:
     recorded = manifest.read(folder / "manifest.json")
     experiment = recorded.experiment
     damage = []
-    found, reason = _from_csv(folder / "samples.csv", experiment)
+    found, reason = _from_csv(folder / "samples.csv", experiment, recorded.shard)
     if found is None:
         if reason:
             damage.append(f"{reason}: the samples are taken from boots/")
-        found = _from_boots(folder, experiment)
+        found = _from_boots(folder, experiment, recorded.shard)
     elif digest_file(folder / "samples.csv") != recorded.samples_digest:
         # A run that is being resumed has the samples.csv of its first part.
         damage.append("samples.csv is not the file that the manifest describes")
-    planned = len(plan.cells(experiment)) * experiment.rounds
+    planned = len(plan.cells(experiment)) * len(plan.numbers(experiment, recorded.shard))
     if recorded.finished and len(found) != planned:
         damage.append(f"There are {len(found)} of {planned} samples")
     found.sort(key=lambda each: (each.round, each.order))
@@ -99,16 +111,18 @@ def messages(run: Run) -> dict[tuple[int, int], str]:
         return {}
     return {
         (each.round, each.order): each.message
-        for each in _from_boots(run.folder, run.experiment)
+        for each in _from_boots(run.folder, run.experiment, run.recorded.shard)
         if each.message
     }
 
 
-def _from_csv(path: Path, experiment: Experiment) -> tuple[list[Sample] | None, str]:
+def _from_csv(
+    path: Path, experiment: Experiment, shard: Shard | None
+) -> tuple[list[Sample] | None, str]:
     """The samples, or None and why; no reason is given for a file that is not there."""
     try:
         found = samples_module.from_csv(experiment, path.read_text(encoding="utf-8"))
-        _require_of(experiment, found)
+        _require_of(experiment, shard, found)
         return found, ""
     except FileNotFoundError:
         return None, ""
@@ -118,9 +132,10 @@ def _from_csv(path: Path, experiment: Experiment) -> tuple[list[Sample] | None, 
         return None, f"samples.csv is damaged ({error})"
 
 
-def _require_of(experiment: Experiment, found: Sequence[Sample]) -> None:
+def _require_of(experiment: Experiment, shard: Shard | None, found: Sequence[Sample]) -> None:
     """Raises ValueError unless each is of a cell, has its metrics, and is there once."""
     known = set(plan.cells(experiment))
+    numbers = plan.numbers(experiment, shard)
     seen = set()
     for each in found:
         where = f"round {each.round}, order {each.order}"
@@ -130,13 +145,14 @@ def _require_of(experiment: Experiment, found: Sequence[Sample]) -> None:
             experiment.metrics.keys() if each.status == Status.OK else set()
         ):
             raise ValueError(f"{where}: other metrics than a sample that is {each.status} has")
-        if not 1 <= each.round <= experiment.rounds:
-            raise ValueError(f"{where}: the experiment has {experiment.rounds} rounds")
+        if each.round not in numbers:
+            has = f"the experiment has {experiment.rounds} rounds"
+            raise ValueError(f"{where}: {has if shard is None else f'not of shard {shard}'}")
         if (each.round, each.cell) in seen:
             raise ValueError(f"{where}: the cell is there twice")
         seen.add((each.round, each.cell))
 
 
-def _from_boots(folder: Path, experiment: Experiment) -> list[Sample]:
-    there, _ = RunFolder(folder, experiment).all_measured()
+def _from_boots(folder: Path, experiment: Experiment, shard: Shard | None) -> list[Sample]:
+    there, _ = RunFolder(folder, experiment, shard).all_measured()
     return there.samples
