@@ -33,6 +33,11 @@ def argument(help: str) -> Any:
     return field(metadata={"help": help})
 
 
+def arguments(help: str) -> Any:
+    """What is given by its place, once or several times; its field is `tuple[str, ...]`."""
+    return field(metadata={"help": help, "several": True})
+
+
 def declared() -> Any:
     """Values of the options that experiments declare, by option without its dashes."""
     return field(default_factory=dict)
@@ -242,6 +247,25 @@ class RerunOptions(MeasureOptions, TrustOptions):
     manifest: str = argument("a run, or the manifest.json of one of another machine")
     sources: str | None = option(
         "the folder of the experiment's own file and sources, if it is not where it was"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeOptions(ResultsOptions):
+    """Make one run of all shards of a sweep, the same as if one machine had measured it.
+
+    All words that are no options are runs, so that no other task can follow it.
+
+    Example: ./inv merge results/*-of-10
+    """
+
+    run: tuple[str, ...] = arguments("the shards: their folders or their names, in any order")
+    name: str | None = option(
+        "name of the results folder behind its date (default: the experiment)"
+    )
+    report: bool = flag(
+        "draw the plots and write the report (the default); `./inv report` does it later",
+        default=True,
     )
 
 

@@ -8,27 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from pibed.base import terminal
-from pibed.base.errors import HostError, IncompleteError, UsageError
+from pibed.base.errors import HostError, UsageError
 from pibed.build import host, timing
 from pibed.build.making import cores
-from pibed.commands import arguments, build, settings
+from pibed.commands import arguments, build, conclusion, settings
 from pibed.commands.options import RerunOptions, SweepOptions
-from pibed.commands.printing import print_table
 from pibed.measure import record
 from pibed.measure.rounds import Testbed
 from pibed.measure.run import Measurement, measure, measure_rest, tell_differences
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock, Machine
 from pibed.model.plan import numbers
-from pibed.model.samples import Status
 from pibed.model.shard import Shard, parse
-from pibed.report import page as report_page
-from pibed.report import tables
-from pibed.report.page import NAMES
 from pibed.runs import locate, manifest
 from pibed.runs.folder import RunFolder
 from pibed.runs.hints import rerun_command, verify_command
-from pibed.studies import STUDIES
 
 
 def sweep(options: SweepOptions) -> None:
@@ -42,10 +36,10 @@ def sweep(options: SweepOptions) -> None:
         outcomes = [_resume(root, options, options.resume)]
     else:
         outcomes = _measure_anew(root, options)
-    _show(outcomes)
+    conclusion.show(outcomes)
     if options.report:
-        _report(outcomes)
-    _require_all_well(outcomes)
+        conclusion.report(outcomes)
+    conclusion.require_all_well(outcomes)
 
 
 def rerun(options: RerunOptions) -> None:
@@ -71,8 +65,8 @@ def rerun(options: RerunOptions) -> None:
     tell_differences(path.resolve().parent.name, recorded, images, qemu_version)
     testbed = Testbed(machine, images, experiment, qemu_version)
     outcome = measure(root, testbed, count, name, shard=shard)
-    _show([outcome])
-    _report([outcome])
+    conclusion.show([outcome])
+    conclusion.report([outcome])
     before = recorded.samples_digest if recorded.finished else None
     after = manifest.read(outcome.run.folder / "manifest.json").samples_digest
     if machine.clock == "host":
@@ -84,7 +78,7 @@ def rerun(options: RerunOptions) -> None:
     else:
         folder = path.resolve().parent
         print(f"samples.csv: differs from that of {path}; {verify_command(folder)} shows it")
-    _require_all_well([outcome])
+    conclusion.require_all_well([outcome])
 
 
 def _elsewhere(experiment: Experiment, sources: str | None) -> Experiment:
@@ -171,56 +165,6 @@ def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
         run.write_manifest(before)
         testbed = Testbed(machine, images, experiment, qemu_version)
         return measure_rest(testbed, run, before, there, fail_fast=options.fail_fast)
-
-
-def _show(outcomes: Sequence[Measurement]) -> None:
-    """Prints the table of one run, or of one for each clock, and where the files are."""
-    experiment = outcomes[0].experiment
-    clocks = " and ".join(each.machine.clock for each in outcomes)
-    shard = outcomes[0].run.shard
-    runs = f"{len(numbers(experiment, shard))} runs a cell"
-    if shard is not None:
-        runs = f"shard {shard}, {runs} of {experiment.rounds}"
-    title = f"{experiment.title}: {runs}, {clocks} clock"
-    summaries = {each.machine.clock: each.analysis.summaries for each in outcomes}
-    differs = dict.fromkeys(line for outcome in outcomes for line in outcome.differs)
-    caption = f"differs from lock: {'; '.join(differs)}" if differs else ""
-    print_table(tables.of_sweep(experiment, summaries, title, caption), width=110)
-    console = terminal.stderr()
-    for outcome in outcomes:
-        for warning in outcome.warnings:
-            console.print(warning, markup=False)
-        print(f"results: {outcome.run.folder}", flush=True)
-
-
-def _report(outcomes: Sequence[Measurement]) -> None:
-    """Writes the report of each run, and prints what it says."""
-    console = terminal.stderr()
-    console.print("report: the plots are being drawn, which takes some seconds", markup=False)
-    for outcome in outcomes:
-        made = report_page.publish(outcome.run.folder, STUDIES.values())
-        clock = f"{outcome.machine.clock} clock: " if len(outcomes) > 1 else ""
-        for line in (*made.headline, *made.notes):
-            print(f"{clock}{line}")
-        print(f"report: {outcome.run.folder / NAMES[0]}")
-
-
-def _require_all_well(outcomes: Sequence[Measurement]) -> None:
-    """Raises IncompleteError if a sample is not `ok`, or something else went wrong."""
-    for outcome in outcomes:
-        folder = outcome.run.folder
-        bad = [sample for sample in outcome.samples if sample.status != Status.OK]
-        if bad:
-            first = bad[0].message.partition("\n")[0] or bad[0].status
-            raise IncompleteError(
-                f"{len(bad)} of {len(outcome.samples)} samples are not ok; of the first: {first}",
-                fix=f"why each is not: samples.jsonl of its round in {folder}/boots/",
-            )
-        if outcome.problems:
-            raise IncompleteError(
-                "all samples were taken, but: " + "; ".join(outcome.problems),
-                fix=f"see the logs in {folder}/boots/",
-            )
 
 
 def _shard(experiment: Experiment, machines: Sequence[Machine], given: str | None) -> Shard | None:

@@ -43,7 +43,7 @@ def verb(name: str, record: type[Any], function: str, configured: Configured) ->
     def body(context: Context, **given: Any) -> None:
         options = {
             each.name: _all_given(each, given[each.name])
-            if each.default == ()
+            if each.default == () or each.metadata.get("several")
             else given[each.name]
             for each in own
         }
@@ -76,6 +76,33 @@ def _text(name: str, record: type[Any], configured: Configured) -> str:
     return "\n".join(lines)
 
 
+class _Words(Argument):
+    """A positional argument for all words that are no options, of which Invoke gives it one.
+
+    Invoke gives words to positional arguments as long as one has no value: this has none before it
+    has them all, which are as many as the command line tells.
+    """
+
+    def __init__(self, name: str, help: str) -> None:
+        super().__init__(names=(name,), kind=list, positional=True, help=help)
+        self.expected = 1
+        self._words: list[str] = []
+
+    @property
+    def value(self) -> list[str] | None:
+        """All words; None before."""
+        return self._words if len(self._words) >= self.expected else None
+
+    @value.setter
+    def value(self, word: str) -> None:
+        self._words.append(word)
+
+    @property
+    def got_value(self) -> bool:
+        """Whether there is a word."""
+        return bool(self._words)
+
+
 class _Verb(Task[Any]):
     """A task whose options are given, instead of read from a signature.
 
@@ -88,7 +115,27 @@ class _Verb(Task[Any]):
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """What Invoke's parser is to know; those that must be given come first."""
+        for each in self._arguments:
+            if isinstance(each, _Words):
+                each.expected = max(1, self._count_words())
         return sorted(self._arguments, key=lambda each: not each.positional)
+
+    def _count_words(self) -> int:
+        """How many words behind the task's name are neither options nor values of those."""
+        valued = {
+            f"--{name}"
+            for each in self._arguments
+            if each.takes_value and not isinstance(each, _Words)
+            for name in each.names
+        }
+        words = iter(sys.argv[1:])
+        count = 0
+        if self.name in words:  # which are those behind it then
+            for word in itertools.takewhile(lambda word: word != "--", words):
+                if word in valued:
+                    next(words, None)
+                count += not word.startswith("-")
+        return count
 
 
 def _typed(field: dataclasses.Field[Any]) -> str:
@@ -102,6 +149,8 @@ def _argument(field: dataclasses.Field[Any], defaults: Mapping[str, str]) -> Arg
     if typed != field.name:
         names["attr_name"] = field.name
     help = field.metadata["help"].format_map(defaults)
+    if field.metadata.get("several"):
+        return _Words(typed, help)
     if field.default == ():
         return Argument(**names, kind=list, default=[], help=help)
     if isinstance(field.default, bool):

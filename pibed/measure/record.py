@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,9 +29,9 @@ from pibed.runs.manifest import (
     Load,
     Manifest,
     Qemu,
-    RoundSeed,
     SamplesRecord,
     TimingRecord,
+    round_seeds,
 )
 
 
@@ -55,10 +54,7 @@ def begun(
         jobs=jobs,
         machine=machine,
         experiment=experiment,
-        rounds=[
-            RoundSeed(number=number, seed=plan.round_seed(experiment.seed, number))
-            for number in plan.numbers(experiment, shard)
-        ],
+        rounds=round_seeds(experiment, shard),
         plan=plan.digest(experiment),
         shard=shard,
         samples=None,
@@ -102,13 +98,10 @@ def ended(
 ) -> Manifest:
     """The manifest once samples.csv is written, whether the run came to its end or was cut off."""
     load = before.host.load_average.model_copy(update={"end": os.getloadavg()[0]})
-    counts = Counter(sample.status for sample in samples)
     return before.model_copy(
         update={
             "finished": finished,
-            "samples": SamplesRecord(
-                digest=digest_file(csv), count=len(samples), statuses=dict(sorted(counts.items()))
-            ),
+            "samples": SamplesRecord.of(csv, samples),
             "problems": sorted(problems),
             "warnings": list(warnings),
             "host": before.host.model_copy(update={"load_average": load}),
@@ -125,7 +118,7 @@ def differences(recorded: Manifest, images: Images, qemu_version: str) -> list[s
     if version != qemu_version:
         lines.append(f"QEMU: it is {qemu_version} instead of {version}")
     command = _command(recorded.machine, recorded.experiment, images)
-    now, then = _options(command), _options(recorded.qemu.command)
+    now, then = Qemu(version=qemu_version, command=command).options, recorded.qemu.options
     if now != then:
         lines.append(f"QEMU's options: they are {' '.join(now)} instead of {' '.join(then)}")
     lines += _other_timing(recorded.timing, _timing(images))
@@ -191,11 +184,6 @@ def _command(machine: Machine, experiment: Experiment, images: Images) -> list[s
         kernel_args=[],
         counts=Path("counts") if plan.counts_events(experiment) else None,
     )
-
-
-def _options(command: Sequence[str]) -> list[str]:
-    """A command line without the folders, which are another host's."""
-    return [part.rpartition("/")[2] if part.startswith("/") else part for part in command]
 
 
 def _digests(images: Images) -> dict[str, str]:

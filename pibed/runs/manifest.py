@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -20,12 +22,14 @@ from pydantic import (
 )
 
 from pibed.base.errors import UsageError
+from pibed.base.files import digest_file
+from pibed.model import plan
 from pibed.model.board import Board
 from pibed.model.builder import Made, SandboxKind, Source, Standing
 from pibed.model.experiment import Experiment
 from pibed.model.loading import Record
 from pibed.model.machine import Clock, Machine
-from pibed.model.samples import Status
+from pibed.model.samples import Sample, Status
 from pibed.model.shard import Shard
 from pibed.runs.madeof import MadeOf
 
@@ -48,6 +52,14 @@ class RoundSeed(Record):
     seed: int
 
 
+def round_seeds(experiment: Experiment, shard: Shard | None = None) -> list[RoundSeed]:
+    """Those of all rounds, or of a shard's."""
+    return [
+        RoundSeed(number=number, seed=plan.round_seed(experiment.seed, number))
+        for number in plan.numbers(experiment, shard)
+    ]
+
+
 class SamplesRecord(Record):
     """What samples.csv was when it was written."""
 
@@ -57,6 +69,13 @@ class SamplesRecord(Record):
     statuses: dict[Status, int]
     """How many samples of each status, of those that there are."""
 
+    @classmethod
+    def of(cls, csv: Path, samples: Sequence[Sample]) -> Self:
+        """What `csv` is, in which these samples are."""
+        counts = Counter(sample.status for sample in samples)
+        statuses = dict(sorted(counts.items()))
+        return cls(digest=digest_file(csv), count=len(samples), statuses=statuses)
+
 
 class Qemu(Record):
     """What booted the guests."""
@@ -64,6 +83,11 @@ class Qemu(Record):
     version: str
     command: list[str]
     """Without the serial lines, the plan behind the initramfs, and the round's seed."""
+
+    @property
+    def options(self) -> list[str]:
+        """The command without the folders, which are another host's."""
+        return [part.rpartition("/")[2] if part.startswith("/") else part for part in self.command]
 
 
 class TimingRecord(Record):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pibed.base.errors import GuestError, UsageError
-from pibed.commands import sweep
+from pibed.commands import conclusion, sweep
 from pibed.commands.options import SweepOptions
 from pibed.guest.guest import (
     GuestTimeout,
@@ -126,9 +126,9 @@ def test_a_sweep_ends_with_its_answer_and_where_its_files_are(
 ) -> None:
     folder = tmp_path / "20260203T040506Z-small"
     outcomes = [ended(folder, "virtual", 130, finished=False)]
-    sweep._show(outcomes)
+    conclusion.show(outcomes)
     assert not list(folder.glob("report.*"))
-    sweep._report(outcomes)
+    conclusion.report(outcomes)
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
     assert lines[0].startswith("A small study: 6 runs a cell, virtual clock")
@@ -149,8 +149,8 @@ def test_a_sweep_with_both_clocks_says_which_answer_is_whose(
 ) -> None:
     folders = [tmp_path / f"20260203T040506Z-{clock}" for clock in ("virtual", "host")]
     outcomes = [ended(folders[0], "virtual", 130), ended(folders[1], "host", 70)]
-    sweep._show(outcomes)
-    sweep._report(outcomes)
+    conclusion.show(outcomes)
+    conclusion.report(outcomes)
     lines = capsys.readouterr().out.splitlines()
     assert "virtual and host clock" in lines[0]
     assert lines[-6:] == [
