@@ -11,7 +11,7 @@ import random
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal
 
 from pibed.model import kernellog, memory, modules
@@ -49,6 +49,11 @@ class Cell:
         return isinstance(other, Cell) and frozenset(self.values) == frozenset(other.values)
 
     def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        # Once for a cell, of which there may be a million samples.
         return hash(frozenset(self.values))
 
     def __str__(self) -> str:

@@ -38,7 +38,7 @@ class Status(StrEnum):
 Number = int | float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One run: where it stands in the experiment, how it ended, and its metrics if it is `ok`.
 
@@ -224,30 +224,28 @@ def from_csv(experiment: Experiment, text: str) -> list[Sample]:
     """
     parameters, metrics = list(experiment.parameters), list(experiment.metrics)
     reader = csv.reader(io.StringIO(text), strict=True)
-    try:
-        rows = list(reader)
-    except csv.Error as error:
-        raise ValueError(f"line {reader.line_num}: {error}") from None
-    if not rows or rows[0] != [*SAMPLE_COLUMNS, *parameters, *metrics]:
-        raise ValueError("line 1: other columns than the experiment's")
+    # Of a million samples that have the same, each is there once.
+    statuses, names = {str(status): status for status in Status}, dict[str, str]()
+    places: dict[tuple[str, ...], Cell] = {}
     found = []
-    for line, row in enumerate(rows[1:], start=2):
-        try:
+    try:
+        if next(reader, None) != [*SAMPLE_COLUMNS, *parameters, *metrics]:
+            raise ValueError("other columns than the experiment's")
+        for row in reader:
             name, round_, order, status = row[:4]
-            place = [
-                (parameter, text if experiment.parameters[parameter].is_text else int(text))
-                for parameter, text in zip(parameters, row[4:], strict=False)
-            ]
+            place = tuple(row[4 : 4 + len(parameters)])
+            if place not in places:
+                places[place] = _cell(experiment, place)
             values = row[4 + len(parameters) :]
-            if status not in set(Status) or len(values) != len(metrics):
+            if status not in statuses or len(values) != len(metrics):
                 raise ValueError(f"{','.join(row)!r} is no sample")
             found.append(
                 Sample(
-                    name,
+                    names.setdefault(name, name),
                     int(round_),
                     int(order),
-                    Status(status),
-                    Cell(tuple(place)),
+                    statuses[status],
+                    places[place],
                     {
                         metric: _number(value)
                         for metric, value in zip(metrics, values, strict=True)
@@ -255,9 +253,15 @@ def from_csv(experiment: Experiment, text: str) -> list[Sample]:
                     },
                 )
             )
-        except ValueError as error:
-            raise ValueError(f"line {line}: {error}") from None
+    except (csv.Error, ValueError) as error:
+        raise ValueError(f"line {max(1, reader.line_num)}: {error}") from None
     return found
+
+
+def _cell(experiment: Experiment, row: Sequence[str]) -> Cell:
+    """The cell in a row of samples.csv; raises ValueError if a number is none."""
+    pairs = zip(experiment.parameters.items(), row, strict=False)
+    return Cell(tuple((name, text if each.is_text else int(text)) for (name, each), text in pairs))
 
 
 def _numbers(result: Result) -> Sequence[Number]:

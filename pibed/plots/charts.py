@@ -60,7 +60,9 @@ def medians(observations: Observations, metric: str, parameter: str) -> Iterator
             for index, (alternative, look) in enumerate(ways):
                 found = course(observations, metric, parameter, block, alternative)
                 if found:
-                    x = [axis.place(value, index) for value, s in found for _ in s.values]
+                    x: list[float] = []
+                    for value, series in found:
+                        x += [axis.place(value, index)] * len(series.values)
                     y = [each for _, series in found for each in series.values.tolist()]
                     canvas.dots(axes, look, x, y)
                     seen[-1] += y

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -11,7 +11,7 @@ from pibed.base.errors import UsageError
 from pibed.model.board import differences
 from pibed.model.experiment import TOTAL, Experiment
 from pibed.model.plan import Cell, cells
-from pibed.model.samples import Status
+from pibed.model.samples import Sample, Status
 from pibed.model.words import amount, heading, in_unit, labels, number, place, title, unit
 from pibed.report.table import Column, Table
 from pibed.report.tables import between
@@ -86,6 +86,7 @@ def changes(before: Run, after: Run) -> Changes:
     runs = (Alternative(1, after.name), Alternative(0, before.name))
     compared: list[Comparison] = []
     same: list[bool] = []
+    samples = [_by_cell(run) for run in (before, after)]
     for cell in common:
         for metric in metrics:
             a, b = old.series(cell, metric), new.series(cell, metric)
@@ -95,7 +96,9 @@ def changes(before: Run, after: Run) -> Changes:
             # What was said of the metric last counts.
             better = after.experiment.better(metric)
             compared.append(measure(cell, metric, runs, (b, shifted), counts, better))
-            same.append(_numbers(before, cell, metric) == _numbers(after, cell, metric))
+            names = before.experiment.analysed.total if metric == TOTAL else [metric]
+            first, second = (_numbers(each[cell], names) for each in samples)
+            same.append(first == second)
     failing = tuple(_failing(before, after))
     if not compared and not (failing and after.samples):
         why = "".join(f"; {run.name}: {note}" for run in (before, after) for note in run.notes)
@@ -158,13 +161,19 @@ def _common_metrics(before: Run, after: Run) -> list[str]:
     return common
 
 
-def _numbers(run: Run, cell: Cell, metric: str) -> dict[int, float]:
-    """What was measured in each round."""
-    names = run.experiment.analysed.total if metric == TOTAL else [metric]
+def _by_cell(run: Run) -> dict[Cell, list[Sample]]:
+    found: dict[Cell, list[Sample]] = {}
+    for each in run.samples:
+        found.setdefault(each.cell, []).append(each)
+    return found
+
+
+def _numbers(samples: Iterable[Sample], names: Collection[str]) -> dict[int, float]:
+    """What was measured in each round, of several metrics their sum."""
     return {
         each.round: sum(each.metrics[name] for name in names)
-        for each in run.samples
-        if each.cell == cell and set(names) <= each.metrics.keys()
+        for each in samples
+        if each.metrics.keys() >= set(names)
     }
 
 

@@ -12,6 +12,7 @@ from pibed.base.files import digest_file
 from pibed.model import plan
 from pibed.model import samples as samples_module
 from pibed.model.experiment import Experiment
+from pibed.model.plan import Cell
 from pibed.model.samples import Sample, Status
 from pibed.model.shard import Shard
 from pibed.runs import manifest
@@ -134,12 +135,11 @@ def _from_csv(
 
 def _require_of(experiment: Experiment, shard: Shard | None, found: Sequence[Sample]) -> None:
     """Raises ValueError unless each is of a cell, has its metrics, and is there once."""
-    known = set(plan.cells(experiment))
     numbers = plan.numbers(experiment, shard)
-    seen = set()
+    seen: dict[Cell, set[int]] = {cell: set() for cell in plan.cells(experiment)}
     for each in found:
         where = f"round {each.round}, order {each.order}"
-        if each.cell not in known:
+        if each.cell not in seen:
             raise ValueError(f"{where}: no cell of the experiment")
         if each.metrics.keys() != (
             experiment.metrics.keys() if each.status == Status.OK else set()
@@ -148,9 +148,9 @@ def _require_of(experiment: Experiment, shard: Shard | None, found: Sequence[Sam
         if each.round not in numbers:
             has = f"the experiment has {experiment.rounds} rounds"
             raise ValueError(f"{where}: {has if shard is None else f'not of shard {shard}'}")
-        if (each.round, each.cell) in seen:
+        if each.round in seen[each.cell]:
             raise ValueError(f"{where}: the cell is there twice")
-        seen.add((each.round, each.cell))
+        seen[each.cell].add(each.round)
 
 
 def _from_boots(folder: Path, experiment: Experiment, shard: Shard | None) -> list[Sample]:

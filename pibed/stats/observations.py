@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -126,7 +127,7 @@ def observe(
     plan = experiment.analysed
     several = len(plan.total) > 1
     known = set(cells(experiment))
-    found: dict[tuple[Cell, str], list[tuple[int, float]]] = {}
+    found: dict[tuple[Cell, str], tuple[array[int], array[float]]] = {}
     for sample in samples:
         if sample.cell not in known or sample.status != Status.OK:
             continue
@@ -138,15 +139,13 @@ def observe(
         if several and numbers.keys() >= set(plan.total):
             numbers[TOTAL] = sum(numbers[name] for name in plan.total)
         for name, number in numbers.items():
-            found.setdefault((sample.cell, name), []).append((sample.round, number))
-    rounds = sorted({number for values in found.values() for number, _ in values})
-    rows = {number: row for row, number in enumerate(rounds)}
+            numbered, values = found.setdefault((sample.cell, name), (array("q"), array("d")))
+            numbered.append(sample.round)
+            values.append(number)
+    rounds = np.array(sorted({number for numbered, _ in found.values() for number in numbered}))
     series = {
-        key: Series(
-            np.array([rows[number] for number, _ in values], dtype=np.intp),
-            np.array([value for _, value in values], dtype=np.float64),
-        )
-        for key, values in found.items()
+        key: Series(np.searchsorted(rounds, numbered), np.array(values, dtype=np.float64))
+        for key, (numbered, values) in found.items()
     }
     metrics = (*experiment.metrics, *([TOTAL] if several else []))
     alternatives = _alternatives(experiment, plan)
@@ -159,7 +158,7 @@ def observe(
         TOTAL if several else next(iter(plan.total), None),
         draw(len(rounds), experiment.seed, resamples),
         tuple(_left_out(experiment, metrics, series)),
-        tuple(rounds),
+        tuple(rounds.tolist()),
         series,
     )
 
@@ -174,13 +173,15 @@ def draw(rounds: int, seed: int, resamples: int = RESAMPLES) -> NDArray[np.int16
 
     if rounds == 0:
         return np.zeros((0, resamples), dtype=np.int16)
-    raw = np.random.PCG64(seed).random_raw(resamples * rounds)
-    # 2**64 is not a multiple of the number of rounds; what this favours is below 1e-15.
-    drawn = (raw % np.uint64(rounds)).astype(np.intp)
-    places = drawn * resamples + np.tile(np.arange(resamples), rounds)
-    counts = np.bincount(places, minlength=resamples * rounds)
+    generator = np.random.PCG64(seed)
     # An experiment has at most 10,000 rounds.
-    return counts.reshape(rounds, resamples).astype(np.int16)
+    counts = np.zeros((rounds, resamples), dtype=np.int16)
+    own = np.arange(resamples)
+    for _ in range(rounds):
+        # 2**64 is not a multiple of the number of rounds; what this favours is below 1e-15.
+        drawn = (generator.random_raw(resamples) % np.uint64(rounds)).astype(np.intp)
+        counts[drawn, own] += 1  # each resample is there once
+    return counts
 
 
 def draw_apart(first: int, second: int) -> NDArray[np.int16]:
@@ -197,6 +198,9 @@ def medians(series: Series, counts: NDArray[np.int16]) -> NDArray[np.float64]:
     """The median of a series in each resample: (resamples,), NaN where none of it was drawn."""
     import numpy as np
 
+    if not series.varies:
+        drawn = counts[series.rounds].any(axis=0)
+        return np.where(drawn, series.values[0], np.nan)
     order = np.argsort(series.values, kind="stable")
     ordered = series.values[order]
     # In sorted order the middle of a resample is where its counts add up to half.

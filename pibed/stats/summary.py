@@ -7,6 +7,7 @@ import io
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pibed.model.experiment import SUMMARY_COLUMNS, Experiment
 from pibed.model.plan import Cell, cells
@@ -159,6 +160,7 @@ def _by_cell(experiment: Experiment, samples: Iterable[Sample]) -> dict[Cell, li
     return by_cell
 
 
+@lru_cache
 def _rank(n: int, confidence: float) -> tuple[int, float]:
     """The k of `median_interval` and the coverage of its pair; 0 where there is none."""
     # In whole numbers of 2**-n: 2**n is beyond a float from n = 1024 on.
