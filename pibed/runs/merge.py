@@ -165,8 +165,6 @@ def merge(found: Sequence[Part], root: Path, name: str, now: datetime.datetime) 
         analysis = Analysis(experiment, samples)
         made.write_samples(analysis)
         record = _record(found, made.folder / "samples.csv", samples, problems, looked)
-        # Once for all files, of which there may be many.
-        os.sync()
         made.write_manifest(record)
         folder = locate.make_folder(root, name, now)
         made.folder.rename(folder)
@@ -191,9 +189,13 @@ def _differences(first: Manifest, other: Manifest) -> Iterator[str]:
     """What is not the same in both but should be, one line a key of the manifest."""
     before, after = (dict(_flat("", _comparable(each))) for each in (first, other))
     for key in dict.fromkeys([*before, *after]):
-        then, now = (_shown(each[key]) if key in each else "nothing" for each in (before, after))
+        then, now = (_text(each[key]) if key in each else "nothing" for each in (before, after))
         if then != now:
-            yield f"{key}: {now} instead of {then}"
+            pairs = itertools.takewhile(
+                lambda pair: pair[0] == pair[1], zip(then, now, strict=False)
+            )
+            same = sum(1 for _ in pairs)
+            yield f"{key}: {_shown(now, same)} instead of {_shown(then, same)}"
 
 
 def _comparable(recorded: Manifest) -> dict[str, Any]:
@@ -214,9 +216,17 @@ def _flat(place: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield place, value
 
 
-def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LETTERS else f"{text[:_LETTERS]}…"
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _shown(text: str, same: int) -> str:
+    """A text, or the part of it that begins where another one is not the `same` any more."""
+    if len(text) <= _LETTERS:
+        return text
+    begin = max(0, same - _LETTERS // 2)
+    end = begin + _LETTERS
+    return f"{'…' if begin else ''}{text[begin:end]}{'…' if end < len(text) else ''}"
 
 
 def _take(part: Part, target: Path) -> Measured:
