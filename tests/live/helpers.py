@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import shutil
 import subprocess
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from pibed.base import places
 from pibed.base.errors import GuestError
 from pibed.commands import build
+from pibed.commands.verify import compare_runs
 from pibed.measure.rounds import Testbed, measure_rounds
 from pibed.model import plan
 from pibed.model.experiment import Experiment
@@ -84,3 +86,24 @@ def wait_for_samples(results: Path, count: int) -> Path:
             return logs[0].parents[2]
         time.sleep(0.1)
     raise AssertionError(f"no {count} samples in {results}")
+
+
+def require_merged(whole: Path, merged: Path) -> None:
+    """A merged run says what one of one machine says, but for who measured it."""
+    assert compare_runs(whole, merged)[0] == []
+    plots = sorted(path.relative_to(whole) for path in (whole / "plots").iterdir())
+    assert plots == sorted(path.relative_to(merged) for path in (merged / "plots").iterdir())
+    for name in (Path("summary.csv"), *plots):
+        assert (whole / name).read_bytes() == (merged / name).read_bytes(), name
+    for report in ("report.html", "report.md"):
+        texts = [
+            (run / report).read_text(encoding="utf-8").replace(run.name, "RUN").splitlines()
+            for run in (whole, merged)
+        ]
+        assert texts[0] == [line for line in texts[1] if "after an interruption" not in line]
+    contents = [json.loads((run / "manifest.json").read_text()) for run in (whole, merged)]
+    assert [each["merged"] is None for each in contents] == [True, False]
+    for each in contents:
+        for key in ("jobs", "resumed", "host", "merged"):
+            del each[key]
+    assert contents[0] == contents[1]

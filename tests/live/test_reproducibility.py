@@ -24,7 +24,7 @@ from pibed.commands.verify import compare_runs
 from tests import disk
 
 from .conftest import Run, qemus
-from .helpers import copy_of_checkout, only_run, start, wait_for_samples
+from .helpers import copy_of_checkout, only_run, require_merged, start, wait_for_samples
 from .test_sweep import rows
 
 RUN = ("--sizes", "16,32", "--runs", "3")
@@ -483,3 +483,28 @@ def test_changed_module_and_workload_are_named(tmp_path: Path) -> None:
     refused = run("sweep", "--resume", str(first))
     assert module in refused
     assert "cannot be measured as its beginning was" in refused
+
+
+@pytest.mark.alone
+def test_shards_are_merged_into_the_same_run(
+    undisturbed: Path, invoke: Run, tmp_path: Path
+) -> None:
+    """The first is measured as it comes, the other is killed and taken up again."""
+    results = [tmp_path / f"host-{number}" for number in (1, 2)]
+    shards = [
+        ("--shard", f"{number}/2", "--jobs", "1", "--results", str(folder))
+        for number, folder in enumerate(results, start=1)
+    ]
+    kill(start(*SWEEP, *shards[1]), results[1], Moment(1, 0.1))
+    (left,) = runs(results[1])
+    for what in ((*RUN, *shards[0]), ("--resume", str(left))):
+        done = invoke(*MEASURE, *what)
+        assert done.returncode == 0, done.stderr
+    folders = [only_run(each) for each in results]
+    rounds = [sorted(each.name for each in (folder / "boots").iterdir()) for folder in folders]
+    assert rounds == [["01", "03"], ["02"]]
+    done = invoke("merge", *map(str, reversed(folders)), "--results", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    run = only_run(tmp_path / "out")
+    assert f"report: {run / 'report.html'}" in done.stdout
+    require_merged(undisturbed, run)
