@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ NO_CROSS = "no cross compiler for 32-bit ARM is installed, see docs/builders.md"
 NO_CXX = "no cross compiler for C++ is installed, see docs/workloads.md"
 NO_CGROUP = "this host lets us make no memory cgroup"
 NO_SANDBOX = "this host has no sandbox, see docs/sandbox.md"
+NO_NAMESPACES = "this host lets us be no other user in a network of its own"
 UNREADABLE = "the checkout cannot be read by others"
 
 
@@ -28,6 +30,15 @@ def may_mount() -> bool:
     status = Path("/proc/self/status").read_text()
     (effective,) = (line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
     return bool(int(effective, 16) & 1 << 21)  # CAP_SYS_ADMIN, see capability.h
+
+
+def may_unshare() -> bool:
+    """Whether this process may make namespaces of users, networks and mounts."""
+    argv = ["unshare", "--user", "--net", "--mount", "--map-user=1001", "true"]
+    try:
+        return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
 
 
 def _has_memory_cgroup() -> bool:
@@ -46,6 +57,7 @@ _HOLDS: dict[str, Callable[[], bool]] = {
     NO_CXX: lambda: shutil.which("arm-linux-gnueabihf-g++") is None,
     NO_CGROUP: lambda: not _has_memory_cgroup(),
     NO_SANDBOX: lambda: bubblewrap.missing() is not None,
+    NO_NAMESPACES: lambda: not may_unshare(),
     UNREADABLE: lambda: True,  # by who owns the folders above it
 }
 
