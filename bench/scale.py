@@ -144,7 +144,10 @@ print(f"peak {peak / 1024:.0f} MiB", file=sys.stderr)
 
 
 def bench_read(rounds: int, cells: int) -> None:
-    """Reading a run, its summary, its row among the runs, its report; then with ten times that."""
+    """Reading a run, its summary, its row among the runs, its report, comparing it with itself.
+
+    Then with ten times as many samples.
+    """
     for part in (rounds // 10, rounds):
         experiment = study(part, cells)
         count = part * len(plan.cells(experiment))
@@ -156,6 +159,7 @@ def bench_read(rounds: int, cells: int) -> None:
             print(f"  summary: {python('-c', _READ, folder, 'summary')}")
             print(f"  results: {inv('results', '--results', name)}")
             print(f"  report:  {inv('report', str(folder))}")
+            print(f"  compare: {inv('compare', str(folder), str(folder))}")
             size = (folder / "report.html").stat().st_size / 1e6
             print(f"  report.html has {size:.1f} MB", flush=True)
 

@@ -22,6 +22,9 @@ NO_CXX = "no cross compiler for C++ is installed, see docs/workloads.md"
 NO_CGROUP = "this host lets us make no memory cgroup"
 NO_SANDBOX = "this host has no sandbox, see docs/sandbox.md"
 NO_NAMESPACES = "this host lets us be no other user in a network of its own"
+NO_PARALLEL = "GNU parallel and rsync are not installed"
+NO_SLURM = "Slurm and munge are not installed, or this is not root, who may start them"
+NO_SCHEMAS = "check-jsonschema, which has the schemas of CI services, is not installed"
 UNREADABLE = "the checkout cannot be read by others"
 
 
@@ -41,6 +44,12 @@ def may_unshare() -> bool:
         return False
 
 
+def may_run_slurm() -> bool:
+    """Whether a Slurm of one node can be started."""
+    programs = ("munged", "slurmctld", "slurmd", "sbatch")
+    return os.geteuid() == 0 and all(map(shutil.which, programs))
+
+
 def _has_memory_cgroup() -> bool:
     root = Path("/sys/fs/cgroup")
     if (root / "memory").is_dir():
@@ -58,6 +67,9 @@ _HOLDS: dict[str, Callable[[], bool]] = {
     NO_CGROUP: lambda: not _has_memory_cgroup(),
     NO_SANDBOX: lambda: bubblewrap.missing() is not None,
     NO_NAMESPACES: lambda: not may_unshare(),
+    NO_PARALLEL: lambda: not (shutil.which("parallel") and shutil.which("rsync")),
+    NO_SLURM: lambda: not may_run_slurm(),
+    NO_SCHEMAS: lambda: shutil.which("check-jsonschema") is None,
     UNREADABLE: lambda: True,  # by who owns the folders above it
 }
 

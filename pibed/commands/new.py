@@ -23,7 +23,8 @@ def new(options: NewOptions) -> None:
 
     Raises UsageError for an example that there is not, and a folder that is not empty.
     """
-    examples = {path.name: path for path in sorted((places.checkout() / "examples").glob("*/"))}
+    files = (places.checkout() / "examples").glob("*/experiment.yaml")
+    examples = {path.parent.name: path.parent for path in sorted(files)}
     name = _DEFAULT if options.from_ is None else options.from_
     if name not in examples:
         raise UsageError(f"--from {name}: expected one of: {', '.join(examples)}")

@@ -7,8 +7,9 @@ import io
 import json
 import math
 import re
+import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -75,6 +76,9 @@ class Sample:
         except (AttributeError, KeyError) as error:
             raise ValueError(f"a sample has a status and parameters: {error}") from None
         sample = cls(status=status, cell=cell, **data)
+        # Of a million samples that have the same words, each is there once.
+        metrics = {sys.intern(name): number for name, number in sample.metrics.items()}
+        sample = replace(sample, experiment=sys.intern(sample.experiment), metrics=metrics)
         for value in cell.as_dict().values():
             if not isinstance(value, Value):
                 raise TypeError(f"{value!r} is no value of a parameter")

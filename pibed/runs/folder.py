@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn, Self, TextIO
 
@@ -127,7 +127,9 @@ class RunFolder:
             for each in samples
         ):
             return None
-        return Measured(samples, problems)
+        # The cells are those of the plan: equal ones, but there once.
+        placed = zip(samples, round_.visits, strict=True)
+        return Measured([replace(each, cell=visit.cell) for each, visit in placed], problems)
 
     def all_measured(self) -> tuple[Measured, list[Round]]:
         """What is measured of the run, and the rounds that are not."""
