@@ -1,7 +1,8 @@
-"""How pibed goes with the number of samples: `bench/scale.py merge|read|plan`, after `./inv build`.
+"""How pibed goes with the number of samples: `bench/scale.py WHAT`, after `./inv build`.
 
     .venv/bin/python bench/scale.py merge --shards 100 --rounds 100
     .venv/bin/python bench/scale.py read --rounds 10000 --cells 100
+    .venv/bin/python bench/scale.py simulate
 
 The runs are made up: their folders have what a sweep writes, with numbers that were drawn. CPU
 seconds and peak memory are those of one process; absolute times are this machine's.
@@ -10,9 +11,11 @@ seconds and peak memory are those of one process; absolute times are this machin
 from __future__ import annotations
 
 import argparse
+import heapq
 import json
 import random
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,6 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pibed.base import places
+from pibed.base.terminal import duration
 from pibed.commands import build
 from pibed.measure import record
 from pibed.model import plan
@@ -176,17 +180,56 @@ def bench_plan(rounds: int, cells: int) -> None:
         print(f"{part:,} rounds of {cells} cells: digest {digest:.1f} s CPU; {own} own {taken:.3f}")
 
 
+def simulated(
+    machines: int, shards: int, rounds: int, round_s: float, start_s: float, seed: int
+) -> float:
+    """Seconds until the last shard has come to its end; a machine takes one after the other.
+
+    Machines differ in speed by 10 % (standard deviation of a normal distribution), rounds on one by
+    3 %. One shard of a hundred is cut off somewhere, and goes on with one round measured anew.
+    """
+    generator = random.Random(seed)
+    speeds = [max(0.7, generator.gauss(1, 0.1)) for _ in range(machines)]
+    free = [(0.0, machine) for machine in range(machines)]
+    for number in range(1, shards + 1):
+        now, machine = heapq.heappop(free)
+        own = len(Shard(number=number, of=shards).numbers(rounds))
+        lost = generator.random() < 0.01
+        varied = sum(max(0.8, generator.gauss(1, 0.03)) for _ in range(own + lost))
+        now += start_s * (1 + lost) + round_s * speeds[machine] * varied
+        heapq.heappush(free, (now, machine))
+    return max(now for now, _ in free)
+
+
+def bench_simulate(rounds: int, round_s: float, start_s: float) -> None:
+    """What 1 to 10,000 machines of one core give, on paper and simulated."""
+    print("| machines | on paper | a shard each | efficiency | ten shards each | efficiency |")
+    print("|---|---|---|---|---|---|")
+    for machines in (1, 10, 100, 1000, 10_000):
+        row = [f"{machines:,}", duration(start_s + -(-rounds // machines) * round_s)]
+        for shards in (machines, min(rounds, 10 * machines)):
+            taken = statistics.median(
+                simulated(machines, shards, rounds, round_s, start_s, seed) for seed in range(9)
+            )
+            row += [duration(taken), f"{rounds * round_s / machines / taken:.2f}"]
+        print(f"| {' | '.join(row)} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=["merge", "read", "plan"])
+    parser.add_argument("what", choices=["merge", "read", "plan", "simulate"])
     parser.add_argument("--shards", type=int, default=100)
     parser.add_argument("--rounds", type=int, help="of a shard: 100, or of the run: 10,000")
     parser.add_argument("--cells", type=int, help="of merge: 8, else 100")
+    parser.add_argument("--round-s", type=float, default=100)
+    parser.add_argument("--start-s", type=float, default=20)
     given = parser.parse_args()
     if given.what == "merge":
         bench_merge(given.shards, given.rounds or 100, given.cells or 8)
     elif given.what == "read":
         bench_read(given.rounds or 10_000, given.cells or 100)
+    elif given.what == "simulate":
+        bench_simulate(given.rounds or 10_000, given.round_s, given.start_s)
     else:
         bench_plan(given.rounds or 10_000, given.cells or 100)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -203,13 +204,27 @@ def medians(series: Series, counts: NDArray[np.int16]) -> NDArray[np.float64]:
         return np.where(drawn, series.values[0], np.nan)
     order = np.argsort(series.values, kind="stable")
     ordered = series.values[order]
-    # In sorted order the middle of a resample is where its counts add up to half.
-    reached = np.cumsum(counts[series.rounds[order]], axis=0, dtype=np.int16)
+    rows = series.rounds[order]
+    # In sorted order the middle of a resample is where its counts add up to half: the block of rows
+    # in which that is, then the row in it. All sums of many rounds would leave the CPU's caches.
+    size = math.isqrt(len(rows))
+    begins = range(0, len(rows), size)
+    sums = np.array([counts[rows[at : at + size]].sum(axis=0, dtype=np.int32) for at in begins])
+    reached = np.cumsum(sums, axis=0)
     drawn = reached[-1]
-    last = len(ordered) - 1
-    lower = np.minimum(np.count_nonzero(reached < (drawn + 1) // 2, axis=0), last)
-    upper = np.minimum(np.count_nonzero(reached < drawn // 2 + 1, axis=0), last)
-    middle = (ordered[lower] + ordered[upper]) / 2
+    own = np.arange(counts.shape[1])
+
+    def at(target: NDArray[np.int32]) -> NDArray[np.float64]:
+        """The value at which so many are reached; the last one where there are not as many."""
+        block = np.minimum(np.count_nonzero(reached < target, axis=0), len(begins) - 1)
+        inside = np.minimum(block * size + np.arange(size)[:, np.newaxis], len(rows) - 1)
+        before = reached[block, own] - sums[block, own]
+        sought = before + np.cumsum(counts[rows[inside], own], axis=0) < target
+        found = block * size + np.count_nonzero(sought, axis=0)
+        values: NDArray[np.float64] = ordered[np.minimum(found, len(rows) - 1)]
+        return values
+
+    middle = (at((drawn + 1) // 2) + at(drawn // 2 + 1)) / 2
     return np.where(drawn > 0, middle, np.nan)
 
 

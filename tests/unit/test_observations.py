@@ -132,6 +132,20 @@ def test_medians_are_those_of_the_drawn_values() -> None:
         assert medians(series(values.tolist()), counts).tolist() == expected
 
 
+@pytest.mark.parametrize("rounds", [2, 3, 8, 9, 10, 97, 400])
+def test_medians_of_any_number_of_rounds(rounds: int) -> None:
+    """Some of which have no sample, with values of which many are equal."""
+    generator = np.random.default_rng(rounds)
+    counts = draw(rounds, rounds, 99)
+    for different in (2, 5, 1000):
+        rows = np.sort(generator.choice(rounds, rounds - rounds // 3, replace=False))
+        values = generator.integers(0, different, len(rows)).astype(np.float64)
+        found = medians(Series(rows, values), counts)
+        for resample in range(99):
+            drawn = np.repeat(values, counts[rows, resample])
+            assert found[resample] == np.median(drawn) if len(drawn) else np.isnan(found[resample])
+
+
 def test_a_resample_without_a_sample_has_no_median() -> None:
     counts = np.array([[0, 1, 2], [2, 1, 0]], dtype=np.int16)
     found = medians(series([7.0], [1]), counts)
