@@ -12,6 +12,7 @@ from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
 from pibed.model.plan import numbers
 from pibed.model.samples import Sample, Status
+from pibed.model.words import counted
 from pibed.report import page, tables
 from pibed.runs.folder import RunFolder
 from pibed.stats.analysis import Analysis
@@ -58,7 +59,7 @@ def show(outcomes: Sequence[Outcome]) -> None:
     """Prints the table of one run, or of one for each clock, and where the files are."""
     experiment, shard = outcomes[0].experiment, outcomes[0].run.shard
     clocks = " and ".join(each.machine.clock for each in outcomes)
-    runs = f"{len(numbers(experiment, shard))} runs a cell"
+    runs = f"{counted(len(numbers(experiment, shard)), 'run')} a cell"
     if shard is not None:
         runs = f"shard {shard}, {runs} of {experiment.rounds}"
     title = f"{experiment.title}: {runs}, {clocks} clock"

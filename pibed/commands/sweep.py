@@ -20,6 +20,7 @@ from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock, Machine
 from pibed.model.plan import numbers
 from pibed.model.shard import Shard, parse
+from pibed.model.words import counted
 from pibed.runs import locate, manifest
 from pibed.runs.folder import RunFolder
 from pibed.runs.hints import rerun_command, verify_command
@@ -178,10 +179,10 @@ def _shard(experiment: Experiment, machines: Sequence[Machine], given: str | Non
             f"--shard {given}: expected which of how many, such as 3/10 for the third of ten"
         ) from None
     if not numbers(experiment, shard):
+        has = f"{experiment.name} has {counted(experiment.rounds, 'round')}"
         raise UsageError(
-            f"--shard {given}: {experiment.name} has {experiment.rounds} rounds, so that there is "
-            "none for this shard",
-            fix=f"make {experiment.rounds} shards at most, or more rounds with --runs",
+            f"--shard {given}: {has}, so that there is none for this shard",
+            fix=f"make {counted(experiment.rounds, 'shard')} at most, or more rounds with --runs",
         )
     if any(machine.clock == "host" for machine in machines):
         raise UsageError(

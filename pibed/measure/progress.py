@@ -17,6 +17,7 @@ from pibed.model.plan import Cell, Visit, cells
 from pibed.model.plan import numbers as numbers_of
 from pibed.model.samples import Sample, Status
 from pibed.model.shard import Shard
+from pibed.model.words import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,10 +92,11 @@ class SweepProgress:
             if expected is None
             else f"about {duration(expected)}"
         )
-        before = f" ({self._taken} samples are there)" if self._taken else ""
+        before = f" ({self._taken} of {self._total} samples are there)" if self._taken else ""
         which = "" if self._shard is None else f"shard {self._shard}: "
         self._console.print(
-            f"sweep: {which}{len(self._left_of_round)} rounds of {len(self._cells)} cells{before}, "
+            f"sweep: {which}{counted(len(self._left_of_round), 'round')} of "
+            f"{counted(len(self._cells), 'cell')}{before}, "
             f"{self._clock} clock, {self._jobs} side by side; {about}",
             markup=False,
         )
@@ -135,8 +137,9 @@ class SweepProgress:
             elif self._left_of_round[sample.round] == 0:
                 finished = sum(1 for left in self._left_of_round.values() if left == 0)
                 self._say(
-                    f"round {sample.round} done; {finished} of {len(self._left_of_round)} rounds, "
-                    f"{self._taken} of {self._total} samples{self._time_left(', ')}"
+                    f"round {sample.round} done; {finished} of "
+                    f"{counted(len(self._left_of_round), 'round')}, {self._taken} of "
+                    f"{counted(self._total, 'sample')}{self._time_left(', ')}"
                 )
 
     def died(self, number: int, error: GuestError) -> None:

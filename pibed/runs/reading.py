@@ -15,6 +15,7 @@ from pibed.model.experiment import Experiment
 from pibed.model.plan import Cell
 from pibed.model.samples import Sample, Status
 from pibed.model.shard import Shard
+from pibed.model.words import counted
 from pibed.runs import manifest
 from pibed.runs.folder import RunFolder
 from pibed.runs.hints import MERGE_COMMAND, resume_command
@@ -58,8 +59,9 @@ class Run:
         """What is not as a finished run has it, one sentence each."""
         notes = self.damage
         if (shard := self.recorded.shard) is not None:
+            rounds = counted(self.experiment.rounds, "round")
             notes += (
-                f"This is shard {shard}, {self.rounds} of {self.experiment.rounds} rounds: "
+                f"This is shard {shard}, {self.rounds} of {rounds}: "
                 f"{MERGE_COMMAND} makes one run of all {shard.of}",
             )
         if self.recorded.finished:
