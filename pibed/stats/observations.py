@@ -207,9 +207,9 @@ def medians(series: Series, counts: NDArray[np.int16]) -> NDArray[np.float64]:
     rows = series.rounds[order]
     # In sorted order the middle of a resample is where its counts add up to half: the block of rows
     # in which that is, then the row in it. All sums of many rounds would leave the CPU's caches.
-    size = math.isqrt(len(rows))
-    begins = range(0, len(rows), size)
-    sums = np.array([counts[rows[at : at + size]].sum(axis=0, dtype=np.int32) for at in begins])
+    length = math.isqrt(len(rows))
+    begins = range(0, len(rows), length)
+    sums = np.array([counts[rows[at : at + length]].sum(axis=0, dtype=np.int32) for at in begins])
     reached = np.cumsum(sums, axis=0)
     drawn = reached[-1]
     own = np.arange(counts.shape[1])
@@ -217,10 +217,10 @@ def medians(series: Series, counts: NDArray[np.int16]) -> NDArray[np.float64]:
     def at(target: NDArray[np.int32]) -> NDArray[np.float64]:
         """The value at which so many are reached; the last one where there are not as many."""
         block = np.minimum(np.count_nonzero(reached < target, axis=0), len(begins) - 1)
-        inside = np.minimum(block * size + np.arange(size)[:, np.newaxis], len(rows) - 1)
+        inside = np.minimum(block * length + np.arange(length)[:, np.newaxis], len(rows) - 1)
         before = reached[block, own] - sums[block, own]
         sought = before + np.cumsum(counts[rows[inside], own], axis=0) < target
-        found = block * size + np.count_nonzero(sought, axis=0)
+        found = block * length + np.count_nonzero(sought, axis=0)
         values: NDArray[np.float64] = ordered[np.minimum(found, len(rows) - 1)]
         return values
 
