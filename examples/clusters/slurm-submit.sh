@@ -4,8 +4,8 @@
 #     cd pibed && SHARDS=20 examples/clusters/slurm-submit.sh --runs 100
 #
 # The checkout and ~/.cache/pibed lie where all nodes see them. What the sweep is given follows the
-# name of this script; sbatch's own options are taken from the variables SBATCH_… (man sbatch). Where a
-# shard is missing the merge says which.
+# name of this script; sbatch's own options are taken from the variables SBATCH_… (man sbatch).
+# Where a shard is missing the merge says which.
 
 set -eu
 

@@ -337,6 +337,38 @@ def given(monkeypatch: pytest.MonkeyPatch, *argv: str, option: str = "all-sizes"
     return found[0] if found else None
 
 
+@pytest.mark.parametrize(
+    ("argv", "runs", "results"),
+    [
+        (["a"], ("a",), None),
+        (["a", "b", "c"], ("a", "b", "c"), None),
+        (["--results", "r", "a", "b"], ("a", "b"), "r"),
+        (["a", "--results", "r", "b"], ("a", "b"), "r"),
+        (["a", "--results=r", "--no-report", "b"], ("a", "b"), "r"),
+        # Words, as names of tasks are.
+        (["try", "b", "--name", "n"], ("try", "b"), None),
+        (["--run", "a", "b"], ("a", "b"), None),
+    ],
+)
+def test_argument_of_several_words(
+    monkeypatch: pytest.MonkeyPatch, argv: list[str], runs: tuple[str, ...], results: str | None
+) -> None:
+    found: list[Any] = []
+    monkeypatch.setattr(sweep, "sweep", found.append)
+    monkeypatch.setattr(sys, "argv", ["inv", "--search-root", "/x", "try", *argv])
+    known = configured.Configured({}, (), ())
+    task = verb("try", options.MergeOptions, "pibed.commands.sweep:sweep", known)
+    Program(namespace=Collection(task), version="1").run(["inv", "try", *argv], exit=False)
+    (record,) = found
+    assert (record.run, record.results) == (runs, results)
+
+
+def test_an_argument_of_several_words_needs_one() -> None:
+    result = run("./inv", "merge")
+    assert result.returncode == 1
+    assert "did not receive required positional arguments: 'run'" in result.stderr
+
+
 def test_record_of_what_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     assert given(monkeypatch, "latest") == Given(run="latest")
     argv = ("latest", "--one=1", "--on", "--no-off", "--each", "a=1,2", "--each=b=3")
