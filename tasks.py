@@ -21,6 +21,7 @@ VERBS: tuple[tuple[str, type[Any], str], ...] = (
     ("new", options.NewOptions, "new:new"),
     ("sweep", options.SweepOptions, "sweep:sweep"),
     ("rerun", options.RerunOptions, "sweep:rerun"),
+    ("worker", options.WorkerOptions, "worker:worker"),
     ("results", options.ListingOptions, "results:show"),
     ("report", options.ReportOptions, "report:report"),
     ("compare", options.CompareOptions, "compare:compare"),

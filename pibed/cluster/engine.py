@@ -1,0 +1,172 @@
+"""The engine, dask.distributed: a connected client, and the few things that are asked of it.
+
+Which worker does what is decided here and not by the engine's scheduler, so that each round has a
+deadline and it is known where it is. Every wait ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pibed.base.errors import HostError
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+RESOURCE = "qemu"
+"""Of a worker: how many boots it runs at a time (`dask worker --resources qemu=N`)."""
+
+# In which the scheduler answers, and the client takes its leave.
+_ANSWER_S = 15.0
+_LEAVE_S = 10.0
+
+# Beside the boots, on the same worker, none of which may wait for another.
+_FIRST = 10
+
+
+class EngineGone(HostError):
+    """The scheduler does not answer any more."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A worker as the scheduler knows it."""
+
+    name: str
+    """For people."""
+    boots: int
+    """How many it may run at a time."""
+    scratch: str
+    """The folder for its files."""
+    heartbeat: float
+    """Changes whenever the worker gives a sign of life; whose clock it is of does not matter."""
+
+
+class Task(Protocol):
+    """What a worker was asked to do."""
+
+    def outcome(self, timeout_s: float) -> Any:
+        """What came of it; raises what it has raised, or TimeoutError."""
+
+    def forget(self) -> None:
+        """Makes it stop, wherever it is, and gives up what came of it; does not wait."""
+
+
+class Engine:
+    """A client of a scheduler; to be closed."""
+
+    def __init__(self, client: Client, where: str, patience_s: float) -> None:
+        """`where` names the scheduler; in `patience_s` the first worker comes, or another one."""
+        self._client = client
+        self.where = where
+        self.patience_s = patience_s
+
+    def workers(self) -> Mapping[str, Seen]:
+        """All workers by address; raises EngineGone."""
+        try:
+            scheduler: Any = self._client.scheduler
+            found = self._client.sync(scheduler.identity, n_workers=-1, callback_timeout=_ANSWER_S)[
+                "workers"
+            ]
+        except Exception as error:  # whatever the engine makes of a connection that is lost
+            raise EngineGone(
+                f"{self.where}: the scheduler does not answer ({_words(error)})",
+                fix="see to the scheduler; what was measured is kept",
+            ) from None
+        return {address: _seen(address, each) for address, each in found.items()}
+
+    def submit(
+        self,
+        address: str,
+        key: str,
+        function: Callable[..., Any],
+        *arguments: object,
+        boots: int = 0,
+        done: Callable[[], None] | None = None,
+    ) -> Task:
+        """Asks one worker, and no other, to call a function, which takes so many of its boots.
+
+        `done` is called, in another thread, when something has come of it.
+        """
+        future = self._client.submit(
+            function,
+            *arguments,
+            key=f"pibed-{key}",
+            workers=[address],
+            allow_other_workers=False,
+            resources={RESOURCE: boots} if boots else None,
+            retries=0,
+            priority=0 if boots else _FIRST,
+            pure=False,
+        )
+        if done is not None:
+            future.add_done_callback(lambda _: done())
+        return _DaskTask(future)
+
+    def ask(
+        self,
+        address: str,
+        key: str,
+        function: Callable[..., Any],
+        *arguments: object,
+        timeout_s: float,
+    ) -> Any:
+        """What a function returns on a worker; raises what it raises, or TimeoutError."""
+        task = self.submit(address, key, function, *arguments)
+        try:
+            return task.outcome(timeout_s)
+        finally:
+            task.forget()
+
+    def send(self, address: str, content: bytes, timeout_s: float) -> Future[bytes]:
+        """Puts bytes into a worker's memory, as an argument of what is submitted to it next."""
+        sent: Future[bytes] = self._client.scatter(
+            content, workers=[address], direct=False, hash=False, timeout=timeout_s
+        )
+        return sent
+
+    def stop(self, tasks: Iterable[Task], boots: Mapping[str, int]) -> None:
+        """Makes tasks stop, and waits some seconds until workers have so many boots to spare."""
+        for task in tasks:
+            task.forget()
+        until = time.monotonic() + _LEAVE_S
+        with contextlib.suppress(Exception):  # whoever does not answer now does not matter
+            last = [
+                self.submit(address, f"stopped-{address}-{until}", _nothing, boots=count)
+                for address, count in boots.items()
+            ]
+            for task in last:
+                task.outcome(max(0.0, until - time.monotonic()))
+
+
+def _nothing() -> None:
+    """Is done once a worker has room for it."""
+
+
+class _DaskTask:
+    def __init__(self, future: Future[Any]) -> None:
+        self._future = future
+
+    def outcome(self, timeout_s: float) -> Any:
+        return self._future.result(timeout=timeout_s)
+
+    def forget(self) -> None:
+        self._future.release()
+
+
+def _seen(address: str, known: Mapping[str, Any]) -> Seen:
+    name = str(known["name"])
+    if name == address or not name:
+        name = address.partition("://")[2]
+    if name.isdigit():
+        name = f"worker {name}"
+    boots = int(known["resources"].get(RESOURCE, 0))
+    return Seen(name, min(boots, known["nthreads"]), known["local_directory"], known["last_seen"])
+
+
+def _words(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
