@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from asyncio import CancelledError
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
 RESOURCE = "qemu"
 """Of a worker: how many boots it runs at a time (`dask worker --resources qemu=N`)."""
 
+CONFIG: Mapping[str, Any] = {
+    # No round goes where it was not sent.
+    "distributed.scheduler.work-stealing": False,
+    # What is served beside is nothing.
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    # What is wrong is said by pibed, in a line.
+    "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
+    "distributed.worker.preload": ["pibed.cluster.undisturbed"],
+}
+"""Of schedulers and workers that are started here, as the engine's configuration has it."""
+
 # In which the scheduler answers, and the client takes its leave.
 _ANSWER_S = 15.0
 _LEAVE_S = 10.0
@@ -30,6 +43,10 @@ _FIRST = 10
 
 class EngineGone(HostError):
     """The scheduler does not answer any more."""
+
+
+class TaskLost(Exception):
+    """A task is gone, with its worker or since somebody ended it."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +67,7 @@ class Task(Protocol):
     """What a worker was asked to do."""
 
     def outcome(self, timeout_s: float) -> Any:
-        """What came of it; raises what it has raised, or TimeoutError."""
+        """What came of it; raises what it has raised, TaskLost, or TimeoutError."""
 
     def forget(self) -> None:
         """Makes it stop, wherever it is, and gives up what came of it; does not wait."""
@@ -64,6 +81,7 @@ class Engine:
         self._client = client
         self.where = where
         self.patience_s = patience_s
+        self._is_gone = False
 
     def workers(self) -> Mapping[str, Seen]:
         """All workers by address; raises EngineGone."""
@@ -73,11 +91,15 @@ class Engine:
                 "workers"
             ]
         except Exception as error:  # whatever the engine makes of a connection that is lost
-            raise EngineGone(
-                f"{self.where}: the scheduler does not answer ({_words(error)})",
-                fix="see to the scheduler; what was measured is kept",
-            ) from None
+            raise self._gone(error) from None
         return {address: _seen(address, each) for address, each in found.items()}
+
+    def _gone(self, error: Exception) -> EngineGone:
+        self._is_gone = True
+        return EngineGone(
+            f"{self.where}: the scheduler does not answer any more ({_words(error)})",
+            fix="start it again, or measure without --cluster; what was measured is kept",
+        )
 
     def submit(
         self,
@@ -92,7 +114,23 @@ class Engine:
 
         `done` is called, in another thread, when something has come of it.
         """
-        future = self._client.submit(
+        try:
+            future = self._submit(address, key, function, arguments, boots)
+        except Exception as error:
+            raise self._gone(error) from None
+        if done is not None:
+            future.add_done_callback(lambda _: done())
+        return _DaskTask(future)
+
+    def _submit(
+        self,
+        address: str,
+        key: str,
+        function: Callable[..., Any],
+        arguments: Sequence[object],
+        boots: int,
+    ) -> Future[Any]:
+        return self._client.submit(
             function,
             *arguments,
             key=f"pibed-{key}",
@@ -103,9 +141,6 @@ class Engine:
             priority=0 if boots else _FIRST,
             pure=False,
         )
-        if done is not None:
-            future.add_done_callback(lambda _: done())
-        return _DaskTask(future)
 
     def ask(
         self,
@@ -133,6 +168,8 @@ class Engine:
         """Makes tasks stop, and waits some seconds until workers have so many boots to spare."""
         for task in tasks:
             task.forget()
+        if self._is_gone:
+            return
         until = time.monotonic() + _LEAVE_S
         with contextlib.suppress(Exception):  # whoever does not answer now does not matter
             last = [
@@ -152,7 +189,10 @@ class _DaskTask:
         self._future = future
 
     def outcome(self, timeout_s: float) -> Any:
-        return self._future.result(timeout=timeout_s)
+        try:
+            return self._future.result(timeout=timeout_s)
+        except CancelledError as error:
+            raise TaskLost(_words(error)) from None
 
     def forget(self) -> None:
         self._future.release()
@@ -168,5 +208,5 @@ def _seen(address: str, known: Mapping[str, Any]) -> Seen:
     return Seen(name, min(boots, known["nthreads"]), known["local_directory"], known["last_seen"])
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     return str(error).partition("\n")[0] or type(error).__name__

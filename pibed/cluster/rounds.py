@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pibed.base.errors import Cancelled, GuestError, HostError, PibedError
 from pibed.cluster import fitness, parcel, task
-from pibed.cluster.engine import Engine, Task
+from pibed.cluster.engine import Engine, Task, TaskLost
 from pibed.cluster.tally import Tally
 from pibed.cluster.task import Outcome
 from pibed.cluster.workers import State, Worker, Workers
@@ -137,13 +137,12 @@ class _Course:
         """Sees which workers have come and gone, and takes back what the latter have."""
         for worker in self._workers.look():
             if worker.state is State.FIT:
-                self._tally.joined(worker.name, worker.boots)
-            elif worker.state is State.OUT:
-                self._observer.remarked(f"{worker.name} is left out: {worker.why}")
-            elif worker.state in (State.SILENT, State.GONE):
-                self._tally.left(worker.name)
-            if worker.state is not State.FIT:
+                self._tally.joined(worker.address, worker.boots)
+            else:
+                self._tally.left(worker.address)
                 self._take_back(worker)
+            if worker.state is State.OUT:
+                self._observer.remarked(f"{worker.name} is left out: {worker.why}")
 
     def _give(self) -> None:
         """Gives rounds to all workers that can have one."""
@@ -184,22 +183,30 @@ class _Course:
     def _take(self, given: _Given) -> None:
         try:
             outcome: Outcome = given.task.outcome(_FETCHED_S)
-        except Exception as error:
-            # Of the engine: the connection, the worker, what it could not import. Not a guest's.
-            self._lose(given, f"{type(error).__name__}: {error}".partition("\n")[0])
+        except TaskLost as error:
+            self._lose(given, str(error))
+            return
+        except Exception as error:  # none of pibed's: what Python or the engine could not do there
+            self._leave_out(given.worker, f"{type(error).__name__}: {error}".partition("\n")[0])
+            self._lose(given, given.worker.why)
             return
         finally:
             given.task.forget()
         if isinstance(outcome.error, Cancelled):
-            self._lose(given, "it was told to stop")
-        elif isinstance(outcome.error, HostError):
-            self._workers.leave_out(given.worker, outcome.error.message)
-            self._tally.left(given.worker.name)
-            self._observer.remarked(f"{given.worker.name} is left out: {outcome.error.message}")
             self._lose(given, outcome.error.message)
-            self._take_back(given.worker)
+        elif isinstance(outcome.error, HostError):
+            self._leave_out(given.worker, outcome.error.message)
+            self._lose(given, outcome.error.message)
         else:
             self._write(given, outcome)
+
+    def _leave_out(self, worker: Worker, why: str) -> None:
+        """Gives a worker nothing any more, and takes back what it has."""
+        if worker.state is State.FIT:
+            self._workers.leave_out(worker, why)
+            self._observer.remarked(f"{worker.name} is left out: {why}")
+            self._tally.left(worker.address)
+            self._take_back(worker)
 
     def _write(self, given: _Given, outcome: Outcome) -> None:
         """Writes a round as this process would have measured it, and tells of it."""
@@ -238,14 +245,9 @@ class _Course:
         return {**files, "trace.txt": "".join(f"{line}\n" for line in told).encode()}
 
     def _end_overdue(self, now: float) -> None:
-        for key, given in list(self._given.items()):
+        for given in list(self._given.values()):
             if now > given.deadline:
-                worker = given.worker
-                self._workers.leave_out(worker, "a round has not come back from it in time")
-                self._observer.remarked(f"{worker.name} is left out: {worker.why}")
-                self._tally.left(worker.name)
-                self._take_back(worker)
-                assert key not in self._given
+                self._leave_out(given.worker, "a round has not come back from it in time")
 
     def _take_back(self, worker: Worker) -> None:
         """Takes back all rounds of a worker that is not to have any."""
@@ -257,6 +259,8 @@ class _Course:
 
     def _lose(self, given: _Given, why: str) -> None:
         """Puts a round that was lost with its worker before all others."""
+        # With the scheduler all are lost, and that is what is wrong then.
+        self._engine.workers()
         number, name = given.round.number, given.worker.name
         self._tally.lost(name)
         lost = self._lost.setdefault(number, [])

@@ -16,7 +16,7 @@ from pibed.base import places
 from pibed.base.errors import HostError
 from pibed.cluster import ssh
 from pibed.cluster.choice import Choice, Existing, Local, Slurm, Ssh
-from pibed.cluster.engine import RESOURCE, Engine
+from pibed.cluster.engine import CONFIG, RESOURCE, Engine
 
 if TYPE_CHECKING:
     from distributed import Client, Security
@@ -27,14 +27,6 @@ _WORKERS_S = 60.0
 _QUEUE_S = 3600.0
 
 _LOOPBACK = "127.0.0.1"
-
-# No round goes where it was not sent. What is served beside is nothing.
-_CONFIG: dict[str, Any] = {
-    "distributed.scheduler.work-stealing": False,
-    "distributed.scheduler.http.routes": [],
-    "distributed.worker.http.routes": [],
-    "distributed.admin.tick.limit": "1h",
-}
 
 # Neither a dashboard nor its port.
 _SCHEDULER: dict[str, Any] = {"dashboard": False}
@@ -54,10 +46,9 @@ def opened(choice: Choice, memory_mib: int, say: Callable[[str], None]) -> Itera
             f"--cluster needs dask.distributed, which is not installed: {error}",
             fix="use ./inv, which has it, or install pibed with its extra: pip install .[cluster]",
         ) from None
-    # What is wrong is said by pibed, in a line.
     for name in ("distributed", "asyncio", "tornado", "dask_jobqueue"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    with dask.config.set(_CONFIG), ExitStack() as stack:
+    with dask.config.set(dict(CONFIG)), ExitStack() as stack:
         match choice:
             case Existing():
                 if (words := choice.open_to) is not None:

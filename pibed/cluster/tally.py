@@ -20,17 +20,17 @@ class Tally:
         """Boots that workers could have run, by seconds, of those that are gone."""
         self._there: dict[str, tuple[int, float]] = {}
 
-    def joined(self, name: str, boots: int) -> None:
+    def joined(self, address: str, boots: int) -> None:
         """A worker can have so many boots at a time from now on."""
-        self._there[name] = (boots, time.monotonic())
+        self._there[address] = (boots, time.monotonic())
 
-    def left(self, name: str) -> None:
+    def left(self, address: str) -> None:
         """It can have none any more."""
-        boots, since = self._there.pop(name, (0, 0.0))
+        boots, since = self._there.pop(address, (0, 0.0))
         self._offered_s += boots * (time.monotonic() - since)
 
     def measured(self, name: str, seconds: float) -> None:
-        """It has measured a round, in so many seconds."""
+        """The worker of this name has measured a round, in so many seconds."""
         self._rounds[name] += 1
         self._useful_s += seconds
 

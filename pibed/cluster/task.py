@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from pibed.base.errors import Cancelled, GuestError, HostError, PibedError
+from pibed.base.files import Remedy, explained
 from pibed.cluster.parcel import Shelf
 from pibed.guest.pool import StopRequested
-from pibed.measure.rounds import measure_round
+from pibed.measure.rounds import Testbed, measure_round
 from pibed.model import plan
 from pibed.model.plan import Visit
 from pibed.model.samples import Sample
 from pibed.runs.folder import RunFolder
+
+_REMEDY = Remedy(full="free some space there", otherwise="make it writable")
 
 _Error = TypeVar("_Error", bound=PibedError)
 
@@ -38,24 +41,33 @@ def measure(testbed: str, number: int) -> Outcome:
     """Measures a round of the testbed with this address, until Dask wants it no more."""
     from distributed import get_worker
 
-    shelf = Shelf.of_worker()
-    bed = shelf.testbed(testbed)
-    round_ = plan.rounds(bed.experiment)[number - 1]
-    with tempfile.TemporaryDirectory(
-        dir=get_worker().local_directory, prefix="round-", ignore_cleanup_errors=True
-    ) as scratch:
-        folder = Path(scratch)
-        diary = _Diary(folder)
-        run = RunFolder(folder, bed.experiment)
-        error = None
-        try:
-            measure_round(bed, run, round_, diary, _until_unwanted())
-        except (GuestError, HostError, Cancelled) as raised:
-            error = diary.movable(raised)
-        boots = tuple(
-            {path.name: path.read_bytes() for path in sorted(each.iterdir())}
-            for each in run.boots(number)
-        )
+    scratch = Path(get_worker().local_directory)
+    try:
+        bed = Shelf.of_worker().testbed(testbed)
+        with (
+            explained(scratch, _REMEDY),
+            tempfile.TemporaryDirectory(
+                dir=scratch, prefix="round-", ignore_cleanup_errors=True
+            ) as folder,
+        ):
+            return _measure(bed, number, Path(folder))
+    except HostError as error:
+        return Outcome((), (), error)
+
+
+def _measure(testbed: Testbed, number: int, folder: Path) -> Outcome:
+    diary = _Diary(folder)
+    run = RunFolder(folder, testbed.experiment)
+    round_ = plan.rounds(testbed.experiment)[number - 1]
+    error = None
+    try:
+        measure_round(testbed, run, round_, diary, _until_unwanted())
+    except (GuestError, Cancelled) as raised:
+        error = diary.movable(raised)
+    boots = tuple(
+        {path.name: path.read_bytes() for path in sorted(each.iterdir())}
+        for each in run.boots(number)
+    )
     return Outcome(boots, tuple(diary.told), error)
 
 
@@ -66,10 +78,11 @@ def _until_unwanted() -> StopRequested:
     from distributed.utils import thread_state  # type: ignore[attr-defined]
 
     worker, key = get_worker(), thread_state.key
+    ended = (Status.closing, Status.closed, Status.failed)
 
     def stop_requested() -> None:
         task = worker.state.tasks.get(key)
-        if task is None or task.state != "executing" or worker.status != Status.running:
+        if task is None or task.state != "executing" or worker.status in ended:
             raise Cancelled("this round is not wanted any more")
 
     return stop_requested

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Self
 
 from pibed.base.errors import HostError, Interrupted, UsageError
-from pibed.cluster.engine import RESOURCE
+from pibed.cluster.engine import CONFIG, RESOURCE
 
 # In which the scheduler is reached, and the worker has ended.
 _REACHED_S = 60
@@ -63,7 +63,7 @@ async def _serve(membership: Membership, until_input_ends: bool) -> None:
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     _end_by_signals(ended)
-    with dask.config.set({"distributed.worker.http.routes": []}):
+    with dask.config.set(dict(CONFIG)):
         nanny = Nanny(
             membership.scheduler,
             name=membership.name,
@@ -95,7 +95,8 @@ async def _serve(membership: Membership, until_input_ends: bool) -> None:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait_for(nanny.close(timeout=_END_S / 2, reason="the end"), _END_S)
     if ended.done():
-        raise Interrupted("ended", ended.result())
+        raise Interrupted("interrupted", ended.result())
+    print(f"worker: {membership.scheduler} has ended", flush=True)
 
 
 def _end_by_signals(ended: asyncio.Future[int]) -> None:
