@@ -46,9 +46,10 @@ def opened(choice: Choice, memory_mib: int, say: Callable[[str], None]) -> Itera
             f"--cluster needs dask.distributed, which is not installed: {error}",
             fix="use ./inv, which has it, or install pibed with its extra: pip install .[cluster]",
         ) from None
-    for name in ("distributed", "asyncio", "tornado", "dask_jobqueue"):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     with dask.config.set(dict(CONFIG)), ExitStack() as stack:
+        # What is wrong is said by pibed, in a line, and not by the engine with its tracebacks.
+        logging.disable(logging.CRITICAL)
+        stack.callback(logging.disable, logging.NOTSET)
         match choice:
             case Existing():
                 if (words := choice.open_to) is not None:

@@ -60,7 +60,7 @@ async def _serve(membership: Membership, until_input_ends: bool) -> None:
     import dask
     from distributed import Nanny, Security
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    logging.disable(logging.CRITICAL)
     ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     _end_by_signals(ended)
     with dask.config.set(dict(CONFIG)):

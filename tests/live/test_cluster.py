@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from pibed.commands.verify import compare_runs
 from pibed.runs import manifest
 from tests import disk, excuses
 from tests.live import cluster
-from tests.live.conftest import Run, qemus
+from tests.live.conftest import qemus
 
 pytestmark = pytest.mark.alone
 
@@ -45,7 +45,7 @@ def require_same(plain: Path, run: Path) -> None:
     ).model_dump(exclude=facts)
 
 
-def wait_for_a_guest(timeout_s: float = 60) -> None:
+def wait_for_a_guest(timeout_s: float = 150) -> None:
     until = time.monotonic() + timeout_s
     while not qemus():
         assert time.monotonic() < until, "no guest is booted"
@@ -85,3 +85,158 @@ def test_killed_worker_costs_its_round_once_more_and_nothing_else(
 @pytest.mark.parametrize("number", range(1, 21))
 def test_killed_at_random_moments(plain: Path, tmp_path: Path, number: int) -> None:
     kill_at_random(plain, tmp_path, number, 1 + number % 3)
+
+
+@pytest.mark.full
+def test_frozen_worker_costs_its_round_once_more(plain: Path, tmp_path: Path) -> None:
+    with cluster.sweep(tmp_path, *cluster.EXPERIMENT, "--cluster", "local:2") as sweep:
+        sweep.wait_for(1)
+        wait_for_a_guest()
+        frozen = cluster.workers_of(sweep.process)[0]
+        frozen.suspend()
+        # It goes on while the others measure, and what it has then is nobody's.
+        sweep.wait_for(5)
+        time.sleep(22)
+        frozen.resume()
+        status, errors = sweep.end()
+    assert status == 0, errors
+    require_same(plain, sweep.run)
+    assert cluster.lost(errors) == 1
+    assert "no sign of life for 20 s" in errors
+
+
+@pytest.mark.full
+def test_all_that_can_be_wrong_with_workers(plain: Path, tmp_path: Path) -> None:
+    """One without the resource, one whose disk is full, one whose clock is years ahead."""
+    with ExitStack() as stack:
+        scheduler = stack.enter_context(cluster.scheduler())
+        ahead = tmp_path / "ahead"
+        ahead.mkdir()
+        (ahead / "sitecustomize.py").write_text(
+            "import time\nnow = time.time\ntime.time = lambda: now() + 5 * 365 * 86400\n"
+        )
+        small = stack.enter_context(full_disk(tmp_path / "disk"))
+        for name, cache, environment in (
+            ("well", tmp_path / "a", {}),
+            ("full", small, {}),
+            ("ahead", tmp_path / "b", {"PYTHONPATH": str(ahead)}),
+        ):
+            stack.enter_context(
+                cluster.worker(
+                    scheduler.address, name, cache, "--boots", "1", environment=environment
+                )
+            )
+        sweep = stack.enter_context(
+            cluster.sweep(tmp_path / "r", *cluster.EXPERIMENT, "--cluster", scheduler.address)
+        )
+        status, errors = sweep.end()
+        assert status == 0, errors
+        assert f"full is left out: {small / 'cluster'}: 1 MB free of" in errors
+        require_same(plain, sweep.run)
+        assert cluster.shares(errors).keys() == {"well", "ahead"}
+
+
+@contextmanager
+def full_disk(folder: Path) -> Iterator[Path]:
+    if not excuses.may_mount():
+        pytest.skip(excuses.NO_MOUNT)
+    with disk.small(folder, 1 << 20) as mounted:
+        yield mounted
+
+
+@pytest.mark.full
+def test_disk_that_fills_up_while_it_is_measured(plain: Path, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        scheduler = stack.enter_context(cluster.scheduler())
+        if not excuses.may_mount():
+            pytest.skip(excuses.NO_MOUNT)
+        small = stack.enter_context(disk.small(tmp_path / "disk", 300 << 20))
+        stack.enter_context(
+            cluster.worker(scheduler.address, "well", tmp_path / "a", "--boots", "1")
+        )
+        stack.enter_context(
+            cluster.worker(
+                scheduler.address,
+                "full",
+                tmp_path / "b",
+                *("--boots", "1"),
+                environment={"DASK_TEMPORARY_DIRECTORY": str(small)},
+            )
+        )
+        sweep = stack.enter_context(
+            cluster.sweep(tmp_path / "r", *cluster.EXPERIMENT, "--cluster", scheduler.address)
+        )
+        wait_for_a_guest()
+        subprocess.run(
+            ["dd", "if=/dev/zero", f"of={small}/hog", "bs=1M", "count=400"],
+            check=False,
+            stderr=subprocess.DEVNULL,
+        )
+        status, errors = sweep.end()
+        assert status == 0, errors
+        assert "full is left out: " in errors and "No space left on device" in errors
+        require_same(plain, sweep.run)
+
+
+@pytest.mark.full
+def test_death_of_the_scheduler_ends_the_sweep_in_order_and_resume_goes_on(
+    plain: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "r"
+    with ExitStack() as stack:
+        scheduler = stack.enter_context(cluster.scheduler())
+        stack.enter_context(
+            cluster.worker(scheduler.address, "one", tmp_path / "a", "--boots", "2")
+        )
+        sweep = stack.enter_context(
+            cluster.sweep(results, *cluster.EXPERIMENT, "--cluster", scheduler.address)
+        )
+        sweep.wait_for(2)
+        scheduler.process.kill()
+        status, errors = sweep.end()
+        assert status == 3, errors
+        assert f"{scheduler.address}: the scheduler does not answer any more" in errors
+        assert f"./inv sweep --resume {sweep.run}" in errors
+        wait_until_no_guest()
+    done = sweep.rounds()
+    assert 2 <= done < 6
+    # The first of what is left on a worker, the rest on none.
+    with cluster.sweep(
+        results, "--resume", str(sweep.run), "--no-report", "--cluster", "local:1"
+    ) as second:
+        second.wait_for(done + 1)
+        os.killpg(second.process.pid, signal.SIGINT)
+        status, errors = second.end()
+        assert status == 130, errors
+        assert not qemus()
+    with cluster.sweep(results, "--resume", str(sweep.run), "--no-report") as third:
+        status, errors = third.end()
+        assert status == 0, errors
+    require_same(plain, sweep.run)
+
+
+def wait_until_no_guest(timeout_s: float = 15) -> None:
+    until = time.monotonic() + timeout_s
+    while qemus():
+        assert time.monotonic() < until, "guests are left on the workers"
+        time.sleep(0.1)
+
+
+@pytest.mark.full
+def test_interrupted_sweep_leaves_no_guest_on_a_worker_that_stays(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        scheduler = stack.enter_context(cluster.scheduler())
+        stack.enter_context(
+            cluster.worker(scheduler.address, "one", tmp_path / "a", "--boots", "2")
+        )
+        for signum, expected in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)):
+            sweep = stack.enter_context(
+                cluster.sweep(
+                    tmp_path / str(signum), *cluster.EXPERIMENT, "--cluster", scheduler.address
+                )
+            )
+            wait_for_a_guest()
+            os.killpg(sweep.process.pid, signum)
+            status, errors = sweep.end()
+            assert status == expected, errors
+            wait_until_no_guest(0.1 if signum != signal.SIGKILL else 15)
