@@ -20,6 +20,8 @@ NO_CROSS = "no cross compiler for 32-bit ARM is installed, see docs/builders.md"
 NO_CXX = "no cross compiler for C++ is installed, see docs/workloads.md"
 NO_CGROUP = "this host lets us make no memory cgroup"
 NO_SANDBOX = "this host has no sandbox, see docs/sandbox.md"
+NO_NETWORKS = "network namespaces can only be made by root"
+NO_SSHD = "no sshd is installed (Debian: openssh-server)"
 UNREADABLE = "the checkout cannot be read by others"
 
 
@@ -28,6 +30,11 @@ def may_mount() -> bool:
     status = Path("/proc/self/status").read_text()
     (effective,) = (line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
     return bool(int(effective, 16) & 1 << 21)  # CAP_SYS_ADMIN, see capability.h
+
+
+def may_make_networks() -> bool:
+    """Whether this process may make network namespaces that have names."""
+    return shutil.which("ip") is not None and may_mount() and os.access("/run", os.W_OK)
 
 
 def _has_memory_cgroup() -> bool:
@@ -45,6 +52,8 @@ _HOLDS: dict[str, Callable[[], bool]] = {
     NO_CROSS: lambda: shutil.which("arm-linux-gnueabihf-gcc") is None,
     NO_CXX: lambda: shutil.which("arm-linux-gnueabihf-g++") is None,
     NO_CGROUP: lambda: not _has_memory_cgroup(),
+    NO_NETWORKS: lambda: not may_make_networks(),
+    NO_SSHD: lambda: shutil.which("sshd", path="/usr/sbin:/usr/local/sbin") is None,
     NO_SANDBOX: lambda: bubblewrap.missing() is not None,
     UNREADABLE: lambda: True,  # by who owns the folders above it
 }

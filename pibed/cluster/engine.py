@@ -7,7 +7,9 @@ deadline and it is known where it is. Every wait ends.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
+import uuid
 from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,6 +84,9 @@ class Engine:
         self.where = where
         self.patience_s = patience_s
         self._is_gone = False
+        # So that no task is taken for another one, nor for one of another sweep's.
+        self._id = uuid.uuid4().hex
+        self._numbers = itertools.count(1)
 
     def workers(self) -> Mapping[str, Seen]:
         """All workers by address; raises EngineGone."""
@@ -104,7 +109,7 @@ class Engine:
     def submit(
         self,
         address: str,
-        key: str,
+        what: str,
         function: Callable[..., Any],
         *arguments: object,
         boots: int = 0,
@@ -112,10 +117,11 @@ class Engine:
     ) -> Task:
         """Asks one worker, and no other, to call a function, which takes so many of its boots.
 
+        `what` is a word for it, in the engine's own logs.
         `done` is called, in another thread, when something has come of it.
         """
         try:
-            future = self._submit(address, key, function, arguments, boots)
+            future = self._submit(address, what, function, arguments, boots)
         except Exception as error:
             raise self._gone(error) from None
         if done is not None:
@@ -125,7 +131,7 @@ class Engine:
     def _submit(
         self,
         address: str,
-        key: str,
+        what: str,
         function: Callable[..., Any],
         arguments: Sequence[object],
         boots: int,
@@ -133,7 +139,7 @@ class Engine:
         return self._client.submit(
             function,
             *arguments,
-            key=f"pibed-{key}",
+            key=f"pibed-{self._id}-{next(self._numbers)}-{what}",
             workers=[address],
             allow_other_workers=False,
             resources={RESOURCE: boots} if boots else None,
@@ -145,13 +151,13 @@ class Engine:
     def ask(
         self,
         address: str,
-        key: str,
+        what: str,
         function: Callable[..., Any],
         *arguments: object,
         timeout_s: float,
     ) -> Any:
         """What a function returns on a worker; raises what it raises, or TimeoutError."""
-        task = self.submit(address, key, function, *arguments)
+        task = self.submit(address, what, function, *arguments)
         try:
             return task.outcome(timeout_s)
         finally:
@@ -173,7 +179,7 @@ class Engine:
         until = time.monotonic() + _LEAVE_S
         with contextlib.suppress(Exception):  # whoever does not answer now does not matter
             last = [
-                self.submit(address, f"stopped-{address}-{until}", _nothing, boots=count)
+                self.submit(address, "stopped", _nothing, boots=count)
                 for address, count in boots.items()
             ]
             for task in last:

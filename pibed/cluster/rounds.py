@@ -100,8 +100,6 @@ class _Course:
         self._lost: dict[int, list[str]] = {}
         self._tally = Tally()
         self._numbers = itertools.count(1)
-        # So that the keys of two sweeps on one scheduler are not the same.
-        self._name = f"{run.folder.name}-{time.time_ns():x}"
 
     @contextmanager
     def stopped_at_the_end(self) -> Iterator[None]:
@@ -148,7 +146,7 @@ class _Course:
         """Gives rounds to all workers that can have one."""
         while self._left and (worker := self._workers.freest()) is not None:
             round_ = self._left.popleft()
-            key = f"{self._name}-{round_.number}-{next(self._numbers)}"
+            key = f"round-{round_.number}-{next(self._numbers)}"
             worker.busy.add(key)
             now = time.monotonic()
             given = self._engine.submit(

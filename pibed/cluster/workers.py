@@ -70,7 +70,6 @@ class Workers:
         self._changed = changed
         self._known: dict[str, Worker] = {}
         self._examined: dict[str, tuple[int, str]] = {}
-        self._count = 0
 
     def look(self) -> list[Worker]:
         """Asks who is there; returns the workers whose state has changed. Raises EngineGone."""
@@ -120,15 +119,12 @@ class Workers:
         if seen.boots < 1:
             self.leave_out(worker, "it was started without --resources qemu=BOOTS")
             return
-        self._count += 1
         # Another worker need not wait for one that is slow.
-        threading.Thread(
-            target=self._prepare, args=(worker.address, seen, self._count), daemon=True
-        ).start()
+        threading.Thread(target=self._prepare, args=(worker.address, seen), daemon=True).start()
 
-    def _prepare(self, address: str, seen: Seen, number: int) -> None:
+    def _prepare(self, address: str, seen: Seen) -> None:
         try:
-            result = self._examine(address, seen, number)
+            result = self._examine(address, seen)
         except TimeoutError:
             result = (0, "it has not said in time what it has")
         except Exception as error:  # whatever another pibed, or none, makes of the question
@@ -136,12 +132,11 @@ class Workers:
         self._examined[address] = result
         self._changed()
 
-    def _examine(self, address: str, seen: Seen, number: int) -> tuple[int, str]:
+    def _examine(self, address: str, seen: Seen) -> tuple[int, str]:
         """How many boots a worker gets, or why none; it has the parcel then."""
-        ask, key = self._engine.ask, f"{number}-{address}"
-        found: Mapping[str, Any] = ask(
+        found: Mapping[str, Any] = self._engine.ask(
             address,
-            f"examine-{key}",
+            "examine",
             fitness.examine,
             self._wanted,
             seen.scratch,
@@ -151,7 +146,7 @@ class Workers:
             return 0, found["unfit"]
         for file in found["missing"]:
             content = self._engine.send(address, self._parcel.files[file].read_bytes(), _SENT_S)
-            ask(address, f"put-{file}-{key}", _put, file, content, timeout_s=_SENT_S)
+            self._engine.ask(address, "put", _put, file, content, timeout_s=_SENT_S)
         return max(1, min(seen.boots, found["memory_mib"] // self._wanted["memory_mib"])), ""
 
 

@@ -7,8 +7,15 @@ from contextlib import contextmanager
 
 from pibed.base import terminal
 from pibed.base.errors import UsageError
+from pibed.cluster import choice
 from pibed.measure.rounds import MeasureRounds, measure_rounds
 from pibed.model.machine import Machine
+
+
+def require_meant(cluster: str | None) -> None:
+    """Raises UsageError for a value of `--cluster` that names none."""
+    if cluster is not None:
+        choice.parse(cluster)
 
 
 @contextmanager
@@ -20,7 +27,7 @@ def measuring(cluster: str | None, jobs: str | None, *machines: Machine) -> Iter
     if cluster is None:
         yield measure_rounds
         return
-    from pibed.cluster import choice, starting
+    from pibed.cluster import starting
     from pibed.cluster.rounds import ClusterRounds
 
     chosen = choice.parse(cluster)

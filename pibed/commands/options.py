@@ -310,7 +310,7 @@ class PackOptions(RunOptions, TrustOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifyOptions(BuilderOptions, ResultsOptions):
+class VerifyOptions(BuilderOptions, ResultsOptions, ClusterOptions):
     """Build again and measure a run again, and prove both the same to the byte.
 
     With --build or --measure only that half is done. What is built again are the images of the run

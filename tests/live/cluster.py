@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -56,11 +57,17 @@ class Sweep:
 
 
 @contextmanager
-def sweep(results: Path, *options: str) -> Iterator[Sweep]:
+def sweep(
+    results: Path,
+    *options: str,
+    inside: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Sweep]:
     """Starts `./inv sweep`, and kills what is left of it."""
-    argv = [str(INV), "sweep", *options, "--results", str(results)]
+    argv = [*inside, str(INV), "sweep", *options, "--results", str(results)]
     process = subprocess.Popen(
         argv,
+        env=os.environ | dict(environment or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -192,3 +199,93 @@ def lost(errors: str) -> int:
     """How many rounds were measured again."""
     (count,) = re.findall(r"^cluster: (\d+) rounds were lost", errors, re.MULTILINE)
     return int(count)
+
+
+def tls(folder: Path) -> Mapping[str, str]:
+    """Keys for an engine, and the environment in which it uses them."""
+    from distributed import Security
+
+    made = Security.temporary()
+    folder.mkdir()
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    cert.write_text(made.tls_worker_cert)
+    key.write_text(made.tls_worker_key)
+    role = f"{{cert: {cert}, key: {key}}}"
+    (folder / "tls.yaml").write_text(
+        "distributed:\n  comm:\n    require-encryption: true\n    tls:\n"
+        f"      ca-file: {cert}\n"
+        + "".join(f"      {each}: {role}\n" for each in ("scheduler", "worker", "client"))
+    )
+    for path in (folder, cert, key, folder / "tls.yaml"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return {"DASK_CONFIG": str(folder)}
+
+
+@dataclass(frozen=True)
+class Network:
+    """Machines as network namespaces on one bridge; the hub has the first address."""
+
+    name: str
+
+    @property
+    def hub(self) -> list[str]:
+        """The command line that runs a program on the hub."""
+        return ["ip", "netns", "exec", f"{self.name}-0"]
+
+    def machine(self, number: int) -> list[str]:
+        """The same on another machine."""
+        return ["ip", "netns", "exec", f"{self.name}-{number}"]
+
+    def address(self, number: int) -> str:
+        """Of a machine; the hub is number 0."""
+        return f"10.99.0.{number + 1}"
+
+    def cut_off(self, number: int) -> None:
+        """Lets nothing through to a machine any more, and tells nobody."""
+        subprocess.run([*self.hub, "ip", "link", "set", f"v{number}", "nomaster"], check=True)
+
+
+@contextmanager
+def network(machines: int) -> Iterator[Network]:
+    """Makes the namespaces, by root."""
+    made = Network(f"pibed-{os.getpid()}")
+
+    def ip(*words: str) -> None:
+        subprocess.run(["ip", *words], check=True, timeout=20)
+
+    names = [f"{made.name}-{number}" for number in range(machines + 1)]
+    try:
+        for name in names:
+            ip("netns", "add", name)
+            ip("-n", name, "link", "set", "lo", "up")
+        hub = names[0]
+        ip("-n", hub, "link", "add", "br", "type", "bridge")
+        ip("-n", hub, "addr", "add", f"{made.address(0)}/24", "dev", "br")
+        ip("-n", hub, "link", "set", "br", "up")
+        for number, name in enumerate(names[1:], start=1):
+            peer = f"v{number}"
+            ip("-n", hub, "link", "add", peer, "type", "veth", "peer", "eth", "netns", name)
+            ip("-n", hub, "link", "set", peer, "master", "br", "up")
+            ip("-n", name, "addr", "add", f"{made.address(number)}/24", "dev", "eth")
+            ip("-n", name, "link", "set", "eth", "up")
+        yield made
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+def checkout(folder: Path) -> Path:
+    """A copy of this checkout's files that are kept; returns its `inv`."""
+    root = INV.parent
+    listed = subprocess.run(
+        ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        source, target = root / name, folder / name
+        if source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+    return folder / "inv"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -240,3 +242,79 @@ def test_interrupted_sweep_leaves_no_guest_on_a_worker_that_stays(tmp_path: Path
             status, errors = sweep.end()
             assert status == expected, errors
             wait_until_no_guest(0.1 if signum != signal.SIGKILL else 15)
+
+
+@pytest.fixture
+def network() -> Iterator[cluster.Network]:
+    """Four machines and a hub."""
+    if not excuses.may_make_networks():
+        pytest.skip(excuses.NO_NETWORKS)
+    with cluster.network(4) as made:
+        yield made
+
+
+# User, umask, locale and time zone of the workers.
+STRANGERS = (
+    (0, "022", "C", "UTC"),
+    (54321, "077", "C.UTF-8", "Asia/Kolkata"),
+    (54322, "002", "tr_TR.UTF-8", "America/St_Johns"),
+    (54323, "027", "POSIX", "Antarctica/Troll"),
+)
+
+
+@pytest.mark.full
+def test_four_machines_of_others_give_the_same_bytes(
+    plain: Path, network: cluster.Network, tmp_path: Path
+) -> None:
+    """One of them is cut off the network in the middle of a round; all is encrypted."""
+    tls = cluster.tls(tmp_path / "tls")
+    with tempfile.TemporaryDirectory(prefix="pibed-lab-") as homes, ExitStack() as stack:
+        Path(homes).chmod(0o755)
+        scheduler = stack.enter_context(
+            cluster.scheduler(network.address(0), inside=network.hub, environment=tls)
+        )
+        for number, (user, umask, locale, zone) in enumerate(STRANGERS, start=1):
+            home = Path(homes) / f"home of {number}"
+            inv = cluster.checkout(home / "pi bed")
+            inv.with_name(".venv").symlink_to(cluster.INV.with_name(".venv"))
+            cache = Path(homes) / f"cache{number}"
+            cache.mkdir()
+            for path in (cache, home):
+                shutil.chown(path, user, user)
+            become = ["setpriv", "--reuid", str(user), "--regid", str(user), "--clear-groups"]
+            masked = ["sh", "-c", f'umask {umask}; exec "$@"', "sh"]
+            stack.enter_context(
+                cluster.worker(
+                    scheduler.address,
+                    f"machine {number}",
+                    cache,
+                    *("--boots", "1", "--listen", network.address(number)),
+                    inside=[*network.machine(number), *become, *masked],
+                    inv=inv,
+                    environment={
+                        "HOME": str(home),
+                        "LC_ALL": locale,
+                        "TZ": zone,
+                        "PYTHONDONTWRITEBYTECODE": "1",
+                        **tls,
+                    },
+                )
+            )
+        options = [*cluster.EXPERIMENT, "--cluster", scheduler.address]
+        whole = stack.enter_context(
+            cluster.sweep(tmp_path / "whole", *options, inside=network.hub, environment=tls)
+        )
+        status, errors = whole.end()
+        assert status == 0, errors
+        require_same(plain, whole.run)
+        assert "not encrypted" not in errors
+        assert len(cluster.shares(errors)) == 4, errors
+        cut = stack.enter_context(
+            cluster.sweep(tmp_path / "cut", *options, inside=network.hub, environment=tls)
+        )
+        cut.wait_for(1)
+        network.cut_off(2)
+        status, errors = cut.end()
+        assert status == 0, errors
+        require_same(plain, cut.run)
+        assert cluster.lost(errors) == 1, errors
