@@ -21,6 +21,7 @@ NO_CXX = "no cross compiler for C++ is installed, see docs/workloads.md"
 NO_CGROUP = "this host lets us make no memory cgroup"
 NO_SANDBOX = "this host has no sandbox, see docs/sandbox.md"
 NO_NETWORKS = "network namespaces can only be made by root"
+SSHD = "/usr/sbin:/usr/local/sbin:" + os.environ.get("PATH", "")
 NO_SSHD = "no sshd is installed (Debian: openssh-server)"
 UNREADABLE = "the checkout cannot be read by others"
 
@@ -53,7 +54,7 @@ _HOLDS: dict[str, Callable[[], bool]] = {
     NO_CXX: lambda: shutil.which("arm-linux-gnueabihf-g++") is None,
     NO_CGROUP: lambda: not _has_memory_cgroup(),
     NO_NETWORKS: lambda: not may_make_networks(),
-    NO_SSHD: lambda: shutil.which("sshd", path="/usr/sbin:/usr/local/sbin") is None,
+    NO_SSHD: lambda: shutil.which("sshd", path=SSHD) is None,
     NO_SANDBOX: lambda: bubblewrap.missing() is not None,
     UNREADABLE: lambda: True,  # by who owns the folders above it
 }

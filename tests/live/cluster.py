@@ -110,16 +110,13 @@ def scheduler(
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Scheduler]:
     """Starts one; `inside` is the command line of what runs it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     protocol = "tls" if environment and "DASK_CONFIG" in environment else "tcp"
     argv = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", host]
     argv += ["--port", str(port), "--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
     if protocol == "tls":
         argv += ["--protocol", "tls"]
-    with _program([*inside, *argv], environment) as process:
-        _expect(process, "Scheduler at:")
+    with program([*inside, *argv], environment, "Scheduler at:") as process:
         yield Scheduler(process, f"{protocol}://{host}:{port}")
 
 
@@ -136,15 +133,21 @@ def worker(
     """Starts `./inv worker` with a cache folder of its own, and waits until it has joined."""
     argv = [*inside, str(inv), "worker", scheduler, "--name", name, *options]
     own = {"PIBED_CACHE": str(cache)} | dict(environment or {})
-    with _program(argv, own) as process:
-        _expect(process, "has joined")
+    with program(argv, own, "has joined") as process:
         yield process
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
-def _program(
-    argv: Sequence[str], environment: Mapping[str, str] | None
+def program(
+    argv: Sequence[str], environment: Mapping[str, str] | None, begun: str
 ) -> Iterator[subprocess.Popen[str]]:
+    """Starts a program, and waits until it has said something; ends it with what it started."""
     process = subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
@@ -155,6 +158,7 @@ def _program(
         start_new_session=True,
     )
     try:
+        _expect(process, begun)
         yield process
     finally:
         left = [process.pid, *(each.pid for each in _below(process))]
@@ -289,3 +293,48 @@ def checkout(folder: Path) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
     return folder / "inv"
+
+
+@contextmanager
+def sshd(binary: str, network: Network, number: int, folder: Path) -> Iterator[None]:
+    """Starts ssh's server on a machine, for whoever has the key of `ssh_client`."""
+    folder.mkdir()
+    for name in ("host", "client"):
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True
+        )
+    users = Path("/etc/passwd").read_text() + "sshd:x:54399:65534::/run/sshd:/usr/sbin/nologin\n"
+    (folder / "passwd").write_text(users)
+    (folder / "config").write_text(
+        f"ListenAddress {network.address(number)}\nHostKey {folder / 'host'}\nUsePAM no\n"
+        f"AuthorizedKeysFile {folder / 'client.pub'}\nStrictModes no\nPidFile none\n"
+        f"PermitRootLogin yes\nSetEnv PIBED_CACHE={folder / 'cache'} "
+        f"PIBED_TEST={os.environ['PIBED_TEST']}\n"
+    )
+    prepare = (
+        "mount -t tmpfs none /run && mkdir /run/sshd && mount --bind $0 /etc/passwd && "
+        'exec "$@" -D -e -f $1'
+    )
+    prepare = prepare.replace('"$@"', binary)
+    argv = [*network.machine(number), "unshare", "-m", "sh", "-c", prepare]
+    argv += [str(folder / "passwd"), str(folder / "config")]
+    with program(argv, None, "Server listening on"):
+        yield
+
+
+def ssh_client(network: Network, numbers: Sequence[int], folder: Path) -> Path:
+    """A folder for PATH whose ssh knows the machines as lab1 and so on."""
+    config = folder / "ssh_config"
+    config.write_text(
+        "".join(
+            f"Host lab{number}\n  HostName {network.address(number)}\n  User root\n"
+            f"  IdentityFile {folder / f'ssh{number}' / 'client'}\n  IdentitiesOnly yes\n"
+            "  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n"
+            for number in numbers
+        )
+    )
+    path = folder / "bin"
+    path.mkdir()
+    (path / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {config} "$@"\n')
+    (path / "ssh").chmod(0o755)
+    return path

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import re
+import shlex
 import shutil
 import signal
 import subprocess
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -318,3 +321,128 @@ def test_four_machines_of_others_give_the_same_bytes(
         assert status == 0, errors
         require_same(plain, cut.run)
         assert cluster.lost(errors) == 1, errors
+
+
+@pytest.mark.full
+def test_frozen_scheduler_is_an_error_and_no_hang(images: object, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        scheduler = stack.enter_context(cluster.scheduler())
+        stack.enter_context(
+            cluster.worker(scheduler.address, "one", tmp_path / "a", "--boots", "1")
+        )
+        sweep = stack.enter_context(
+            cluster.sweep(tmp_path / "r", *cluster.EXPERIMENT, "--cluster", scheduler.address)
+        )
+        sweep.wait_for(1)
+        os.kill(scheduler.process.pid, signal.SIGSTOP)
+        begin = time.monotonic()
+        status, errors = sweep.end()
+        took = time.monotonic() - begin
+        os.kill(scheduler.process.pid, signal.SIGCONT)
+        assert status == 3, errors
+        assert "the scheduler does not answer any more" in errors
+        assert took < 60
+        wait_until_no_guest(60)
+
+
+@pytest.mark.full
+def test_two_empty_machines_as_the_documentation_has_it(plain: Path, tmp_path: Path) -> None:
+    """Every command and every file of docs/cluster.md, with this machine in the place of all."""
+    page = (cluster.INV.parent / "docs" / "cluster.md").read_text(encoding="utf-8")
+    keys = tmp_path / "dask"
+    keys.mkdir()
+    (command,) = re.findall(r"^    (openssl .*)$", page, re.MULTILINE)
+    subprocess.run(command.split(), cwd=keys, check=True, capture_output=True)
+    (config,) = re.findall(r"^((?:    distributed:\n)(?:    .*\n)+)", page, re.MULTILINE)
+    text = textwrap.dedent(config).replace("/home/me/.config/dask", str(keys))
+    (keys / "tls.yaml").write_text(text)
+    words = {
+        name: shlex.split(line.partition("#")[0].replace("lab1", HERE).replace("lab2", HERE))
+        for line in re.findall(r"^    (\S+ .*)$", page, re.MULTILINE)
+        for name in ("dask scheduler", "inv worker", "inv sweep --cluster tls")
+        if name in line and "lab1:8786" in line.replace(" --port ", ":")
+    }
+    environment = {"DASK_CONFIG": str(keys)}
+    with ExitStack() as stack:
+        port = cluster.free_port()
+        given = {
+            name: [each.replace("8786", str(port)) for each in argv] for name, argv in words.items()
+        }
+        _, *rest = given["dask scheduler"]
+        stack.enter_context(
+            cluster.program(
+                [str(cluster.INV.parent / ".venv/bin/python"), "-m", "dask", *rest],
+                environment,
+                "Scheduler at:",
+            )
+        )
+        for name in ("first", "second machine"):
+            inv = cluster.checkout(tmp_path / name / "pibed")
+            assert not inv.with_name(".venv").exists()
+            _, verb, address, *options = given["inv worker"]
+            assert verb == "worker"
+            stack.enter_context(
+                cluster.worker(
+                    address,
+                    name,
+                    tmp_path / name / "cache",
+                    *options,
+                    inv=inv,
+                    environment=environment,
+                )
+            )
+        _, verb, *options = given["inv sweep --cluster tls"]
+        assert verb == "sweep"
+        sweep = stack.enter_context(
+            cluster.sweep(tmp_path / "r", *options, *cluster.EXPERIMENT, environment=environment)
+        )
+        status, errors = sweep.end()
+        assert status == 0, errors
+        require_same(plain, sweep.run)
+        assert cluster.shares(errors).keys() == {"first", "second machine"}
+
+
+HERE = "127.0.0.1"
+
+
+@pytest.mark.full
+def test_machines_that_are_reached_with_ssh(
+    plain: Path, network: cluster.Network, tmp_path: Path
+) -> None:
+    """One has another folder, one no checkout: that is left out. No port is opened to others."""
+    sshd = shutil.which("sshd", path=excuses.SSHD)
+    if sshd is None:
+        pytest.skip(excuses.NO_SSHD)
+    with ExitStack() as stack:
+        inv = cluster.checkout(tmp_path / "there")
+        inv.with_name(".venv").symlink_to(cluster.INV.with_name(".venv"))
+        for number in (1, 2, 3):
+            stack.enter_context(cluster.sshd(sshd, network, number, tmp_path / f"ssh{number}"))
+        path = cluster.ssh_client(network, (1, 2, 3), tmp_path)
+        names = f"lab1=1,lab2:{inv.parent}=1,lab3:/nowhere"
+        sweep = stack.enter_context(
+            cluster.sweep(
+                tmp_path / "r",
+                *(*cluster.EXPERIMENT, "--cluster", f"ssh:{names}"),
+                inside=network.hub,
+                environment={"PATH": f"{path}:{os.environ['PATH']}"},
+            )
+        )
+        wait_for_a_guest()
+        for number in range(3):
+            listening = subprocess.run(
+                ["ip", "netns", "exec", f"{network.name}-{number}", "ss", "-Hltn"],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+            ours = [line.split()[3] for line in listening.splitlines()]
+            assert [each for each in ours if not each.startswith("127.0.0.1:")] == (
+                [f"{network.address(number)}:22"] if number else []
+            )
+        status, errors = sweep.end()
+        assert status == 0, errors
+        assert re.search(r"lab3 is left out: .*/nowhere", errors), errors
+        require_same(plain, sweep.run)
+        assert cluster.shares(errors).keys() == {"lab1", "lab2"}
+    wait_until_no_guest()
