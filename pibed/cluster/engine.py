@@ -102,7 +102,7 @@ class Engine:
     def _gone(self, error: Exception) -> EngineGone:
         self._is_gone = True
         return EngineGone(
-            f"{self.where}: the scheduler does not answer any more ({_words(error)})",
+            f"{self.where}: the scheduler does not answer any more ({words(error)})",
             fix="start it again, or measure without --cluster; what was measured is kept",
         )
 
@@ -198,7 +198,7 @@ class _DaskTask:
         try:
             return self._future.result(timeout=timeout_s)
         except CancelledError as error:
-            raise TaskLost(_words(error)) from None
+            raise TaskLost(words(error)) from None
 
     def forget(self) -> None:
         self._future.release()
@@ -214,5 +214,8 @@ def _seen(address: str, known: Mapping[str, Any]) -> Seen:
     return Seen(name, min(boots, known["nthreads"]), known["local_directory"], known["last_seen"])
 
 
-def _words(error: BaseException) -> str:
+def words(error: BaseException) -> str:
+    """What the engine's error is about, in a line: its errors stand on each other's shoulders."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     return str(error).partition("\n")[0] or type(error).__name__

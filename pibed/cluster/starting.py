@@ -16,7 +16,7 @@ from pibed.base import places
 from pibed.base.errors import HostError
 from pibed.cluster import ssh
 from pibed.cluster.choice import Choice, Existing, Local, Slurm, Ssh
-from pibed.cluster.engine import CONFIG, RESOURCE, Engine
+from pibed.cluster.engine import CONFIG, RESOURCE, Engine, words
 
 if TYPE_CHECKING:
     from distributed import Client, Security
@@ -93,8 +93,7 @@ def _client(where: Any) -> Iterator[Client]:
         client = Client(where, timeout=_ANSWER_S, set_as_default=False)
     except Exception as error:  # of whatever kind the engine's connections raise
         raise HostError(
-            f"{where}: the scheduler does not answer: "
-            f"{str(error).partition(chr(10))[0] or type(error).__name__}",
+            f"{where}: the scheduler does not answer: {words(error)}",
             fix="see that it runs (`dask scheduler`), and that it is encrypted as is asked for",
         ) from None
     try:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Self
 
 from pibed.base.errors import HostError, Interrupted, UsageError
-from pibed.cluster.engine import CONFIG, RESOURCE
+from pibed.cluster.engine import CONFIG, RESOURCE, words
 
 # In which the scheduler is reached, and the worker has ended.
 _REACHED_S = 60
@@ -84,8 +84,7 @@ async def _serve(membership: Membership, until_input_ends: bool) -> None:
             await asyncio.wait_for(nanny, _REACHED_S)
         except Exception as error:  # of whatever kind the engine's connections raise
             raise HostError(
-                f"{membership.scheduler}: the scheduler cannot be joined: "
-                f"{str(error).partition(chr(10))[0] or type(error).__name__}",
+                f"{membership.scheduler}: the scheduler cannot be joined: {words(error)}",
                 fix="see that it runs, and that it is encrypted as this worker is",
             ) from None
         print(f"worker: {membership.name} has joined {membership.scheduler}", flush=True)

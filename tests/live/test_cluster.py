@@ -44,7 +44,7 @@ def require_same(plain: Path, run: Path) -> None:
     assert compared == 1 + 4 * 6
     assert (run / "summary.csv").read_bytes() == (plain / "summary.csv").read_bytes()
     assert not (run / "interrupted").exists()
-    facts = {"host", "jobs", "resumed"}
+    facts = {"git", "host", "jobs", "resumed"}
     assert manifest.read(run / "manifest.json").model_dump(exclude=facts) == manifest.read(
         plain / "manifest.json"
     ).model_dump(exclude=facts)
@@ -270,9 +270,9 @@ def test_four_machines_of_others_give_the_same_bytes(
     plain: Path, network: cluster.Network, tmp_path: Path
 ) -> None:
     """One of them is cut off the network in the middle of a round; all is encrypted."""
-    tls = cluster.tls(tmp_path / "tls")
     with tempfile.TemporaryDirectory(prefix="pibed-lab-") as homes, ExitStack() as stack:
         Path(homes).chmod(0o755)
+        tls = cluster.tls(Path(homes) / "tls")
         scheduler = stack.enter_context(
             cluster.scheduler(network.address(0), inside=network.hub, environment=tls)
         )
@@ -284,6 +284,7 @@ def test_four_machines_of_others_give_the_same_bytes(
             cache.mkdir()
             for path in (cache, home):
                 shutil.chown(path, user, user)
+            python = cluster.readable_python(Path(homes) / f"python{number}")
             become = ["setpriv", "--reuid", str(user), "--regid", str(user), "--clear-groups"]
             masked = ["sh", "-c", f'umask {umask}; exec "$@"', "sh"]
             stack.enter_context(
@@ -292,7 +293,7 @@ def test_four_machines_of_others_give_the_same_bytes(
                     f"machine {number}",
                     cache,
                     *("--boots", "1", "--listen", network.address(number)),
-                    inside=[*network.machine(number), *become, *masked],
+                    inside=[*network.machine(number), *python, *become, *masked],
                     inv=inv,
                     environment={
                         "HOME": str(home),
