@@ -6,6 +6,7 @@ import time
 from collections import Counter
 
 from pibed.base.terminal import duration
+from pibed.model.words import counted
 
 
 class Tally:
@@ -56,8 +57,8 @@ class Tally:
         shares = ", ".join(f"{name} {self._rounds[name]}" for name in sorted(self._rounds))
         lost = self._lost.total()
         return [
-            f"cluster: {rounds} rounds in {duration(seconds)}, "
+            f"cluster: {counted(rounds, 'round')} in {duration(seconds)}, "
             f"{rounds * 3600 / seconds:.0f} an hour; rounds by worker: {shares}",
-            f"cluster: {lost} rounds were lost with a worker and measured again; workers were busy "
-            f"for {self.efficiency:.0%} of their time",
+            f"cluster: {counted(lost, 'round')} lost with a worker and measured again; workers "
+            f"were busy for {self.efficiency:.0%} of their time",
         ]

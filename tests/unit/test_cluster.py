@@ -296,7 +296,7 @@ def test_rounds_are_shared_out_and_written_as_they_come(
     assert [number for _, number, _ in engine.given] == [1, 2, 3, 4, 5]
     assert all(task.forgotten for _, _, task in engine.given)
     assert observer.remarks[0].startswith("cluster: 5 rounds in ")
-    assert "0 rounds were lost" in observer.remarks[1]
+    assert "0 rounds lost" in observer.remarks[1]
 
 
 def test_round_that_is_lost_with_its_worker_is_measured_by_another(
