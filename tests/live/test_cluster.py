@@ -23,6 +23,7 @@ from pibed.runs import manifest
 from tests import disk, excuses
 from tests.live import cluster
 from tests.live.conftest import qemus
+from tests.programs import INV
 
 pytestmark = pytest.mark.alone
 
@@ -279,7 +280,7 @@ def test_four_machines_of_others_give_the_same_bytes(
         for number, (user, umask, locale, zone) in enumerate(STRANGERS, start=1):
             home = Path(homes) / f"home of {number}"
             inv = cluster.checkout(home / "pi bed")
-            inv.with_name(".venv").symlink_to(cluster.INV.with_name(".venv"))
+            inv.with_name(".venv").symlink_to(INV.with_name(".venv"))
             cache = Path(homes) / f"cache{number}"
             cache.mkdir()
             for path in (cache, home):
@@ -349,7 +350,7 @@ def test_frozen_scheduler_is_an_error_and_no_hang(images: object, tmp_path: Path
 @pytest.mark.full
 def test_two_empty_machines_as_the_documentation_has_it(plain: Path, tmp_path: Path) -> None:
     """Every command and every file of docs/cluster.md, with this machine in the place of all."""
-    page = (cluster.INV.parent / "docs" / "cluster.md").read_text(encoding="utf-8")
+    page = (INV.parent / "docs" / "cluster.md").read_text(encoding="utf-8")
     keys = tmp_path / "dask"
     keys.mkdir()
     (command,) = re.findall(r"^    (openssl .*)$", page, re.MULTILINE)
@@ -372,7 +373,7 @@ def test_two_empty_machines_as_the_documentation_has_it(plain: Path, tmp_path: P
         _, *rest = given["dask scheduler"]
         stack.enter_context(
             cluster.program(
-                [str(cluster.INV.parent / ".venv/bin/python"), "-m", "dask", *rest],
+                [str(INV.parent / ".venv/bin/python"), "-m", "dask", *rest],
                 environment,
                 "Scheduler at:",
             )
@@ -382,6 +383,8 @@ def test_two_empty_machines_as_the_documentation_has_it(plain: Path, tmp_path: P
             assert not inv.with_name(".venv").exists()
             _, verb, address, *options = given["inv worker"]
             assert verb == "worker"
+            # So that one of them cannot be done before the other is there.
+            options[options.index("--boots") + 1] = "1"
             stack.enter_context(
                 cluster.worker(
                     address,
@@ -416,7 +419,7 @@ def test_machines_that_are_reached_with_ssh(
         pytest.skip(excuses.NO_SSHD)
     with ExitStack() as stack:
         inv = cluster.checkout(tmp_path / "there")
-        inv.with_name(".venv").symlink_to(cluster.INV.with_name(".venv"))
+        inv.with_name(".venv").symlink_to(INV.with_name(".venv"))
         for number in (1, 2, 3):
             stack.enter_context(cluster.sshd(sshd, network, number, tmp_path / f"ssh{number}"))
         path = cluster.ssh_client(network, (1, 2, 3), tmp_path)

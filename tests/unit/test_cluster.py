@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pibed.base.errors import Cancelled, GuestError, HostError, PibedError, UsageError
-from pibed.cluster import parcel, rounds, workers
+from pibed.cluster import fitness, parcel, rounds, workers
 from pibed.cluster.choice import Existing, Host, Local, Slurm, Ssh, parse
 from pibed.cluster.engine import Engine, EngineGone, Seen, Task, TaskLost
 from pibed.cluster.rounds import ClusterRounds
@@ -263,7 +263,7 @@ def run(tmp_path: Path) -> RunFolder:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rounds, "_LOOK_S", 0.01)
-    monkeypatch.setattr(rounds.fitness, "wanted", lambda *_: {"files": [], "memory_mib": 1})
+    monkeypatch.setattr(fitness, "wanted", lambda *_: {"files": [], "memory_mib": 1})
 
 
 def measure(
