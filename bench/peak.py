@@ -7,8 +7,10 @@ import sys
 
 from invoke.main import program
 
-try:
-    program.run(sys.argv)
-finally:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"peak {peak / 1024:.0f} MiB", file=sys.stderr)
+# Processes that this one starts may load it again.
+if __name__ == "__main__":
+    try:
+        program.run(sys.argv)
+    finally:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(f"peak {peak / 1024:.0f} MiB", file=sys.stderr)

@@ -25,6 +25,9 @@ NO_NAMESPACES = "this host lets us be no other user in a network of its own"
 NO_PARALLEL = "GNU parallel and rsync are not installed"
 NO_SLURM = "Slurm and munge are not installed, or this is not root, who may start them"
 NO_SCHEMAS = "check-jsonschema, which has the schemas of CI services, is not installed"
+NO_NETWORKS = "network namespaces can only be made by root"
+SSHD = "/usr/sbin:/usr/local/sbin:" + os.environ.get("PATH", "")
+NO_SSHD = "no sshd is installed (Debian: openssh-server)"
 UNREADABLE = "the checkout cannot be read by others"
 
 
@@ -50,6 +53,11 @@ def may_run_slurm() -> bool:
     return os.geteuid() == 0 and all(map(shutil.which, programs))
 
 
+def may_make_networks() -> bool:
+    """Whether this process may make network namespaces that have names."""
+    return shutil.which("ip") is not None and may_mount() and os.access("/run", os.W_OK)
+
+
 def _has_memory_cgroup() -> bool:
     root = Path("/sys/fs/cgroup")
     if (root / "memory").is_dir():
@@ -65,6 +73,8 @@ _HOLDS: dict[str, Callable[[], bool]] = {
     NO_CROSS: lambda: shutil.which("arm-linux-gnueabihf-gcc") is None,
     NO_CXX: lambda: shutil.which("arm-linux-gnueabihf-g++") is None,
     NO_CGROUP: lambda: not _has_memory_cgroup(),
+    NO_NETWORKS: lambda: not may_make_networks(),
+    NO_SSHD: lambda: shutil.which("sshd", path=SSHD) is None,
     NO_SANDBOX: lambda: bubblewrap.missing() is not None,
     NO_NAMESPACES: lambda: not may_unshare(),
     NO_PARALLEL: lambda: not (shutil.which("parallel") and shutil.which("rsync")),

@@ -111,7 +111,17 @@ class ResultsOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasureOptions(SourceOptions, ResultsOptions):
+class ClusterOptions:
+    """Of verbs that can boot on other machines."""
+
+    cluster: str | None = option(
+        "measure on other machines, see docs/cluster.md: tcp:// or tls://HOST:PORT of a scheduler "
+        "of dask, local:WORKERS, ssh:HOST,…, or slurm:JOBS (default: on this one)"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureOptions(SourceOptions, ResultsOptions, ClusterOptions):
     """Of verbs that measure."""
 
     jobs: str | None = option("boots side by side (default: all cores, one with the host clock)")
@@ -270,6 +280,24 @@ class MergeOptions(ResultsOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WorkerOptions:
+    """Measure rounds for sweeps of other machines, until the scheduler ends.
+
+    Neither compilers nor images are needed: QEMU is. What it listens on is this machine alone
+    unless --listen says otherwise.
+
+    Example: ./inv worker tls://lab1:8786 --listen lab2 --boots 4
+    """
+
+    scheduler: str = argument(
+        "address of the scheduler (`dask scheduler`); - to be told it on the standard input, by ssh"
+    )
+    boots: str | None = option("boots at a time (default: all cores)")
+    listen: str | None = option("address of this machine that the scheduler reaches it by")
+    name: str | None = option("what it is called in the sweep's output (default: the host's name)")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ListingOptions(ResultsOptions):
     """List the runs: what each measured, whether it came to its end, and what it found.
 
@@ -310,7 +338,7 @@ class PackOptions(RunOptions, TrustOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifyOptions(BuilderOptions, ResultsOptions):
+class VerifyOptions(BuilderOptions, ResultsOptions, ClusterOptions):
     """Build again and measure a run again, and prove both the same to the byte.
 
     With --build or --measure only that half is done. What is built again are the images of the run

@@ -11,7 +11,7 @@ from pibed.base import terminal
 from pibed.base.errors import HostError, UsageError
 from pibed.build import host, timing
 from pibed.build.making import cores
-from pibed.commands import arguments, build, conclusion, settings
+from pibed.commands import arguments, build, conclusion, elsewhere, settings
 from pibed.commands.options import RerunOptions, SweepOptions
 from pibed.measure import record
 from pibed.measure.rounds import Testbed
@@ -60,12 +60,13 @@ def rerun(options: RerunOptions) -> None:
     count = _jobs(machine, experiment, options.jobs, shard)
     locate.require_writable(root)
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
-    images = build.make_recorded_images(
-        recorded, policy, experiment=experiment, trust=options.trust
-    )
-    tell_differences(path.resolve().parent.name, recorded, images, qemu_version)
-    testbed = Testbed(machine, images, experiment, qemu_version)
-    outcome = measure(root, testbed, count, name, shard=shard)
+    with elsewhere.measuring(options.cluster, options.jobs, machine) as by:
+        images = build.make_recorded_images(
+            recorded, policy, experiment=experiment, trust=options.trust
+        )
+        tell_differences(path.resolve().parent.name, recorded, images, qemu_version)
+        testbed = Testbed(machine, images, experiment, qemu_version)
+        outcome = measure(root, testbed, count, name, shard=shard, by=by)
     conclusion.show([outcome])
     conclusion.report([outcome])
     before = recorded.samples_digest if recorded.finished else None
@@ -113,19 +114,25 @@ def _measure_anew(root: Path, options: SweepOptions) -> list[Measurement]:
     locate.require_writable(root)
     builder = arguments.builder(options)
     board = next(filter(None, boards), None)
-    images = build.make_images(known, experiment, policy, builder, board=board, trust=options.trust)
     outcomes = []
-    for machine, count in zip(machines, jobs, strict=True):
-        own = name if len(machines) == 1 else f"{name}-{machine.clock}"
-        testbed = Testbed(machine, images, experiment, qemu_version)
-        outcome = measure(root, testbed, count, own, shard=shard, fail_fast=options.fail_fast)
-        outcomes.append(outcome)
+    with elsewhere.measuring(options.cluster, options.jobs, *machines) as by:
+        images = build.make_images(
+            known, experiment, policy, builder, board=board, trust=options.trust
+        )
+        for machine, count in zip(machines, jobs, strict=True):
+            own = name if len(machines) == 1 else f"{name}-{machine.clock}"
+            testbed = Testbed(machine, images, experiment, qemu_version)
+            outcome = measure(
+                root, testbed, count, own, shard=shard, fail_fast=options.fail_fast, by=by
+            )
+            outcomes.append(outcome)
     return outcomes
 
 
 def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
     """Goes on with a run that was cut off; a finished one is only shown."""
-    allowed = {"resume", "results", "jobs", "report", "fail-fast", "locked", "mirror", "trust"}
+    allowed = {"resume", "results", "jobs", "cluster", "report", "fail-fast"}
+    allowed |= {"locked", "mirror", "trust"}
     given = [
         each.name.replace("_", "-")
         for each in fields(options)
@@ -165,7 +172,8 @@ def _resume(root: Path, options: SweepOptions, text: str) -> Measurement:
         before = record.resumed(recorded, jobs)
         run.write_manifest(before)
         testbed = Testbed(machine, images, experiment, qemu_version)
-        return measure_rest(testbed, run, before, there, fail_fast=options.fail_fast)
+        with elsewhere.measuring(options.cluster, options.jobs, machine) as by:
+            return measure_rest(testbed, run, before, there, fail_fast=options.fail_fast, by=by)
 
 
 def _shard(experiment: Experiment, machines: Sequence[Machine], given: str | None) -> Shard | None:

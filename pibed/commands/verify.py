@@ -11,7 +11,7 @@ from pibed.base.difference import describe
 from pibed.base.errors import ChecksFailed, UsageError
 from pibed.build import host
 from pibed.build.making import cores
-from pibed.commands import arguments, build, rebuild, sweep
+from pibed.commands import arguments, build, elsewhere, rebuild, sweep
 from pibed.commands.options import SweepOptions, VerifyOptions
 from pibed.measure.rounds import Testbed
 from pibed.measure.run import measure, tell_differences
@@ -57,10 +57,11 @@ def verify(options: VerifyOptions) -> None:
                 toolchain=options.toolchain,
                 buildroot_dir=options.buildroot_dir,
                 trust=options.trust,
+                cluster=options.cluster,
             )
         )
         folder = _find(root, "latest")
-    verify_results(folder, options.trust)
+    verify_results(folder, options.trust, options.cluster)
 
 
 def _require_meant(options: VerifyOptions, builds: bool, measures: bool) -> None:
@@ -70,6 +71,12 @@ def _require_meant(options: VerifyOptions, builds: bool, measures: bool) -> None
             "--run cannot be given with --build alone, which measures nothing",
             fix="leave it out, or measure as well with --measure",
         )
+    if not measures and options.cluster is not None:
+        raise UsageError(
+            "--cluster cannot be given with --build alone: images are built on this machine",
+            fix="leave it out, or measure as well with --measure",
+        )
+    elsewhere.require_meant(options.cluster)
     if options.run is not None and options.experiment is not None:
         raise UsageError(
             "--experiment cannot be given with --run: the run's manifest says it",
@@ -114,7 +121,7 @@ def _find(root: Path, given: str) -> Path:
     return folder
 
 
-def verify_results(folder: Path, trust: bool) -> None:
+def verify_results(folder: Path, trust: bool, cluster: str | None = None) -> None:
     """Measures a run once more from its manifest and compares the samples and all logs.
 
     What was measured for the comparison stays only if it differs.
@@ -124,11 +131,13 @@ def verify_results(folder: Path, trust: bool) -> None:
     recorded = manifest.read(folder / "manifest.json")
     machine, experiment = recorded.machine, recorded.experiment
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
-    images = build.make_recorded_images(recorded, trust=trust)
-    other = tell_differences(folder.name, recorded, images, qemu_version)
-    jobs = min(cores(), len(recorded.rounds))
-    testbed = Testbed(machine, images, experiment, qemu_version)
-    again = measure(places.cache() / "verify", testbed, jobs, "verify", shard=recorded.shard)
+    with elsewhere.measuring(cluster, None, machine) as by:
+        images = build.make_recorded_images(recorded, trust=trust)
+        other = tell_differences(folder.name, recorded, images, qemu_version)
+        jobs = min(cores(), len(recorded.rounds))
+        testbed = Testbed(machine, images, experiment, qemu_version)
+        shard, root = recorded.shard, places.cache() / "verify"
+        again = measure(root, testbed, jobs, "verify", shard=shard, by=by)
     found, compared = compare_runs(folder, again.run.folder)
     if found:
         for line in found:

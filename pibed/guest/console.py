@@ -86,6 +86,18 @@ def trace_in(lines: Sequence[str]) -> list[str]:
     return []
 
 
+def told_in(log: bytes) -> tuple[bool, list[str]]:
+    """Whether a console's log tells of the kernel's end, and its `trace_lines`."""
+    lines = [line for raw in log.split(b"\n") if (line := _readable(raw))]
+    if trace := trace_in(lines):
+        return True, trace[:_LINES_OF_TRACE]
+    return False, lines[-_LINES_KEPT:]
+
+
+def _readable(raw: bytes) -> str:
+    return printable(raw[:_LONGEST_LINE].decode(errors="replace").rstrip("\r"))
+
+
 class Console:
     """Follows the console in a thread of its own until QEMU closes the line.
 
@@ -132,7 +144,7 @@ class Console:
             return b""
 
     def _take(self, raw: bytes) -> None:
-        line = printable(raw[:_LONGEST_LINE].decode(errors="replace").rstrip("\r"))
+        line = _readable(raw)
         if not line:
             return
         self._last.append(line)

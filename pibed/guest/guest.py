@@ -112,6 +112,14 @@ class Launch:
     """How many times longer than usual the host may take."""
 
 
+def longest_s(machine: Machine, commands: Sequence[Command]) -> float:
+    """Host seconds after which a boot with these commands has ended, whatever becomes of it."""
+    slowness = _SLOWNESS[machine.clock]
+    # Each is waited for twice: until it begins, and until it ends.
+    waits_s = [2 * (command.seconds * slowness + _SLACK_S) for command in commands]
+    return machine.boot_timeout_s + sum(waits_s) + 4 * _SLACK_S
+
+
 class Guest:
     """One boot of the machine; a context manager that leaves no QEMU behind.
 

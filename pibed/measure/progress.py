@@ -64,6 +64,9 @@ class SweepProgress:
         for sample in samples:
             self._left_of_round[sample.round] -= 1
         self._began: dict[int, float] = {}
+        self._placed: dict[int, tuple[str, float]] = {}
+        self._first_placed: float | None = None
+        self._rounds_placed = 0
         self._lock = threading.Lock()
         self._live: tuple[Progress, TaskID] | None = None
 
@@ -111,6 +114,19 @@ class SweepProgress:
             finally:
                 self._live = None
 
+    def placed(self, number: int, machine: str) -> None:
+        """Another machine has been given a round, which it may lose."""
+        with self._lock:
+            now = time.monotonic()
+            self._first_placed = self._first_placed or now
+            self._placed[number] = (machine, now)
+            self._show_placed()
+
+    def remarked(self, text: str) -> None:
+        """Something of the machines that measure, which is about no sample."""
+        with self._lock:
+            self._say(text)
+
     def began(self, number: int, visit: Visit) -> None:
         """A visit of a round has begun."""
         with self._lock:
@@ -129,15 +145,17 @@ class SweepProgress:
                 self._durations.learn(key, seconds)
             self._taken += 1
             self._left_of_round[sample.round] -= 1
+            done = self._left_of_round[sample.round] == 0
+            where = self._come_back(sample.round) if done else ""
             if sample.status != Status.OK:
                 self._say(f"round {sample.round}: {sample.cell}: {sample.status}: {sample.message}")
             if self._live is not None:
                 progress, task = self._live
                 progress.update(task, completed=self._taken, left=self._time_left())
-            elif self._left_of_round[sample.round] == 0:
+            elif done:
                 finished = sum(1 for left in self._left_of_round.values() if left == 0)
                 self._say(
-                    f"round {sample.round} done; {finished} of "
+                    f"round {sample.round} done{where}; {finished} of "
                     f"{counted(len(self._left_of_round), 'round')}, {self._taken} of "
                     f"{counted(self._total, 'sample')}{self._time_left(', ')}"
                 )
@@ -159,7 +177,38 @@ class SweepProgress:
         with self._lock:
             self._say(problem)
 
+    def _come_back(self, number: int) -> str:
+        """Where a round was measured and in what time, if other machines measure."""
+        if (placed := self._placed.pop(number, None)) is None:
+            return ""
+        machine, since = placed
+        self._rounds_placed += 1
+        self._show_placed()
+        return f" on {machine} in {duration(time.monotonic() - since)}"
+
+    def _show_placed(self) -> None:
+        if self._live is not None:
+            progress, task = self._live
+            by_machine: dict[str, list[int]] = {}
+            for number, (machine, _) in self._placed.items():
+                by_machine.setdefault(machine, []).append(number)
+            now = [
+                f"{machine}: {', '.join(map(str, sorted(numbers)))}"
+                for machine, numbers in sorted(by_machine.items())
+            ]
+            progress.update(task, now="; ".join(now))
+
+    def _pace(self, separator: str) -> str:
+        """Boots an hour and the time left, of other machines, by what they have done till now."""
+        if self._first_placed is None or not self._rounds_placed:
+            return ""
+        round_s = (time.monotonic() - self._first_placed) / self._rounds_placed
+        left = sum(left > 0 for left in self._left_of_round.values()) * round_s
+        return f"{separator}{3600 / round_s:.0f} boots an hour, about {duration(left)} left"
+
     def _time_left(self, separator: str = "") -> str:
+        if self._first_placed is not None:
+            return self._pace(separator)
         round_s = self._round_s()
         if round_s is None:
             return ""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from pibed.base.errors import GuestError
 from pibed.base.files import write_file
 from pibed.build.images import Images
-from pibed.guest import moderrors
+from pibed.guest import guest, moderrors
 from pibed.guest.guest import Guest, GuestTimeout, KernelHang, KernelOops, KernelPanic, Launch
 from pibed.guest.line import Stuck
 from pibed.guest.pool import StopRequested, run_side_by_side
@@ -34,6 +35,12 @@ _BOOT_ATTEMPTS = 3
 
 class RoundsObserver(Protocol):
     """Who is told how the sweep goes; called from several threads."""
+
+    def placed(self, number: int, machine: str) -> None:
+        """Another machine has been given a round, which it may lose."""
+
+    def remarked(self, text: str) -> None:
+        """Something of the machines that measure, which is about no sample."""
 
     def began(self, number: int, visit: Visit) -> None:
         """A visit of a round has begun."""
@@ -61,6 +68,20 @@ class Testbed:
     qemu_version: str
 
 
+class MeasureRounds(Protocol):
+    """Who measures rounds: this process (`measure_rounds`), or other machines for it."""
+
+    def __call__(
+        self,
+        testbed: Testbed,
+        run: RunFolder,
+        rounds: Sequence[Round],
+        jobs: int,
+        observer: RoundsObserver,
+    ) -> None:
+        """See `measure_rounds`."""
+
+
 def measure_rounds(
     testbed: Testbed, run: RunFolder, rounds: Sequence[Round], jobs: int, observer: RoundsObserver
 ) -> None:
@@ -69,7 +90,29 @@ def measure_rounds(
     Raises the GuestError of a guest that does not boot, or the HostError of a host that cannot
     hold the results. Whatever it raises, no QEMU is left when it returns.
     """
-    run_side_by_side([_Round(testbed, run, each, observer).measure for each in rounds], jobs)
+    run_side_by_side(
+        [partial(measure_round, testbed, run, each, observer) for each in rounds], jobs
+    )
+
+
+def measure_round(
+    testbed: Testbed,
+    run: RunFolder,
+    round_: Round,
+    observer: RoundsObserver,
+    stop_requested: StopRequested,
+) -> None:
+    """Measures one round; see `measure_rounds`. Nothing but its arguments decides what comes."""
+    _Round(testbed, run, round_, observer).measure(stop_requested)
+
+
+def longest_s(testbed: Testbed, round_: Round) -> float:
+    """Host seconds that a round cannot take longer, whatever becomes of it."""
+    machine, experiment = testbed.machine, testbed.experiment
+    commands = plan.commands(experiment, plan.steps(experiment, round_.visits))
+    # Each boot but the last one has lost a visit, or was of no use.
+    boots = len(round_.visits) * _BOOT_ATTEMPTS
+    return guest.longest_s(machine, commands) + boots * guest.longest_s(machine, [])
 
 
 class _Round:
@@ -124,10 +167,10 @@ class _Round:
         log = SampleLog(folder / "samples.jsonl")
         try:
             logs = Logs.below(folder, counts=plan.counts_events(experiment))
-            with Guest(launch, logs, commands, stop_requested) as guest:
+            with Guest(launch, logs, commands, stop_requested) as booted:
                 for each in steps:
-                    self._take(self._visit(guest, each), log, left)
-                self._finish(guest, last, folder)
+                    self._take(self._visit(booted, each), log, left)
+                self._finish(booted, last, folder)
         except _CellLost as lost:
             self._keep_trace(lost.error, folder)
             self._take(lost.sample, log, left)

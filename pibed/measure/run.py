@@ -17,7 +17,7 @@ from pibed.build.images import Images
 from pibed.guest.pool import StopRequested, run_side_by_side
 from pibed.measure import leaks, record
 from pibed.measure.progress import SweepProgress
-from pibed.measure.rounds import RoundsObserver, Testbed, measure_rounds
+from pibed.measure.rounds import MeasureRounds, RoundsObserver, Testbed, measure_rounds
 from pibed.model import plan
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
@@ -83,6 +83,7 @@ def measure(
     *,
     shard: Shard | None = None,
     fail_fast: bool = False,
+    by: MeasureRounds = measure_rounds,
 ) -> Measurement:
     """Measures an experiment, or a shard, into a new folder in `root`, `jobs` rounds at a time.
 
@@ -93,7 +94,7 @@ def measure(
     before = record.begun(machine, experiment, jobs, testbed.images, testbed.qemu_version, shard)
     with run.held():
         run.write_manifest(before)
-        return measure_rest(testbed, run, before, Measured([], []), fail_fast=fail_fast)
+        return measure_rest(testbed, run, before, Measured([], []), fail_fast=fail_fast, by=by)
 
 
 def measure_rest(
@@ -103,6 +104,7 @@ def measure_rest(
     measured: Measured,
     *,
     fail_fast: bool = False,
+    by: MeasureRounds = measure_rounds,
 ) -> Measurement:
     """Measures the rounds that are not measured; the run's files are written whatever happens.
 
@@ -124,7 +126,7 @@ def measure_rest(
     finished = False
     try:
         with display.shown():
-            measure_rounds(testbed, run, left, jobs, taken)
+            by(testbed, run, left, jobs, taken)
         # Of a sweep's shards the first looks for all.
         if experiment.leaks != "ignore" and (run.shard is None or run.shard.number == 1):
             outcome.leaks.extend(_leaks(testbed, run, taken.samples))
@@ -173,6 +175,12 @@ class _Taken:
     folder: Path
     fail_fast: bool
     """Whether the first that is not as it should be is the last."""
+
+    def placed(self, number: int, machine: str) -> None:
+        self.display.placed(number, machine)
+
+    def remarked(self, text: str) -> None:
+        self.display.remarked(text)
 
     def began(self, number: int, visit: Visit) -> None:
         self.display.began(number, visit)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,6 +99,27 @@ class RunFolder:
             folder.mkdir()
             sync_folders(folder.parent)
         return folder
+
+    def boots(self, number: int) -> list[Path]:
+        """The folders of a round's boots, in their order."""
+        numbered = (self._boot(number, attempt) for attempt in itertools.count(1))
+        return list(itertools.takewhile(Path.is_dir, numbered))
+
+    def take_round(
+        self, number: int, boots: Sequence[Mapping[str, bytes]], problems: Sequence[str]
+    ) -> None:
+        """Records a round that was measured elsewhere, by the files of its boots."""
+        self.take_boots(number, boots)
+        self.finish_round(number, len(boots), problems)
+
+    def take_boots(self, number: int, boots: Sequence[Mapping[str, bytes]]) -> None:
+        """Writes the files of a round's boots, of which nothing is recorded yet."""
+        for attempt, files in enumerate(boots, start=1):
+            folder = self.boot_folder(number, attempt)
+            for name, content in files.items():
+                if name != _FINISHED:
+                    with explained(folder / name):
+                        (folder / name).write_bytes(content)
 
     def finish_round(self, number: int, boots: int, problems: Sequence[str]) -> None:
         """Records that a round is measured, in so many boots, once all of them is on the disk."""

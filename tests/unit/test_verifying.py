@@ -29,7 +29,7 @@ def done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
         calls.append(options)
         first(tmp_path)
 
-    def verify_results(folder: Path, trust: bool) -> None:
+    def verify_results(folder: Path, trust: bool, cluster: str | None) -> None:
         calls.append(folder.name)
 
     monkeypatch.setattr(places, "checkout", lambda: tmp_path)

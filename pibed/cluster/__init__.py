@@ -1,0 +1,1 @@
+"""Rounds on other machines, by dask.distributed (docs/cluster.md)."""

@@ -1,0 +1,170 @@
+"""A scheduler with its workers, started for one sweep or found, and ended with it.
+
+What is started here speaks TLS with keys that are made for it, and listens on this machine alone
+wherever that is possible: not even another user of this machine can join.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pibed.base import places
+from pibed.base.errors import HostError
+from pibed.cluster import ssh
+from pibed.cluster.choice import Choice, Existing, Local, Slurm, Ssh
+from pibed.cluster.engine import CONFIG, RESOURCE, Engine, words
+
+if TYPE_CHECKING:
+    from distributed import Client, Security
+
+# In which the scheduler answers at first; workers come; a queue gives its first job.
+_ANSWER_S = 20.0
+_WORKERS_S = 60.0
+_QUEUE_S = 3600.0
+
+_LOOPBACK = "127.0.0.1"
+
+# Neither a dashboard nor its port.
+_SCHEDULER: dict[str, Any] = {"dashboard": False}
+
+
+@contextmanager
+def opened(choice: Choice, memory_mib: int, say: Callable[[str], None]) -> Iterator[Engine]:
+    """An engine, for guests of so much memory; `say` gets what a person should know of it.
+
+    Raises HostError when the engine is not installed, does not answer, or has no worker.
+    """
+    try:
+        import dask
+        import distributed  # noqa: F401
+    except ImportError as error:
+        raise HostError(
+            f"--cluster needs dask.distributed, which is not installed: {error}",
+            fix="use ./inv, which has it, or install pibed with its extra: pip install .[cluster]",
+        ) from None
+    with dask.config.set(dict(CONFIG)), ExitStack() as stack:
+        # What is wrong is said by pibed, in a line, and not by the engine with its tracebacks.
+        logging.disable(logging.CRITICAL)
+        stack.callback(logging.disable, logging.NOTSET)
+        match choice:
+            case Existing():
+                if (words := choice.open_to) is not None:
+                    say(f"cluster: {words}; see docs/cluster.md for TLS")
+                engine = Engine(
+                    stack.enter_context(_client(choice.address)), choice.address, _WORKERS_S
+                )
+            case Local():
+                cluster = stack.enter_context(_local(choice.workers, _temporary()))
+                engine = Engine(
+                    stack.enter_context(_client(cluster)), f"local:{choice.workers}", _WORKERS_S
+                )
+            case Ssh():
+                security = _temporary()
+                cluster = stack.enter_context(_local(0, security))
+                client = stack.enter_context(_client(cluster))
+                names = ",".join(host.name for host in choice.hosts)
+                engine = Engine(client, f"ssh:{names}", _WORKERS_S)
+                stack.enter_context(
+                    ssh.workers(
+                        choice.hosts,
+                        cluster.scheduler_address,
+                        _keys(security),
+                        lambda: len(engine.workers()),
+                        say,
+                    )
+                )
+            case Slurm():
+                cluster = stack.enter_context(_slurm(choice.jobs, memory_mib))
+                engine = Engine(
+                    stack.enter_context(_client(cluster)), f"slurm:{choice.jobs}", _QUEUE_S
+                )
+        yield engine
+
+
+@contextmanager
+def _client(where: Any) -> Iterator[Client]:
+    from distributed import Client
+
+    try:
+        client = Client(where, timeout=_ANSWER_S, set_as_default=False)
+    except Exception as error:  # of whatever kind the engine's connections raise
+        raise HostError(
+            f"{where}: the scheduler does not answer: {words(error)}",
+            fix="see that it runs (`dask scheduler`), and that it is encrypted as is asked for",
+        ) from None
+    try:
+        yield client
+    finally:
+        with contextlib.suppress(Exception):  # it may be gone
+            client.close(timeout=_ANSWER_S)
+
+
+def _temporary() -> Security:
+    from distributed import Security
+
+    made: Security = Security.temporary()
+    return made
+
+
+def _keys(security: Security) -> dict[str, str]:
+    names = ("tls_ca_file", "tls_worker_key", "tls_worker_cert")
+    return {name: getattr(security, name) for name in names}
+
+
+@contextmanager
+def _local(workers: int, security: Security) -> Iterator[Any]:
+    """A scheduler in this process, and so many workers in others."""
+    from distributed import LocalCluster
+
+    cluster = LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        resources={RESOURCE: 1},
+        host=_LOOPBACK,
+        security=security,
+        dashboard_address=f"{_LOOPBACK}:0",
+        worker_dashboard_address=f"{_LOOPBACK}:0",
+        scheduler_kwargs=_SCHEDULER,
+        memory_limit=None,
+        silence_logs=logging.CRITICAL,
+    )
+    try:
+        yield cluster
+    finally:
+        with contextlib.suppress(Exception):
+            cluster.close(timeout=_ANSWER_S)
+
+
+@contextmanager
+def _slurm(jobs: int, memory_mib: int) -> Iterator[Any]:
+    """A scheduler in this process, and workers in jobs, which their user has described for Dask."""
+    import dask
+    from dask_jobqueue.slurm import SLURMCluster
+
+    cores = int(dask.config.get("jobqueue.slurm.cores", None) or 1)
+    memory = dask.config.get("jobqueue.slurm.memory", None) or f"{cores * memory_mib} MiB"
+    folder = places.cache() / "cluster"
+    folder.mkdir(parents=True, exist_ok=True)
+    cluster = SLURMCluster(
+        cores=cores,
+        processes=1,
+        memory=memory,
+        protocol="tls://",
+        security=_temporary(),
+        shared_temp_directory=str(folder),
+        python=str(places.checkout() / ".venv" / "bin" / "python"),
+        worker_extra_args=["--resources", f"{RESOURCE}={cores}", "--no-dashboard"],
+        job_script_prologue=[f"export PYTHONPATH={places.checkout()}", "umask 077"],
+        scheduler_options={"dashboard": False, "dashboard_address": f"{_LOOPBACK}:0"},
+        silence_logs="critical",
+    )
+    try:
+        cluster.scale(jobs=jobs)
+        yield cluster
+    finally:
+        with contextlib.suppress(Exception):
+            cluster.close(timeout=_ANSWER_S)

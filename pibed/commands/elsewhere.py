@@ -1,0 +1,49 @@
+"""`--cluster` of all verbs that have it: who measures the rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pibed.base import terminal
+from pibed.base.errors import UsageError
+from pibed.cluster import choice
+from pibed.measure.rounds import MeasureRounds, measure_rounds
+from pibed.model.machine import Machine
+
+
+def require_meant(cluster: str | None) -> None:
+    """Raises UsageError for a value of `--cluster` that names none."""
+    if cluster is not None:
+        choice.parse(cluster)
+
+
+@contextmanager
+def measuring(cluster: str | None, jobs: str | None, *machines: Machine) -> Iterator[MeasureRounds]:
+    """What measures rounds of machines: this process, or the workers that `--cluster` names.
+
+    Raises UsageError for what cannot be meant, and HostError if there are none of them.
+    """
+    if cluster is None:
+        yield measure_rounds
+        return
+    from pibed.cluster import starting
+    from pibed.cluster.rounds import ClusterRounds
+
+    chosen = choice.parse(cluster)
+    if jobs is not None:
+        raise UsageError(
+            "--jobs cannot be given with --cluster: each worker says how many boots it can have",
+            fix="leave one of the two out",
+        )
+    if any(machine.clock == "host" for machine in machines):
+        raise UsageError(
+            "--clock host measures in real time, which is that of one machine",
+            fix="leave out --cluster, or measure with --clock virtual or --clock board",
+        )
+    console = terminal.stderr()
+    memory_mib = max(machine.memory_mib for machine in machines)
+    with starting.opened(
+        chosen, memory_mib, lambda line: console.print(line, markup=False)
+    ) as engine:
+        yield ClusterRounds(engine)
