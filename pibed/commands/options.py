@@ -335,6 +335,7 @@ class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
     Logs and the JUnit file go into the folder ktest/ of the results.
 
     Example: ./inv ktest --kernel 6.12 --debug
+    Example: ./inv ktest --coverage --fail-under 95,90
     {examples}
     Example: ./inv ktest --builder buildroot
     """
@@ -361,6 +362,13 @@ class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
         "host (real time, four CPUs; the default), or virtual (counted instructions, one CPU)"
     )
     jobs: str | None = option("variants side by side (default: all cores)")
+    coverage: bool = flag(
+        "say which lines and branches of the module the tests have reached, as a page and for lcov"
+    )
+    fail_under: str | None = option(
+        "with --coverage: end with status 1 if fewer percent of the lines were reached; 95,90: of "
+        "lines, and of branches"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
