@@ -42,9 +42,9 @@ class Share:
         return 100 * self.reached < percent * self.total
 
     def __str__(self) -> str:
-        # Never "100.0 %" of what is not all.
-        tenths = 1000 * self.reached // self.total if self.total else 1000
-        return f"{tenths // 10}.{tenths % 10} % of {self.total}"
+        # As the page has it: never "100.0 %" of what is not all.
+        shown = self.percent if self.reached == self.total else min(self.percent, 99.9)
+        return f"{shown:.1f} % of {self.total}"
 
 
 @dataclass(frozen=True)

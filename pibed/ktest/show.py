@@ -126,6 +126,7 @@ def table(title: str, outcomes: Sequence[CaseOutcome], summary: str | None = Non
         result.add_row(escape(case), *cells)
     if summary is not None:
         result.caption, result.caption_justify, result.caption_style = escape(summary), "left", ""
+        result.min_width = len(summary)
     return result
 
 

@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -170,7 +171,7 @@ def test_unreached_line_is_shown_as_unreached(tmp_path: Path) -> None:
 
 def test_shares_are_not_rounded_up() -> None:
     assert str(Share(1999, 2000)) == "99.9 % of 2000"
-    assert str(Share(2, 3)) == "66.6 % of 3"
+    assert str(Share(2, 3)) == "66.7 % of 3"
     assert Share(1999, 2000).is_under(100)
     assert not Share(95, 100).is_under(95)
     assert not Share(0, 0).is_under(100)
@@ -220,3 +221,36 @@ def test_kernel_and_modules_of_coverage() -> None:
     assert counting.kernel.fragments == [*machine.kernel.fragments, "coverage"]
     assert payload_.counted
     assert not wanted.counted
+
+
+def test_kernel_that_does_not_count_is_refused(tmp_path: Path) -> None:
+    wanted = payload.of_suite(load_suite("paging"))
+    machine, options = load_machine("pi2"), KtestOptions(coverage=True)
+    images = Mock(kernel_build=tmp_path, modules=(tmp_path / "kmod_paging.ko",))
+    (tmp_path / ".config").write_text("# CONFIG_GCOV_KERNEL is not set\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="this kernel does not count lines"):
+        covered.cover(options, images, machine, wanted)
+    (tmp_path / ".config").write_text("CONFIG_GCOV_KERNEL=y\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="no file of kmod_paging counts its lines"):
+        covered.cover(options, images, machine, wanted)
+    (tmp_path / "gcno" / "module").mkdir(parents=True)
+    (tmp_path / "gcno" / "module" / "paging.gcno").touch()
+    covering = covered.cover(options, images, machine, wanted)
+    assert covering is not None
+    assert list(covering.notes) == ["module/paging.gcno"]
+    assert covering.sources.names["module/paging.c"] == "module/paging.c"
+    assert covered.cover(KtestOptions(), images, machine, wanted) is None
+
+
+def test_what_is_told_names_lines_and_lost_guests(tmp_path: Path) -> None:
+    (tmp_path / "boots" / "one" / "gcda").mkdir(parents=True)
+    (tmp_path / "boots" / "one-2").mkdir()
+    coverage = Coverage(Share(1, 7), Share(0, 0), {"m.c": [3, 4, 5, 9, 11], "n.c": [1]})
+    reached = covered.Reached(coverage, covered.Minimum(), tmp_path)
+    assert reached.summary == "reached: 14.3 % of 7 lines, 100.0 % of 0 branches"
+    assert list(reached.told) == [
+        "not reached: m.c:3-5,9,11",
+        "not reached: n.c:1",
+        "not in the coverage, since the guest was lost: one-2",
+        f"coverage: {tmp_path}/coverage.html",
+    ]
