@@ -31,7 +31,7 @@ _MOST_RANGES = 12
 
 @dataclass(frozen=True)
 class Minimum:
-    """What `--fail-under` asks for, in percent."""
+    """What `--fail-under` asks for, in hundredths."""
 
     lines: int = 0
     branches: int = 0
@@ -70,12 +70,12 @@ class Reached:
         if self.coverage is None:
             return ["coverage: not known"]
         return [
-            f"coverage: {share} {name} is under {percent} %"
-            for name, share, percent in (
+            f"coverage: {share} {name} is under {percentage} %"
+            for name, share, percentage in (
                 ("lines", self.coverage.lines, self.least.lines),
                 ("branches", self.coverage.branches, self.least.branches),
             )
-            if share.is_under(percent)
+            if share.is_under(percentage)
         ]
 
 
@@ -170,7 +170,7 @@ def _minimum(options: KtestOptions) -> Minimum:
     numbers = arguments.parse_numbers("--fail-under", given, example="95,90")
     if len(numbers) > 2 or not all(0 <= number <= 100 for number in numbers):
         raise UsageError(
-            f"--fail-under {given}: expected percent of lines, or of lines and of branches: "
+            f"--fail-under {given}: expected a percentage of lines, or of lines and of branches: "
             "--fail-under 95,90"
         )
     return Minimum(*numbers)

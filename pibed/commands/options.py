@@ -366,8 +366,8 @@ class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
         "say which lines and branches of the module the tests have reached, as a page and for lcov"
     )
     fail_under: str | None = option(
-        "with --coverage: end with status 1 if fewer percent of the lines were reached; 95,90: of "
-        "lines, and of branches"
+        "with --coverage: end with status 1 if less than this percentage of the lines was reached; "
+        "95,90: of lines, and of branches"
     )
 
 

@@ -32,7 +32,7 @@ def read(guest: Guest) -> dict[str, bytes]:
     guest.run(Command("coverage.mount", _SECONDS, f"mount -t debugfs none {_DEBUGFS}"))
     listing = "find . -name '*.gcda' | sort"
     packed = guest.run(files.pack("coverage.pack", _SECONDS, f"{_DEBUGFS}/gcov", listing, _COPY))
-    count = files.pages(packed)
+    count = files.page_count(packed)
     if count > _MOST_PAGES:
         raise GuestError(
             f"the modules have more counts of lines than the {_MOST_PAGES * files.PAGE * 32 >> 10}"

@@ -33,17 +33,17 @@ class Share:
     total: int
 
     @property
-    def percent(self) -> float:
+    def percentage(self) -> float:
         """100 if there is nothing to be reached."""
         return 100 * self.reached / self.total if self.total else 100.0
 
-    def is_under(self, percent: int) -> bool:
+    def is_under(self, percentage: int) -> bool:
         """Whether it is less, without rounding."""
-        return 100 * self.reached < percent * self.total
+        return 100 * self.reached < percentage * self.total
 
     def __str__(self) -> str:
         # As the page has it: never "100.0 %" of what is not all.
-        shown = self.percent if self.reached == self.total else min(self.percent, 99.9)
+        shown = self.percentage if self.reached == self.total else min(self.percentage, 99.9)
         return f"{shown:.1f} % of {self.total}"
 
 

@@ -37,7 +37,7 @@ def page(id: str, seconds: float, copy: str, number: int) -> Command:
     return Command(f"{id}.{number}", seconds, f"sed -n '{first},{first + PAGE - 1}p' {copy}")
 
 
-def pages(packed: Result) -> int:
+def page_count(packed: Result) -> int:
     """How many pages there are; raises GuestError if the files could not be packed."""
     if packed.status != 0 or packed.timed_out or not packed.output:
         raise GuestError(f"the guest's files could not be read: {packed.words}")

@@ -26,7 +26,7 @@ class Field:
 
     name: str
     offset: int
-    size: int
+    length: int
     is_signed: bool
     is_array: bool
     is_text: bool
@@ -35,11 +35,11 @@ class Field:
 
     def value(self, data: bytes) -> Value:
         """What it holds; an array of numbers as hexadecimal digits."""
-        offset, size = self.offset, self.size
+        offset, length = self.offset, self.length
         if self.is_elsewhere:
             (word,) = struct.unpack_from("<I", data, offset)
-            offset, size = word & 0xFFFF, word >> 16
-        content = data[offset : offset + size]
+            offset, length = word & 0xFFFF, word >> 16
+        content = data[offset : offset + length]
         if self.is_text:
             return content.partition(b"\0")[0].decode(errors="replace")
         if self.is_array or self.is_elsewhere:
@@ -81,7 +81,7 @@ def describe(system: str, text: str) -> Description:
 
 
 def _fields(text: str) -> Iterator[Field]:
-    for declared, offset, size, signed in _FIELD.findall(text):
+    for declared, offset, length, signed in _FIELD.findall(text):
         kind, _, last = declared.rpartition(" ")
         # `__data_loc char[] name`, `char comm[16]`, `unsigned long name`, `const void * name`.
         match = _NAME.search(last)
@@ -93,7 +93,7 @@ def _fields(text: str) -> Iterator[Field]:
         yield Field(
             match[1],
             int(offset),
-            int(size),
+            int(length),
             signed == "1",
             is_array,
             is_text and "unsigned" not in kind,

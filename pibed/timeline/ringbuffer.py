@@ -39,7 +39,7 @@ class Layout:
     @classmethod
     def read(cls, text: str) -> Layout:
         """From the kernel's `events/header_page`; raises GuestError if it is none."""
-        fields = {name: (int(offset), int(size)) for name, offset, size in _FIELD.findall(text)}
+        fields = {name: (int(offset), int(length)) for name, offset, length in _FIELD.findall(text)}
         if not {"commit", "data"} <= fields.keys():
             raise GuestError("the kernel's events/header_page is none that is known")
         return cls(*fields["commit"], fields["data"][0])
@@ -75,8 +75,8 @@ def _commit(page: bytes, layout: Layout) -> int:
 
 def _page(cpu: int, page: bytes, layout: Layout) -> Iterator[Record]:
     (time,) = struct.unpack_from("<Q", page)
-    length = _commit(page, layout) & ~(_MISSED | _MISSED_STORED)
-    at, end = layout.data, min(layout.data + length, len(page))
+    used = _commit(page, layout) & ~(_MISSED | _MISSED_STORED)
+    at, end = layout.data, min(layout.data + used, len(page))
     while at + 4 <= end:
         (word,) = struct.unpack_from("<I", page, at)
         kind, delta = word & 31, word >> 5
@@ -96,7 +96,7 @@ def _page(cpu: int, page: bytes, layout: Layout) -> Iterator[Record]:
             at += 8
         else:
             time += delta
-            size = kind * 4 if kind else extra - 4
+            length = kind * 4 if kind else extra - 4
             begin = at + 4 if kind else at + 8
-            yield Record(cpu, time, page[begin : begin + size])
-            at = begin + (size + 3 & ~3)
+            yield Record(cpu, time, page[begin : begin + length])
+            at = begin + (length + 3 & ~3)

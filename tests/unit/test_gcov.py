@@ -190,8 +190,8 @@ def test_least_that_is_asked_for() -> None:
     ("options", "words"),
     [
         (KtestOptions(fail_under="95"), r"--fail-under 95: only with --coverage"),
-        (KtestOptions(coverage=True, fail_under="101"), r"expected percent of lines"),
-        (KtestOptions(coverage=True, fail_under="9,9,9"), r"expected percent of lines"),
+        (KtestOptions(coverage=True, fail_under="101"), r"expected a percentage of lines"),
+        (KtestOptions(coverage=True, fail_under="9,9,9"), r"expected a percentage of lines"),
         (KtestOptions(coverage=True, fail_under="many"), r"'many' is not a whole number"),
         (KtestOptions(coverage=True, builder="buildroot"), r"Buildroot's modules do not count"),
     ],
