@@ -272,6 +272,24 @@ class CompareOptions(ResultsOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimelineOptions(RunOptions, TrustOptions):
+    """Measure a sample again and record what the kernel's and the module's tracepoints say.
+
+    Writes timeline.json for Perfetto and trace.dat for KernelShark.
+
+    Example: ./inv timeline latest --sample 1
+    Example: ./inv timeline latest --sample 8 --events sched,irq,kmem
+    """
+
+    sample: str | None = option("which one: the number of a row of the run's samples.csv, from 1")
+    events: str | None = option(
+        "systems of events, or single ones such as sched/sched_switch, with commas (default: "
+        "sched, irq and those of the modules)"
+    )
+    output: str | None = option("folder for the files (default: timeline/ in the run's)")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PackOptions(RunOptions, TrustOptions):
     """Pack a run with its images into an archive that is replayed with QEMU alone.
 

@@ -114,3 +114,9 @@ def decode(records: Iterable[Record], known: Iterable[Description]) -> list[Even
             values = {field.name: field.value(record.data) for field in its.fields}
             found.append(Event(record.time_ns, record.cpu, pid, its.system, its.name, values))
     return sorted(found, key=lambda event: (event.time_ns, event.cpu))
+
+
+def task_names(text: str) -> dict[int, str]:
+    """The names of tasks by their numbers, from the kernel's `saved_cmdlines`."""
+    words = (line.partition(" ") for line in text.splitlines())
+    return {int(number): name for number, _, name in words if number.isdigit()}
