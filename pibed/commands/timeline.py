@@ -33,16 +33,15 @@ def timeline(options: TimelineOptions) -> None:
     from pibed.timeline import events as events_
     from pibed.timeline import perfetto, replay, ringbuffer, tracedat
 
+    row, asked = require_meant(options)
     folder = locate.find(locate.root(options.results), options.run)
     run = reading.read(folder)
-    sample = replay.find(run.samples, _row(options))
-    asked = _events(options)
+    sample = replay.find(run.samples, row)
     machine, experiment = run.recorded.machine, run.experiment
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     images = build.make_recorded_images(run.recorded, trust=options.trust)
     _require_same(folder, run.recorded, images, qemu_version)
-    own = replay.systems(images.modules, images.variables.get("CROSS_COMPILE", ""))
-    wanted = asked or [*replay.KERNEL, *own]
+    wanted = asked or [*replay.KERNEL, *replay.systems(images)]
 
     target = _target(options, folder, sample)
     seed, until = replay.visits(experiment, sample)
@@ -51,7 +50,7 @@ def timeline(options: TimelineOptions) -> None:
     taken = replay.replay(launch, experiment, until, wanted, logs)
     recorded = taken.recorded
     layout = ringbuffer.Layout.read(recorded.text("events/header_page"))
-    known = [events_.describe(system, text) for system, _, text in recorded.formats]
+    known = events_.describe_all((system, text) for system, _, text in recorded.formats)
     records = [
         record
         for cpu, pages in recorded.cpus.items()
@@ -71,15 +70,13 @@ def timeline(options: TimelineOptions) -> None:
     print(f"trace:    {target / 'trace.dat'} (kernelshark, trace-cmd report)")
 
 
-def _row(options: TimelineOptions) -> int:
+def require_meant(options: TimelineOptions) -> tuple[int, list[str]]:
+    """The row of samples.csv and the events that were asked for; raises UsageError otherwise."""
     if options.sample is None:
         raise UsageError("--sample is missing", fix="give the number of a row of samples.csv")
-    return arguments.number("--sample", options.sample, 1, 10**9)
-
-
-def _events(options: TimelineOptions) -> list[str]:
+    row = arguments.number("--sample", options.sample, 1, 10**9)
     if options.events is None:
-        return []
+        return row, []
     found = [each.strip() for each in options.events.split(",")]
     for each in found:
         if not _EVENT.fullmatch(each):
@@ -88,7 +85,7 @@ def _events(options: TimelineOptions) -> list[str]:
                 "events",
                 fix="separate them by commas: --events sched,irq/irq_handler_entry",
             )
-    return found
+    return row, found
 
 
 def _require_same(folder: Path, recorded: Manifest, images: Images, qemu_version: str) -> None:

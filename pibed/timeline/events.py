@@ -5,6 +5,7 @@ An event's `format` file is documented in Documentation/trace/events.rst of Linu
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,7 +38,7 @@ class Field:
         """What it holds; an array of numbers as hexadecimal digits."""
         offset, length = self.offset, self.length
         if self.is_elsewhere:
-            (word,) = struct.unpack_from("<I", data, offset)
+            word = int.from_bytes(data[offset : offset + 4], "little")
             offset, length = word & 0xFFFF, word >> 16
         content = data[offset : offset + length]
         if self.is_text:
@@ -78,6 +79,15 @@ def describe(system: str, text: str) -> Description:
         raise ValueError(f"no description of an event: {text[:80]!r}")
     fields = tuple(_fields(text))
     return Description(system, name[1], int(number[1]), fields)
+
+
+def describe_all(formats: Iterable[tuple[str, str]]) -> list[Description]:
+    """The descriptions of systems and `format` files; what is none is left out."""
+    found = []
+    for system, text in formats:
+        with contextlib.suppress(ValueError):
+            found.append(describe(system, text))
+    return found
 
 
 def _fields(text: str) -> Iterator[Field]:

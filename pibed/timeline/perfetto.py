@@ -83,12 +83,14 @@ class _Tracks:
                 self._learn(values, "prev")
                 self._learn(values, "next")
                 state = _state(values.get("prev_state"))
-                yield from self._ran(event, _number(values["prev_pid"]), since[event.cpu], state)
+                yield from self._ran(
+                    event, _number(values.get("prev_pid")), since[event.cpu], state
+                )
                 since[event.cpu] = event.time_ns
         # What was cut off by the end.
         for cpu, event in sorted(last.items()):
             switched = (event.system, event.name) == ("sched", "sched_switch")
-            task = _number(event.values["next_pid"]) if switched else event.pid
+            task = _number(event.values.get("next_pid")) if switched else event.pid
             if since[cpu] < event.time_ns:
                 yield from self._ran(event, task, since[cpu], "cut off")
 
@@ -155,7 +157,8 @@ class _Tracks:
         return (time_ns - self._start_ns) / 1000
 
     def _learn(self, values: Mapping[str, Value], which: str) -> None:
-        self._names[_number(values[f"{which}_pid"])] = str(values[f"{which}_comm"])
+        task = _number(values.get(f"{which}_pid"))
+        self._names[task] = str(values.get(f"{which}_comm", task))
 
     def _name(self, task: int) -> str:
         return self._names.get(task, f"task {task}") if task != _IDLE else "idle"
@@ -165,19 +168,19 @@ def _head(what: str, process: int, thread: int, name: str) -> _Json:
     return {"name": what, "ph": "M", "pid": process, "tid": thread, "args": {"name": name}}
 
 
-def _number(value: Value) -> int:
+def _number(value: Value | None) -> int:
     return value if isinstance(value, int) else -1
 
 
 def _state(value: Value | None) -> str:
-    number = _number(value) if value is not None else -1
+    number = _number(value)
     # Above those bits: it was preempted (TASK_REPORT_MAX).
     return "preempted" if number & 0x100 else _STATES.get(number & 0xFF, str(number))
 
 
 def _interrupt(event: Event) -> str:
     if event.name.startswith("softirq"):
-        number = _number(event.values["vec"])
+        number = _number(event.values.get("vec"))
         name = _SOFTIRQS[number] if 0 <= number < len(_SOFTIRQS) else str(number)
         return f"softirq {name}"
     return f"irq {event.values.get('irq', '')} {event.values.get('name', '')}".strip()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from pibed.base.errors import GuestError, UsageError
 from pibed.base.process import capture
+from pibed.build.images import Images
+from pibed.build.sandbox import around
 from pibed.guest.guest import Guest, Launch
 from pibed.guest.qemu import Logs
 from pibed.model import plan
@@ -34,10 +35,14 @@ class Replayed:
     metrics: dict[str, Number] | None
 
 
-def systems(modules: Sequence[Path], prefix: str) -> list[str]:
-    """The systems of events that modules bring; `prefix` is that of binutils."""
-    found = (_SYSTEM.findall(capture([f"{prefix}nm", str(module)])) for module in modules)
-    return list(dict.fromkeys(name for names in found for name in names))
+def systems(images: Images) -> list[str]:
+    """The systems of events that the modules bring."""
+    nm = f"{images.variables.get('CROSS_COMPILE', '')}nm"
+    found: dict[str, None] = {}
+    for module in images.modules:
+        said = capture([nm, str(module)], inside=around(images.sandbox, module))
+        found |= dict.fromkeys(_SYSTEM.findall(said))
+    return list(found)
 
 
 def find(samples: Sequence[Sample], given: int) -> Sample:
