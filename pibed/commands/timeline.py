@@ -53,8 +53,8 @@ def timeline(options: TimelineOptions) -> None:
     known = events_.describe_all((system, text) for system, _, text in recorded.formats)
     records = [
         record
-        for cpu, pages in recorded.cpus.items()
-        for record in ringbuffer.records(cpu, pages, layout)
+        for cpu, buffer in recorded.cpus.items()
+        for record in ringbuffer.records(cpu, buffer, layout)
     ]
     events = events_.decode(records, known)
     names = events_.task_names(recorded.text("saved_cmdlines"))
@@ -64,7 +64,7 @@ def timeline(options: TimelineOptions) -> None:
     print(f"{title}: {len(events)} events of {', '.join(wanted)}")
     for line in _beside(experiment, sample, taken.metrics):
         print(line)
-    if any(ringbuffer.lost(pages, layout) for pages in recorded.cpus.values()):
+    if any(ringbuffer.lost(buffer, layout) for buffer in recorded.cpus.values()):
         print("the kernel's buffer was full: its oldest events are lost")
     print(f"timeline: {target / 'timeline.json'} (ui.perfetto.dev, chrome://tracing)")
     print(f"trace:    {target / 'trace.dat'} (kernelshark, trace-cmd report)")

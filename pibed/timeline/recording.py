@@ -103,11 +103,11 @@ def read(commands: Sequence[Command], run: Callable[[Command], Result]) -> Recor
     saved = run(commands[0])
     if saved.status != 0 or saved.timed_out:
         raise GuestError(f"what was recorded could not be read: {saved.words}")
-    packed, pages = run(commands[1]), commands[2:]
+    packed, rest = run(commands[1]), commands[2:]
     count = files.page_count(packed)
-    if count > len(pages):
+    if count > len(rest):
         raise GuestError(
-            f"more was recorded than the {len(pages) * files.PAGE * 32 >> 10} KiB that are read",
+            f"more was recorded than the {len(rest) * files.PAGE * 32 >> 10} KiB that are read",
             fix="record fewer events, or a shorter sample",
         )
-    return Recorded(files.unpack(packed, [run(each) for each in pages[:count]]))
+    return Recorded(files.unpack(packed, [run(each) for each in rest[:count]]))

@@ -47,12 +47,12 @@ def _buffers(recorded: Recorded, before: int) -> bytes:
     head += struct.pack("<HI", _OPTION_CLOCK, len(clock)) + clock
     head += struct.pack("<H", _OPTION_DONE) + b"flyrecord\0"
     at = _aligned(before + len(head) + 16 * count)
-    table, pages = b"", b""
+    table, buffers = b"", b""
     for cpu in range(count):
         data = _whole(cpus, cpu)
-        table += struct.pack("<QQ", at + len(pages), len(data))
-        pages += data
-    return head + table + b"\0" * (at - before - len(head) - len(table)) + pages
+        table += struct.pack("<QQ", at + len(buffers), len(data))
+        buffers += data
+    return head + table + b"\0" * (at - before - len(head) - len(table)) + buffers
 
 
 def _whole(cpus: Mapping[int, bytes], cpu: int) -> bytes:
