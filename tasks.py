@@ -29,6 +29,7 @@ VERBS: tuple[tuple[str, type[Any], str], ...] = (
     ("pack", options.PackOptions, "pack:pack"),
     ("verify", options.VerifyOptions, "verify:verify"),
     ("boot", options.BootOptions, "boot:boot"),
+    ("timeline", options.TimelineOptions, "timeline:timeline"),
     ("ktest", options.KtestOptions, "ktest:ktest"),
     ("grade", options.GradeOptions, "grade:grade"),
     ("try", options.TryOptions, "attempt:attempt"),

@@ -433,13 +433,11 @@ static unsigned long text_address(void)
 }
 
 /*
- * From now on every allocation of this kind below a function of the module fails, at most so many
- * times ("-1": all).
+ * From now on every allocation of this kind below code from one address up to another fails, at
+ * most so many times ("-1": all).
  */
-static void fail_in_module(const char *kind, const char *times)
+static void fail_below(const char *kind, const char *times, unsigned long start, unsigned long end)
 {
-	unsigned long start = text_address();
-	long size = read_number("/sys/module/" MODULE_NAME "/coresize");
 	char file[64], text[32];
 
 	snprintf(file, sizeof(file), "%s/require-start", kind);
@@ -448,7 +446,7 @@ static void fail_in_module(const char *kind, const char *times)
 	snprintf(text, sizeof(text), "%lu", start);
 	set(file, text);
 	snprintf(file, sizeof(file), "%s/require-end", kind);
-	snprintf(text, sizeof(text), "%lu", start + size);
+	snprintf(text, sizeof(text), "%lu", end);
 	set(file, text);
 	snprintf(file, sizeof(file), "%s/stacktrace-depth", kind);
 	set(file, "32");
@@ -459,6 +457,37 @@ static void fail_in_module(const char *kind, const char *times)
 	snprintf(file, sizeof(file), "%s/probability", kind);
 	set(file, "100");
 	ASSERT_OK(write_text("/proc/self/make-it-fail", "1"));
+}
+
+/* The same below any function of the module. */
+static void fail_in_module(const char *kind, const char *times)
+{
+	unsigned long start = text_address();
+
+	fail_below(kind, times, start,
+		   start + read_number("/sys/module/" MODULE_NAME "/coresize"));
+}
+
+/* The same below one function of the kernel. */
+static void fail_in_kernel(const char *kind, const char *times, const char *function)
+{
+	unsigned long address, start = 0, end = 0;
+	FILE *file = fopen("/proc/kallsyms", "re");
+	char name[128], line[256];
+
+	ASSERT(file);
+	/* They stand in the order of their addresses. */
+	while (!end && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%lx %*c %127s", &address, name) != 2)
+			continue;
+		if (start && address > start)
+			end = address;
+		else if (!strcmp(name, function))
+			start = address;
+	}
+	fclose(file);
+	ASSERT(end);
+	fail_below(kind, times, start, end);
 }
 
 /* No more; returns what is left of the number. */
@@ -715,6 +744,31 @@ static void fault_page_table(void)
 	FAIL("no page table was ever lacking");
 }
 
+static void load_without_device(void *argument)
+{
+	char parameters[256];
+	int result, error;
+
+	(void)argument;
+	set_up(true, false);
+	parameters_now(parameters, sizeof(parameters));
+	ASSERT_OK(unload());
+	fail_in_kernel("failslab", "1", "misc_register");
+	result = load(parameters);
+	error = errno;
+	ASSERT_EQ(set_off("failslab"), 0);
+	ASSERT(result);
+	ASSERT_EQ(error, ENOMEM);
+	ASSERT(!loaded());
+	ASSERT(access("/dev/paging", F_OK));
+}
+
+/* No memory for the device: loading the module fails with ENOMEM and leaves nothing. */
+static void load_refused(void)
+{
+	with_module_restored(load_without_device);
+}
+
 static void sweep_placement(void *argument)
 {
 	unsigned int nth, failed = 0;
@@ -767,6 +821,7 @@ static const struct ktap_case cases[] = {
 	{ .name = "populate", .run = populate, .timeout_s = LONG_TIMEOUT_S },
 	{ .name = "fault_page", .run = fault_page },
 	{ .name = "fault_page_table", .run = fault_page_table },
+	{ .name = "load", .run = load_refused },
 	{ .name = "placement", .run = placement, .timeout_s = LONG_TIMEOUT_S },
 };
 

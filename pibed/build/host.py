@@ -93,6 +93,7 @@ def prerequisites(machine: Machine) -> list[Prerequisite]:
         Prerequisite("bwrap", "bubblewrap", "holds what others wrote", for_tests=True),
         Prerequisite("shellcheck", "shellcheck", "checks the shell scripts", for_tests=True),
         Prerequisite("sparse", "sparse", "checks the module", for_tests=True),
+        Prerequisite("trace-cmd", "trace-cmd", "reads what was recorded", for_tests=True),
         *(replace(each, for_tests=True) for each in (_GIT, _CPIO)),
     ]
 

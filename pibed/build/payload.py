@@ -53,6 +53,8 @@ class Payload:
     """Packages of the distribution."""
     fragments: tuple[Path, ...] = ()
     """Of the kernel's configuration, over those of the machine."""
+    counted: bool = False
+    """Whether its modules count how often each of their lines and branches is reached (GCOV)."""
 
     @property
     def compiled(self) -> tuple[Program, ...]:

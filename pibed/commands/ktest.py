@@ -12,7 +12,7 @@ from pibed.base import places, terminal
 from pibed.base.errors import ChecksFailed, UsageError
 from pibed.build import host
 from pibed.build.making import cores
-from pibed.commands import arguments, build, parameters, settings
+from pibed.commands import arguments, build, covered, parameters, settings
 from pibed.commands.options import KtestOptions
 from pibed.model.defaults import load_defaults
 from pibed.model.machine import Clock, Machine
@@ -21,21 +21,22 @@ from pibed.model.suite import Suite, load_suite
 if TYPE_CHECKING:
     from pibed.build.images import Images
     from pibed.build.payload import Payload
+    from pibed.commands.covered import Reached
+    from pibed.ktest.estimate import Estimate
     from pibed.ktest.outcome import CaseOutcome
+    from pibed.ktest.runner import TestRun
 
 
 def ktest(options: KtestOptions) -> None:
     """Runs a suite in the guest, prints its table, and says where logs and the JUnit file are.
 
-    Raises ChecksFailed if a test failed.
+    Raises ChecksFailed if a test failed, or if less was reached than `--fail-under` asks for.
     """
     from pibed.base.durations import Durations
-    from pibed.base.files import write_file
     from pibed.build import payload
-    from pibed.ktest import cases, junit, runner, show
+    from pibed.ktest import cases, show
     from pibed.ktest.estimate import Estimate
     from pibed.ktest.runner import TestRun
-    from pibed.ktest.show import KtestProgress
     from pibed.runs import locate
 
     suite, added = _suite(options)
@@ -51,36 +52,59 @@ def ktest(options: KtestOptions) -> None:
     seed = _number("--seed", options.seed, 1, 0, 2**32 - 1)
     clock = _clock(options.clock)
     jobs = min(_number("--jobs", options.jobs, cores(), 1, 1024), len(variants))
-    wanted = payload.of_suite(suite)
+    machine, wanted = covered.prepare(options, machine, payload.of_suite(suite))
     every = cases.read_tests([program.sources[0] for program in wanted.compiled])
     tests = cases.choose(every, options.tests)
     host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     root = locate.root(options.results) / "ktest"
     locate.require_writable(root)
     images = _images(options, machine, suite, wanted)
+    covering = covered.cover(options, images, machine, wanted)
+    if covering is not None:
+        kernel, name = f"{kernel} coverage", f"{name}-coverage"
 
     folder = locate.make_folder(root, name, datetime.datetime.now(datetime.UTC))
-    setup = TestRun(machine, images, suite, tests, seed, stress_s, folder, clock)
+    hook = None if covering is None else covering.collect
+    setup = TestRun(machine, images, suite, tests, seed, stress_s, folder, clock, hook)
     durations = Durations(places.cache() / "durations.json")
     estimate = Estimate(durations, suite.name, kernel, options.debug, tests, stress_s)
-    progress = KtestProgress(terminal.stderr(), variants, len(tests), estimate)
     expected = terminal.duration(estimate.expected_s(variants, jobs))
     about = (
         f"ktest: {title}; {len(tests)} of {len(every)} tests in {len(variants)} variants, "
         f"{jobs} side by side, stress {stress_s} s each; about {expected}"
     )
     try:
+        outcomes = _run(setup, jobs, estimate, title, about)
+    finally:
+        durations.save()
+    reached = None if covering is None else covering.report(title, folder)
+    _print(title, outcomes, reached)
+    print(f"{show.counts(outcomes)}; seed {seed}\nresults: {folder}")
+    failed = show.failed(outcomes)
+    problems = [f"failed: {', '.join(failed)}"] if failed else []
+    problems += [] if reached is None else reached.lacking
+    if problems:
+        raise ChecksFailed("; ".join(problems), fix="see above and the logs there")
+
+
+def _run(
+    setup: TestRun, jobs: int, estimate: Estimate, title: str, about: str
+) -> list[CaseOutcome]:
+    """What came of the cases; the JUnit file is there whatever ends the run."""
+    from pibed.base.files import write_file
+    from pibed.ktest import junit, runner
+    from pibed.ktest.show import KtestProgress
+
+    variants = list(setup.suite.variants)
+    progress = KtestProgress(terminal.stderr(), variants, len(setup.tests), estimate)
+    try:
         with progress.shown(about):
             runner.run_suite(setup, jobs, progress)
     finally:
-        durations.save()
         outcomes = progress.outcomes
         if outcomes:
-            write_file(folder / "junit.xml", junit.to_xml(title, outcomes))
-    _print(title, outcomes)
-    print(f"{show.counts(outcomes)}; seed {seed}\nresults: {folder}")
-    if failed := show.failed(outcomes):
-        raise ChecksFailed(f"failed: {', '.join(failed)}", fix="see above and the logs there")
+            write_file(setup.folder / "junit.xml", junit.to_xml(title, outcomes))
+    return outcomes
 
 
 def _images(options: KtestOptions, machine: Machine, suite: Suite, wanted: Payload) -> Images:
@@ -92,15 +116,17 @@ def _images(options: KtestOptions, machine: Machine, suite: Suite, wanted: Paylo
     return images
 
 
-def _print(title: str, outcomes: Sequence[CaseOutcome]) -> None:
+def _print(title: str, outcomes: Sequence[CaseOutcome], reached: Reached | None) -> None:
     """Prints the table, and what a person wants to know beside it."""
     from rich.console import Console
 
     from pibed.ktest import show
 
+    table = show.table(title, outcomes, None if reached is None else reached.summary)
     width = None if sys.stdout.isatty() else 110
-    Console(width=width, highlight=False).print(show.table(title, outcomes))
-    for line in (*show.skips(outcomes), *show.failures(outcomes)):
+    Console(width=width, highlight=False).print(table)
+    told = () if reached is None else reached.told
+    for line in (*show.skips(outcomes), *show.failures(outcomes), *told):
         print(line)
 
 

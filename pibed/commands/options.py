@@ -328,6 +328,24 @@ class CompareOptions(ResultsOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimelineOptions(RunOptions, TrustOptions):
+    """Measure a sample again and record what the kernel's and the module's tracepoints say.
+
+    Writes timeline.json for Perfetto and trace.dat for KernelShark.
+
+    Example: ./inv timeline latest --sample 1
+    Example: ./inv timeline latest --sample 8 --events sched,irq,kmem
+    """
+
+    sample: str | None = option("which one: the number of a row of the run's samples.csv, from 1")
+    events: str | None = option(
+        "systems of events, or single ones such as sched/sched_switch, with commas (default: "
+        "sched, irq and those of the modules)"
+    )
+    output: str | None = option("folder for the files (default: timeline/ in the run's)")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PackOptions(RunOptions, TrustOptions):
     """Pack a run with its images into an archive that is replayed with QEMU alone.
 
@@ -391,6 +409,7 @@ class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
     Logs and the JUnit file go into the folder ktest/ of the results.
 
     Example: ./inv ktest --kernel 6.12 --debug
+    Example: ./inv ktest --coverage --fail-under 95,90
     {examples}
     Example: ./inv ktest --builder buildroot
     """
@@ -417,6 +436,13 @@ class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
         "host (real time, four CPUs; the default), or virtual (counted instructions, one CPU)"
     )
     jobs: str | None = option("variants side by side (default: all cores)")
+    coverage: bool = flag(
+        "say which lines and branches of the module the tests have reached, as a page and for lcov"
+    )
+    fail_under: str | None = option(
+        "with --coverage: end with status 1 if less than this percentage of the lines was reached; "
+        "95,90: of lines, and of branches"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,6 +92,9 @@ class TestRun:
     folder: Path
     clock: Clock = "host"
     """Tests are about what runs at the same time, on four CPUs; `virtual` has one."""
+    before_end: Callable[[Guest, Path], None] | None = None
+    """Called with each guest that is left alive and the folder of its logs, behind its cases: the
+    modules are unloaded by then, if all of the cases were run and that could be done."""
 
 
 def run_suite(setup: TestRun, jobs: int, observer: TestObserver) -> None:
@@ -171,8 +174,12 @@ class _Variant:
                     break
             if boot.alive:
                 self._look_for_leaks(boot)
-            if not cases and boot.alive:
+            if not boot.alive:
+                return cases
+            if not cases:
                 self._take(boot.unload())
+            elif (failed := boot.end()) is not None:
+                self._take(failed)
             return cases
 
     def _look_for_leaks(self, boot: _Boot) -> None:
@@ -287,11 +294,21 @@ class _Boot:
 
         def run(command: Command) -> Result:
             result = self.guest.run(command)
+            self._end()
             self.guest.finish()
             return result
 
         line = modules.unload(self.setup.suite.module_list) or "true"
         return self._checked(f"{MODULE}.unload", Command("unload", _SHORT_S, line), run)
+
+    def end(self) -> CaseOutcome | None:
+        """Before the guest is left with cases to run; the outcome if it was lost over that."""
+        start = time.monotonic()
+        try:
+            self._end()
+        except GuestError as error:
+            return self.lost(f"{MODULE}.end", start, error)
+        return None
 
     def lost(self, name: str, start: float, error: GuestError) -> CaseOutcome:
         """The outcome of what the guest was lost over; the console's log is whole by now."""
@@ -315,6 +332,10 @@ class _Boot:
         return CaseOutcome(
             self.variant, name, status, seconds, message, tuple(details), self.folder
         )
+
+    def _end(self) -> None:
+        if self.setup.before_end is not None:
+            self.setup.before_end(self.guest, self.folder)
 
     @property
     def folder(self) -> Path:

@@ -98,8 +98,8 @@ class KtestProgress:
             progress.update(task, total=self._total, completed=done, now=now)
 
 
-def table(title: str, outcomes: Sequence[CaseOutcome]) -> Table:
-    """A row a case, a column a variant."""
+def table(title: str, outcomes: Sequence[CaseOutcome], summary: str | None = None) -> Table:
+    """A row a case, a column a variant; `summary` is what is said of all of them."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -124,6 +124,9 @@ def table(title: str, outcomes: Sequence[CaseOutcome]) -> Table:
                 continue
             cells.append(f"[{_STYLES[outcome.status]}]{outcome.status}[/]")
         result.add_row(escape(case), *cells)
+    if summary is not None:
+        result.caption, result.caption_justify, result.caption_style = escape(summary), "left", ""
+        result.min_width = len(summary)
     return result
 
 

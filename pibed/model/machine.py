@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from pibed.base.errors import UsageError
 from pibed.model.loading import Name, Package, Record, RelativePath, load
 
 Clock = Literal["virtual", "board", "host"]
@@ -27,6 +28,13 @@ class DebugKernel(Record):
     """Added to the kernel's command line."""
     boot_timeout_s: Annotated[float, Field(gt=0)]
     """In place of the machine's."""
+
+
+class CoverageKernel(Record):
+    """What turns the kernel into one whose modules count lines, for `./inv ktest --coverage`."""
+
+    fragments: Annotated[list[Name], Field(min_length=1)]
+    """Files of kernel/fragments/ without `.config`, behind all others of the machine."""
 
 
 class Magic(Record):
@@ -60,6 +68,7 @@ class Kernel(Record):
     overlays: list[Name] = []
     """Files of kernel/dts/ without `.dtso`, applied to the device tree in order."""
     debug: DebugKernel
+    coverage: CoverageKernel | None = None
 
     @model_validator(mode="after")
     def _version_is_known(self) -> Kernel:
@@ -202,6 +211,20 @@ class Machine(Record):
                 "boot_timeout_s": debug.boot_timeout_s,
             }
         )
+
+    def with_coverage_kernel(self) -> Machine:
+        """The same machine with a kernel whose modules can count lines.
+
+        Raises UsageError if it has none.
+        """
+        if self.kernel.coverage is None:
+            raise UsageError(
+                f"configs/machines/{self.name}.yaml: the machine has no kernel that counts lines",
+                fix="add kernel.coverage, see docs/configuration.md",
+            )
+        fragments = [*self.kernel.fragments, *self.kernel.coverage.fragments]
+        kernel = self.kernel.model_copy(update={"fragments": fragments})
+        return self.model_copy(update={"kernel": kernel})
 
 
 def load_machine(name: str, overrides: Mapping[str, Any] | None = None) -> Machine:

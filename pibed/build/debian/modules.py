@@ -30,6 +30,13 @@ from pibed.build.payload import Module, Payload
 from pibed.build.reads import Read
 from pibed.build.store import Output, Step
 
+NOTES = "gcno"
+"""In the output of a step, the folder of what the compiler has noted of modules that count."""
+
+# GCC's own optimisers would else remove lines and branches before they are counted. Some functions
+# run on several CPUs at once: of a count that is lost there, gcov would infer what never ran.
+_COUNTING = ("-fno-early-inlining", "-fno-ssa-phiopt", "-fprofile-update=atomic")
+
 # What a folder's modules export, for those that are built later.
 _SYMBOLS = "Module.symvers"
 
@@ -84,7 +91,8 @@ def _folder(
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> Read:
         began_ns = time.time_ns()
         with mirrored(origin, payload.root, folder / "tree") as mirror:
-            command = module_make(*trees, bench.variables, mirror.folder, mirror.named)
+            flags = _COUNTING if payload.counted else ()
+            command = module_make(*trees, bench.variables, mirror.folder, mirror.named, flags)
             command.append(f"{READ_BY_MAKE}={mirror.makefiles}")
             if symbols:
                 command.append(f"KBUILD_EXTRA_SYMBOLS={' '.join(map(str, symbols))}")
@@ -96,7 +104,9 @@ def _folder(
                     readable=[*trees, *symbols, mirror.top],
                     sources=mirror.root,
                     cwd=trees[0],
-                    env=REPRODUCIBLE,
+                    # As a variable of the environment, so that a file's own `GCOV_PROFILE := n`
+                    # still leaves it out.
+                    env=REPRODUCIBLE | ({"GCOV_PROFILE": "y"} if payload.counted else {}),
                     on_line=on_line,
                 )
             except BuildError as error:
@@ -113,6 +123,8 @@ def _folder(
             for module in here:
                 made[module.name].rename(folder / f"{module.name}.ko")
             _keep_symbols(mirror, folder)
+            if payload.counted:
+                _keep_notes(mirror, folder)
         reads.require_older(read, payload.root, began_ns)
         return read
 
@@ -124,6 +136,8 @@ def _folder(
         # What another folder outside the root has read says nothing of this one.
         "folder": reads.name_of(origin, payload.root),
     }
+    if payload.counted:
+        inputs["counting"] = " ".join(_COUNTING)
     if symbols:
         inputs["symbols"] = " ".join(map(digest_file, symbols))
     step = Step("module", inputs, expected_s=3, version=4)
@@ -137,6 +151,14 @@ def _keep_symbols(mirror: Mirror, folder: Path) -> None:
     if text:
         text = text.replace(f"{mirror.folder}/", mirror.named)
         (folder / _SYMBOLS).write_text(text, encoding="utf-8")
+
+
+def _keep_notes(mirror: Mirror, folder: Path) -> None:
+    """By the paths that the object files had below the mirror."""
+    for path in mirror.folder.rglob("*.gcno"):
+        target = folder / NOTES / path.relative_to(mirror.top)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
 
 
 def _other_names(
@@ -226,10 +248,12 @@ def module_make(
     variables: Mapping[str, str],
     folder: Path,
     named: str,
+    more_flags: Sequence[str] = (),
 ) -> list[str]:
     """The make command that builds the modules in `folder`; to be run in the kernel's sources.
 
-    What a module says of its files begins with `named` in the place of the folder and a slash.
+    What a module says of its files begins with `named` in the place of the folder and a slash;
+    `more_flags` are given to the compiler.
     """
     # No path of the host in the module, whatever it prints with __FILE__, nor in what debuggers and
     # traces read: that is there whatever kernel it is for, since it costs the guest nothing.
@@ -238,6 +262,7 @@ def module_make(
         f"-ffile-prefix-map={folder}/={named}",
         f"-fdebug-prefix-map={kernel_source}/=",
         f"-fdebug-prefix-map={kernel_build}=.",
+        *more_flags,
     ]
     return [
         "make",
