@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pibed.build.images import Images
     from pibed.build.payload import Payload
     from pibed.ktest.outcome import CaseOutcome
+    from pibed.ktest.recorded import Recorded
+    from pibed.ktest.runner import TestRun
 
 
 def ktest(options: KtestOptions) -> None:
@@ -32,7 +34,7 @@ def ktest(options: KtestOptions) -> None:
     from pibed.base.durations import Durations
     from pibed.base.files import write_file
     from pibed.build import payload
-    from pibed.ktest import cases, junit, runner, show
+    from pibed.ktest import cases, junit, recorded, runner, show
     from pibed.ktest.estimate import Estimate
     from pibed.ktest.runner import TestRun
     from pibed.ktest.show import KtestProgress
@@ -77,10 +79,33 @@ def ktest(options: KtestOptions) -> None:
         outcomes = progress.outcomes
         if outcomes:
             write_file(folder / "junit.xml", junit.to_xml(title, outcomes))
+            recorded.write(folder, _record(options, setup, outcomes))
     _print(title, outcomes)
     print(f"{show.counts(outcomes)}; seed {seed}\nresults: {folder}")
     if failed := show.failed(outcomes):
         raise ChecksFailed(f"failed: {', '.join(failed)}", fix="see above and the logs there")
+
+
+def _record(options: KtestOptions, setup: TestRun, outcomes: Sequence[CaseOutcome]) -> Recorded:
+    from pibed.ktest.recorded import Recorded, failures
+    from pibed.runs import madeof
+
+    own = _named(options)
+    return Recorded(
+        machine=setup.machine,
+        suite=setup.suite.model_copy(update={"module": own.module, "modules": own.modules}),
+        module=None if options.module is None else str(Path(options.module).absolute()),
+        clock=setup.clock,
+        seed=setup.seed,
+        builder=setup.images.builder,
+        images=setup.images.digests(),
+        made_of=madeof.of(setup.images.read),
+        failed=failures(outcomes),
+    )
+
+
+def _named(options: KtestOptions) -> Suite:
+    return load_suite(load_defaults().suite if options.suite is None else options.suite)
 
 
 def _images(options: KtestOptions, machine: Machine, suite: Suite, wanted: Payload) -> Images:
@@ -112,7 +137,7 @@ def _suite(options: KtestOptions) -> tuple[Suite, str]:
     """
     from pibed.build import payload, substitute
 
-    suite = load_suite(load_defaults().suite if options.suite is None else options.suite)
+    suite = _named(options)
     words = ""
     if options.module is not None:
         suite = substitute.with_module(suite, Path(options.module))

@@ -1,0 +1,126 @@
+"""What a debugger reads of images that were built without it: types, variables and lines.
+
+A compiler makes the same code with debugging information as without. So kernel and programs are
+compiled once more with it, beside the images, whose bytes stay what they are; that the code is the
+same is checked.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pibed.base import places
+from pibed.base.errors import BuildError, UsageError
+from pibed.base.files import digest_file, digest_text
+from pibed.base.process import run_logged
+from pibed.build import kconfig, sandbox, toolchain
+from pibed.build.debian import programs
+from pibed.build.debian.bench import REPRODUCIBLE, Bench
+from pibed.build.images import Images
+from pibed.build.making import Order, Workbench
+from pibed.build.payload import Payload
+from pibed.build.store import Output, Step
+
+# The note of the build's own identity, a digest of the debugging information as well.
+_BUILD_ID = ".note*"
+
+
+@dataclass(frozen=True)
+class DebugInfo:
+    """Files with the debugging information of images."""
+
+    vmlinux: Path
+    """The kernel."""
+    scripts: Path
+    """The kernel's own helpers for gdb, to be sourced."""
+    programs: Mapping[str, Path]
+    """The programs that are compiled of sources, by their names in the guest."""
+
+
+def make(order: Order, images: Images) -> DebugInfo:
+    """Debugging information of the images that were made for an order, if it is not there yet.
+
+    Raises UsageError for images of another builder, BuildError with the log if it cannot be made
+    or is that of another code.
+    """
+    plain = order.bench
+    kernel = _kernel(plain, images)
+    tools = toolchain.find(order.machine)
+    holding = sandbox.choose(order.payload.root, order.trust, order.limits)
+    bench = Bench(plain.store, plain.progress, plain.jobs, order.machine, tools, holding)
+    described = _programs(bench, order.payload, images)
+    return DebugInfo(kernel.path / "vmlinux", kernel.path / "vmlinux-gdb.py", described)
+
+
+def _programs(bench: Bench, payload: Payload, images: Images) -> dict[str, Path]:
+    if not payload.compiled:
+        return {}
+    described = replace(payload, cflags=(*payload.cflags, "-g"))
+    output = programs.compile(bench, described, payload.compiled)
+    booted = {path.name: path for path in images.programs}
+    found = {each.name: output.path / each.name for each in payload.compiled}
+    for name, path in found.items():
+        _require_same(images, booted[name], path, bench.store.log(output.step))
+    return found
+
+
+def _kernel(bench: Workbench, images: Images) -> Output:
+    built = [each for each in images.steps if each.step.name == "kernel"]
+    if not built:
+        raise UsageError(
+            f"the builder {images.builder.name} keeps nothing that a debugger could read",
+            fix="use the default builder: leave out --builder",
+        )
+    requests = kconfig.read_fragments([places.checkout() / "kernel" / "fragments" / "gdb.config"])
+
+    def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
+        objects = folder / "objects"
+        objects.mkdir()
+        shutil.copyfile(images.kernel_build / ".config", objects / ".config")
+        kconfig.merge(objects / ".config", requests)
+        assignments = toolchain.assignments(images.variables)
+        base = ["make", f"O={objects}", f"-j{bench.jobs}", *assignments]
+        run_logged([*base, "olddefconfig"], log, cwd=images.kernel_source, env=REPRODUCIBLE)
+        kconfig.check(objects / ".config", requests)
+        run_logged(
+            [*base, "vmlinux", "scripts_gdb"],
+            log,
+            cwd=images.kernel_source,
+            env=REPRODUCIBLE,
+            on_line=on_line,
+        )
+        _require_same(images, images.kernel_build / "vmlinux", objects / "vmlinux", log)
+        (objects / "vmlinux").rename(folder / "vmlinux")
+        for name in ("vmlinux-gdb.py", "scripts/gdb"):
+            source, target = objects / name, folder / name
+            target.parent.mkdir(exist_ok=True)
+            # What are links to the sources is copied.
+            if source.is_dir():
+                shutil.copytree(source, target)
+            else:
+                shutil.copyfile(source, target)
+        shutil.rmtree(objects)
+
+    config = "".join(f"{request}\n" for request in requests.values())
+    inputs = {"kernel": built[0].step.key, "config": digest_text(config)}
+    return bench.run(Step("kernel-debug-info", inputs, expected_s=200), make)
+
+
+def _require_same(images: Images, booted: Path, described: Path, log: Path) -> None:
+    """Raises BuildError if two ELF files, but for what describes them, are not the same."""
+    prefix = images.variables.get("CROSS_COMPILE", "")
+    with tempfile.TemporaryDirectory(prefix="pibed-") as name:
+        digests = []
+        for number, path in enumerate((booted, described)):
+            target = Path(name) / str(number)
+            argv = [f"{prefix}objcopy", "-O", "binary", "-R", _BUILD_ID, str(path), str(target)]
+            run_logged(argv, log)
+            digests.append(digest_file(target))
+    if digests[0] != digests[1]:
+        raise BuildError(
+            f"{booted.name}, compiled again with debugging information, is another one", log=log
+        )

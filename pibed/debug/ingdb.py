@@ -1,0 +1,272 @@
+"""What gdb does for a guest of pibed's; it runs in gdb, with gdb's Python and nothing else.
+
+`attach(FILE)` reads what is known of the guest from a file that `pibed.debug.session` has written,
+and connects to it. Then modules and programs have their symbols as soon as the guest has them: a
+module before its first instruction, a program when it is executed. Where the kernel dies gdb stops.
+"""
+
+from __future__ import annotations
+
+import json
+
+import gdb
+
+# In the order of the kernel's struct pt_regs, see arch/arm/include/uapi/asm/ptrace.h of Linux.
+_SAVED = [*(f"r{number}" for number in range(13)), "sp", "lr", "pc", "cpsr"]
+
+# Where the kernel enters by an exception out of its own code: the registers lie at the stack's end.
+# See svc_entry in arch/arm/kernel/entry-armv.S of Linux.
+_ENTRIES = ("__dabt_svc", "__pabt_svc", "__und_svc", "__irq_svc")
+
+# Where the kernel dies: `die` of every oops and BUG, `panic` of all else.
+_DEATHS = ("die", "panic")
+
+
+def attach(path):
+    """Connects gdb to the guest that a file describes, and goes to where the file says."""
+    with open(path, encoding="utf-8") as file:
+        guest = json.load(file)
+    files = Files(guest)
+    Modules(files)
+    Programs(files)
+    gdb.unwinder.register_unwinder(None, Exceptions())
+    InProgram(files)
+    gdb.events.breakpoint_created.connect(files.confine)
+    gdb.events.breakpoint_modified.connect(files.confine)
+    gdb.execute(f"target remote {guest['address']}", to_string=True)
+    deaths = [Death(name) for name in _DEATHS]
+    gdb.events.stop.connect(lambda event: show_death(event, deaths))
+    if guest["start"] is not None:
+        Start(guest["start"])
+        gdb.execute("continue")
+
+
+class Files:
+    """The files with the guest's symbols, and which of them gdb has, at which addresses."""
+
+    def __init__(self, guest):
+        self.modules = guest["modules"]
+        self.programs = guest["programs"]
+        self.user_end = guest["user_end"]
+        self.loaded = {}
+        only = list(self.programs.values())
+        if len(only) == 1 and only[0]["fixed"]:
+            self.add_program(only[0], 0)
+
+    def add_module(self, name, addresses):
+        """Gives a module's symbols the addresses of its sections."""
+        if name not in self.modules or self.loaded.get(name) == addresses:
+            return
+        self.remove(name)
+        words = [f"-s {section} {address:#x}" for section, address in addresses.items()]
+        gdb.execute(
+            f"add-symbol-file {quoted(self.modules[name])} {' '.join(words)}", to_string=True
+        )
+        self.loaded[name] = addresses
+        print(f"{name}: loaded, its code is at {addresses.get('.text', 0):#x}")
+
+    def add_program(self, program, offset):
+        """Gives gdb the symbols of the program that is executed, in the place of another's."""
+        if self.loaded.get("") == (program["file"], offset):
+            return
+        self.remove("")
+        gdb.execute(f"add-symbol-file {quoted(program['file'])} -o {offset:#x}", to_string=True)
+        self.loaded[""] = (program["file"], offset)
+
+    def remove(self, name):
+        """Takes symbols away."""
+        known = self.loaded.pop(name, None)
+        if known is not None:
+            path = self.modules[name] if name else known[0]
+            gdb.execute(f"remove-symbol-file {quoted(path)}", to_string=True)
+
+    def confine(self, breakpoint):
+        """Has a breakpoint in a program hold in that program alone.
+
+        All programs have the same addresses, and QEMU does not know which one is running.
+        """
+        if breakpoint.type != gdb.BP_BREAKPOINT or not breakpoint.is_valid():
+            return
+        if breakpoint.condition is None and breakpoint.visible and not breakpoint.pending:
+            places = [each.address for each in getattr(breakpoint, "locations", ())]
+            if places and all(each < self.user_end for each in places):
+                breakpoint.condition = "$in_program()"
+
+
+class InProgram(gdb.Function):
+    """$in_program(): whether what runs is the program whose symbols gdb has."""
+
+    def __init__(self, files):
+        super().__init__("in_program")
+        self._files = files
+
+    def invoke(self):
+        known = self._files.loaded.get("")
+        if known is None:
+            return False
+        pc = int(gdb.parse_and_eval("(unsigned long)$pc"))
+        if pc >= self._files.user_end:
+            return False
+        program = next(each for each in self._files.programs.values() if each["file"] == known[0])
+        return runs_code_of(program, pc, known[1])
+
+
+def runs_code_of(program, pc, offset, size=32):
+    """Whether the guest has the code of a program at an address."""
+    for address, length, position in program["segments"]:
+        if address <= pc - offset < address + length:
+            with open(program["file"], "rb") as file:
+                file.seek(position + pc - offset - address)
+                wanted = file.read(min(size, address + length - (pc - offset)))
+            try:
+                return bytes(gdb.selected_inferior().read_memory(pc, len(wanted))) == wanted
+            except gdb.MemoryError:
+                return False
+    return False
+
+
+class Modules(gdb.Breakpoint):
+    """Follows the kernel as it loads modules.
+
+    Their sections have addresses by then, and nothing of them has run.
+    """
+
+    def __init__(self, files):
+        super().__init__("do_init_module", internal=True)
+        self._files = files
+
+    def stop(self):
+        module = gdb.parse_and_eval("mod")
+        attributes = module["sect_attrs"]
+        addresses = {}
+        for number in range(int(attributes["nsections"])):
+            each = attributes["attrs"][number]
+            addresses[each["battr"]["attr"]["name"].string()] = int(each["address"])
+        self._files.add_module(module["name"].string(), addresses)
+        return False
+
+
+class Programs(gdb.Breakpoint):
+    """Follows the kernel as it executes programs: they are mapped by then, and have not run."""
+
+    def __init__(self, files):
+        super().__init__("finalize_exec", internal=True)
+        self._files = files
+
+    def stop(self):
+        name = gdb.parse_and_eval("bprm->filename").string().rpartition("/")[2]
+        program = self._files.programs.get(name)
+        if program is not None:
+            offset = 0
+            if not program["fixed"]:
+                begin = int(current()["mm"]["start_code"])
+                offset = begin - min(address for address, _, _ in program["segments"])
+            self._files.add_program(program, offset)
+        return False
+
+
+def current():
+    """The task that the selected CPU runs."""
+    cpu = gdb.selected_thread().num - 1
+    offset = int(gdb.parse_and_eval(f"__per_cpu_offset[{cpu}]"))
+    place = int(gdb.parse_and_eval("(unsigned long)&runqueues")) + offset
+    queue = gdb.lookup_type("struct rq").pointer()
+    return gdb.Value(place & 0xFFFFFFFF).cast(queue)["curr"]
+
+
+class Start(gdb.Breakpoint):
+    """Stops where a command of the plan begins: when the agent has marked it for the n-th time."""
+
+    def __init__(self, start):
+        super().__init__(f"*{start['address']:#x}", internal=True)
+        self._code = bytes.fromhex(start["code"])
+        self._left = start["count"]
+        self._what = start["what"]
+
+    def stop(self):
+        pc = int(gdb.parse_and_eval("(unsigned long)$pc"))
+        try:
+            code = bytes(gdb.selected_inferior().read_memory(pc, len(self._code)))
+        except gdb.MemoryError:
+            return False
+        if code != self._code:
+            return False
+        self._left -= 1
+        if self._left:
+            return False
+        self.enabled = False
+        print(self._what)
+        return True
+
+
+class Death(gdb.Breakpoint):
+    """Stops where the kernel dies."""
+
+    def __init__(self, name):
+        super().__init__(name, internal=True)
+        self.name = name
+
+
+def show_death(event, deaths):
+    """Selects the frame in which the kernel met its end, and says so."""
+    hit = getattr(event, "breakpoint", None)
+    if hit not in deaths:
+        return
+    # An oops panics as well, of which there is nothing more to see.
+    for each in deaths:
+        each.enabled = False
+    frame = gdb.newest_frame()
+    while frame is not None and frame.name() not in _ENTRIES:
+        frame = frame.older()
+    culprit = frame.older() if frame is not None else None
+    if culprit is not None:
+        culprit.select()
+    print("the kernel dies here; up and down are the functions that led to it:")
+    gdb.execute("frame")
+
+
+class Exceptions(gdb.unwinder.Unwinder):
+    """Unwinds the kernel's entry by an exception, which debugging information says nothing of."""
+
+    def __init__(self):
+        super().__init__("pibed: exceptions of the kernel")
+        self._ranges = None
+
+    def __call__(self, pending):
+        pc = int(pending.read_register("pc")) & 0xFFFFFFFF
+        if not any(begin <= pc < end for begin, end in self._known()):
+            return None
+        sp = int(pending.read_register("sp")) & 0xFFFFFFFF
+        unwound = pending.create_unwind_info(FrameId(sp, pc))
+        word = gdb.lookup_type("unsigned int").pointer()
+        registers = gdb.Value(sp).cast(word)
+        for number, name in enumerate(_SAVED):
+            unwound.add_saved_register(name, registers[number])
+        return unwound
+
+    def _known(self):
+        if self._ranges is None:
+            self._ranges = [_extent(name) for name in _ENTRIES]
+        return self._ranges
+
+
+class FrameId:
+    """What tells a frame from others."""
+
+    def __init__(self, sp, pc):
+        self.sp = sp
+        self.pc = pc
+
+
+def _extent(name):
+    """Begin and end of a function in assembly."""
+    begin = int(gdb.parse_and_eval(f"(unsigned long)&{name}"))
+    end = begin
+    while gdb.execute(f"info symbol {end:#x}", to_string=True).split()[0] == name:
+        end += 4
+    return begin, end
+
+
+def quoted(path):
+    """A path as a word of gdb's command line."""
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,108 @@
+"""The files with the symbols, lines and types of all that runs in a guest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pibed.base.errors import BuildError
+from pibed.base.process import capture
+from pibed.build.debian.debuginfo import DebugInfo
+from pibed.build.images import Images
+from pibed.build.kconfig import read_config
+from pibed.build.payload import Payload
+
+# On ARM modules lie in the 16 MiB below the kernel, and programs below these; see
+# arch/arm/include/asm/memory.h of Linux.
+_MODULES = 16 << 20
+
+_LOAD = re.compile(
+    r"^ +LOAD +(0x[0-9a-f]+) (0x[0-9a-f]+) 0x[0-9a-f]+ (0x[0-9a-f]+) 0x[0-9a-f]+ .*E", re.MULTILINE
+)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program of the guest's; `segments` are address, size and place in the file of its code."""
+
+    file: Path
+    fixed: bool
+    """Whether it is executed at the addresses that it was linked for."""
+    segments: Sequence[tuple[int, int, int]]
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """What gdb reads for a guest."""
+
+    vmlinux: Path
+    scripts: Path
+    """The kernel's own, to be sourced."""
+    modules: Mapping[str, Path]
+    programs: Mapping[str, Program]
+    sources: Sequence[Path]
+    """Folders from which source files have their names."""
+    user_end: int
+    """Address at which the kernel and its modules begin."""
+    lacking: Sequence[str]
+    """What has no debugging information, in words."""
+
+
+def of_images(images: Images, payload: Payload, info: DebugInfo) -> Symbols:
+    """The symbols of images for a payload.
+
+    Raises BuildError for a module of the user's without debugging information.
+    """
+    prefix = images.variables.get("CROSS_COMPILE", "")
+    own = {each.name for each in payload.own_modules}
+    for path in images.modules:
+        if path.stem in own and ".debug_info" not in _sections(path, prefix):
+            raise BuildError(
+                f"{path.stem}.ko: its Makefile makes it without debugging information, so that "
+                "gdb knows neither its lines nor its variables",
+                fix="remove -g0, -s or strip from it: the guest's copy is stripped anyway",
+            )
+    files = {path.name: path for path in images.programs} | dict(info.programs)
+    programs, lacking = {}, []
+    for each in payload.programs:
+        path = files[each.name]
+        if path.read_bytes()[:4] != b"\x7fELF":
+            continue
+        sections = _sections(path, prefix)
+        if ".symtab" not in sections:
+            lacking.append(
+                f"{path}: stripped: gdb knows none of its functions; link it without -s, and do "
+                "not strip it"
+            )
+        elif ".debug_info" not in sections:
+            lacking.append(
+                f"{path}: gdb knows its functions, but not its lines and variables; "
+                "compile it with -g"
+            )
+        programs[each.name] = program(path, prefix)
+    config = read_config(images.kernel_build / ".config")
+    return Symbols(
+        info.vmlinux,
+        info.scripts,
+        {path.stem: path for path in images.modules},
+        programs,
+        [payload.root, images.kernel_source],
+        int(config["CONFIG_PAGE_OFFSET"], 16) - _MODULES,
+        lacking,
+    )
+
+
+def _sections(path: Path, prefix: str) -> str:
+    return capture([f"{prefix}readelf", "-SW", str(path)])
+
+
+def program(path: Path, prefix: str) -> Program:
+    """A program's file as gdb needs to know it; `prefix` is that of binutils."""
+    said = capture([f"{prefix}readelf", "-hlW", str(path)])
+    segments = [
+        (int(address, 16), int(size, 16), int(place, 16))
+        for place, address, size in _LOAD.findall(said)
+    ]
+    return Program(path, "EXEC (Executable file)" in said, segments)
