@@ -10,13 +10,20 @@ from __future__ import annotations
 import json
 
 import gdb
+import gdb.unwinder
 
 # In the order of the kernel's struct pt_regs, see arch/arm/include/uapi/asm/ptrace.h of Linux.
 _SAVED = [*(f"r{number}" for number in range(13)), "sp", "lr", "pc", "cpsr"]
 
-# Where the kernel enters by an exception out of its own code: the registers lie at the stack's end.
-# See svc_entry in arch/arm/kernel/entry-armv.S of Linux.
-_ENTRIES = ("__dabt_svc", "__pabt_svc", "__und_svc", "__irq_svc")
+# Where an exception enters the kernel, from itself and from programs: all registers were pushed. See
+# svc_entry and usr_entry in arch/arm/kernel/entry-armv.S of Linux.
+_ENTRIES = tuple(
+    f"__{kind}_{mode}" for mode in ("svc", "usr") for kind in ("dabt", "pabt", "und", "irq")
+)
+
+# Where a system call returns to: two arguments lie below the registers. See vector_swi in
+# arch/arm/kernel/entry-common.S of Linux.
+_CALL, _CALL_ARGUMENTS = "ret_fast_syscall", 8
 
 # Where the kernel dies: `die` of every oops and BUG, `panic` of all else.
 _DEATHS = ("die", "panic")
@@ -36,6 +43,7 @@ def attach(path):
     gdb.execute(f"target remote {guest['address']}", to_string=True)
     deaths = [Death(name) for name in _DEATHS]
     gdb.events.stop.connect(lambda event: show_death(event, deaths))
+    PowerOff()
     if guest["start"] is not None:
         Start(guest["start"])
         gdb.execute("continue")
@@ -199,6 +207,18 @@ class Start(gdb.Breakpoint):
         return True
 
 
+class PowerOff(gdb.Breakpoint):
+    """Stops where the guest powers off: what it leaves behind is still there to be looked at."""
+
+    def __init__(self):
+        super().__init__("machine_power_off", internal=True)
+
+    def stop(self):
+        self.enabled = False
+        print("the guest has done its work and powers off")
+        return True
+
+
 class Death(gdb.Breakpoint):
     """Stops where the kernel dies."""
 
@@ -230,24 +250,25 @@ class Exceptions(gdb.unwinder.Unwinder):
 
     def __init__(self):
         super().__init__("pibed: exceptions of the kernel")
-        self._ranges = None
+        self._entries = [_extent(name) for name in _ENTRIES]
+        self._call, _ = _extent(_CALL)
 
     def __call__(self, pending):
-        pc = int(pending.read_register("pc")) & 0xFFFFFFFF
-        if not any(begin <= pc < end for begin, end in self._known()):
+        pc, sp = (int(pending.read_register(each)) & 0xFFFFFFFF for each in ("pc", "sp"))
+        if pc == self._call:
+            place = sp + _CALL_ARGUMENTS
+        elif any(begin <= pc < end for begin, end in self._entries):
+            place = sp
+        else:
             return None
-        sp = int(pending.read_register("sp")) & 0xFFFFFFFF
-        unwound = pending.create_unwind_info(FrameId(sp, pc))
-        word = gdb.lookup_type("unsigned int").pointer()
-        registers = gdb.Value(sp).cast(word)
+        word = gdb.lookup_type("unsigned int")
+        unwound = pending.create_unwind_info(
+            FrameId(gdb.Value(sp).cast(word), gdb.Value(pc).cast(word))
+        )
+        registers = gdb.Value(place).cast(word.pointer())
         for number, name in enumerate(_SAVED):
             unwound.add_saved_register(name, registers[number])
         return unwound
-
-    def _known(self):
-        if self._ranges is None:
-            self._ranges = [_extent(name) for name in _ENTRIES]
-        return self._ranges
 
 
 class FrameId:

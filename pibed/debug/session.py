@@ -68,8 +68,10 @@ class Session:
         lines = [
             "# Made by pibed for a guest that waits for gdb.",
             "set breakpoint pending on",
+            # What cannot be unwound can come again and again.
+            "set backtrace limit 100",
             "set debuginfod enabled off",
-            f"file {_quoted(symbols.vmlinux)}",
+            f"with auto-load python-scripts off -- file {_quoted(symbols.vmlinux)}",
             *(f"directory {_quoted(path)}" for path in reversed(symbols.sources)),
             f"source {symbols.scripts}",
             f"source {_IN_GDB}",

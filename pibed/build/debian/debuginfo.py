@@ -25,6 +25,10 @@ from pibed.build.making import Order, Workbench
 from pibed.build.payload import Payload
 from pibed.build.store import Output, Step
 
+# Files of the kernel of which GCC makes other code for debuggers: it keeps for them a variable that is
+# only written (`mtime` in init/initramfs.c). They stay without.
+_NOT_DESCRIBED = ("initramfs",)
+
 # The note of the build's own identity, a digest of the debugging information as well.
 _BUILD_ID = ".note*"
 
@@ -77,6 +81,8 @@ def _kernel(bench: Workbench, images: Images) -> Output:
         )
     requests = kconfig.read_fragments([places.checkout() / "kernel" / "fragments" / "gdb.config"])
 
+    targets = ["vmlinux", "scripts_gdb"]
+
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
         objects = folder / "objects"
         objects.mkdir()
@@ -87,7 +93,7 @@ def _kernel(bench: Workbench, images: Images) -> Output:
         run_logged([*base, "olddefconfig"], log, cwd=images.kernel_source, env=REPRODUCIBLE)
         kconfig.check(objects / ".config", requests)
         run_logged(
-            [*base, "vmlinux", "scripts_gdb"],
+            [*base, *(f"CFLAGS_REMOVE_{each}.o=-g" for each in _NOT_DESCRIBED), *targets],
             log,
             cwd=images.kernel_source,
             env=REPRODUCIBLE,
@@ -107,6 +113,7 @@ def _kernel(bench: Workbench, images: Images) -> Output:
 
     config = "".join(f"{request}\n" for request in requests.values())
     inputs = {"kernel": built[0].step.key, "config": digest_text(config)}
+    inputs["not described"] = " ".join(_NOT_DESCRIBED)
     return bench.run(Step("kernel-debug-info", inputs, expected_s=200), make)
 
 
