@@ -15,8 +15,8 @@ import gdb.unwinder
 # In the order of the kernel's struct pt_regs, see arch/arm/include/uapi/asm/ptrace.h of Linux.
 _SAVED = [*(f"r{number}" for number in range(13)), "sp", "lr", "pc", "cpsr"]
 
-# Where an exception enters the kernel, from itself and from programs: all registers were pushed. See
-# svc_entry and usr_entry in arch/arm/kernel/entry-armv.S of Linux.
+# Where an exception enters the kernel, from itself and from programs: all registers were pushed.
+# See svc_entry and usr_entry in arch/arm/kernel/entry-armv.S of Linux.
 _ENTRIES = tuple(
     f"__{kind}_{mode}" for mode in ("svc", "usr") for kind in ("dabt", "pabt", "und", "irq")
 )
@@ -24,6 +24,11 @@ _ENTRIES = tuple(
 # Where a system call returns to: two arguments lie below the registers. See vector_swi in
 # arch/arm/kernel/entry-common.S of Linux.
 _CALL, _CALL_ARGUMENTS = "ret_fast_syscall", 8
+
+_NOWHERE = 0xFFFFF000
+
+# Of the processor state: the code is Thumb's.
+_THUMB = 1 << 5
 
 # Where the kernel dies: `die` of every oops and BUG, `panic` of all else.
 _DEATHS = ("die", "panic")
@@ -42,7 +47,7 @@ def attach(path):
     gdb.events.breakpoint_modified.connect(files.confine)
     gdb.execute(f"target remote {guest['address']}", to_string=True)
     deaths = [Death(name) for name in _DEATHS]
-    gdb.events.stop.connect(lambda event: show_death(event, deaths))
+    gdb.events.stop.connect(lambda event: show_death(event, deaths, files))
     PowerOff()
     if guest["start"] is not None:
         Start(guest["start"])
@@ -58,7 +63,8 @@ class Files:
         self.user_end = guest["user_end"]
         self.loaded = {}
         only = list(self.programs.values())
-        if len(only) == 1 and only[0]["fixed"]:
+        # Where gdb goes to the agent first, its addresses would have another program's names.
+        if len(only) == 1 and only[0]["fixed"] and guest["start"] is None:
             self.add_program(only[0], 0)
 
     def add_module(self, name, addresses):
@@ -66,7 +72,9 @@ class Files:
         if name not in self.modules or self.loaded.get(name) == addresses:
             return
         self.remove(name)
-        words = [f"-s {section} {address:#x}" for section, address in addresses.items()]
+        # What the kernel does not load would be where a null pointer points to.
+        placed = {".modinfo": _NOWHERE} | addresses
+        words = [f"-s {section} {address:#x}" for section, address in placed.items()]
         gdb.execute(
             f"add-symbol-file {quoted(self.modules[name])} {' '.join(words)}", to_string=True
         )
@@ -87,6 +95,11 @@ class Files:
         if known is not None:
             path = self.modules[name] if name else known[0]
             gdb.execute(f"remove-symbol-file {quoted(path)}", to_string=True)
+
+    def is_in_module(self, frame):
+        """Whether a frame is of a module."""
+        function = frame.function()
+        return function is not None and function.symtab.objfile.filename in self.modules.values()
 
     def confine(self, breakpoint):
         """Has a breakpoint in a program hold in that program alone.
@@ -227,21 +240,23 @@ class Death(gdb.Breakpoint):
         self.name = name
 
 
-def show_death(event, deaths):
+def show_death(event, deaths, files):
     """Selects the frame in which the kernel met its end, and says so."""
-    hit = getattr(event, "breakpoint", None)
-    if hit not in deaths:
+    if getattr(event, "breakpoint", None) not in deaths:
         return
     # An oops panics as well, of which there is nothing more to see.
     for each in deaths:
         each.enabled = False
-    frame = gdb.newest_frame()
-    while frame is not None and frame.name() not in _ENTRIES:
-        frame = frame.older()
-    culprit = frame.older() if frame is not None else None
-    if culprit is not None:
-        culprit.select()
-    print("the kernel dies here; up and down are the functions that led to it:")
+    frame = culprit = gdb.newest_frame()
+    while frame is not None:
+        inner, frame = frame, frame.older()
+        if frame is not None and files.is_in_module(frame):
+            culprit = frame
+            break
+        if culprit.level() == 0 and inner.name() in _ENTRIES and frame is not None:
+            culprit = frame
+    culprit.select()
+    print("the kernel dies here; up and down show the functions that led to it:")
     gdb.execute("frame")
 
 
@@ -255,19 +270,23 @@ class Exceptions(gdb.unwinder.Unwinder):
 
     def __call__(self, pending):
         pc, sp = (int(pending.read_register(each)) & 0xFFFFFFFF for each in ("pc", "sp"))
-        if pc == self._call:
-            place = sp + _CALL_ARGUMENTS
-        elif any(begin <= pc < end for begin, end in self._entries):
-            place = sp
-        else:
+        is_call = pc == self._call
+        if not (is_call or any(begin <= pc < end for begin, end in self._entries)):
             return None
+        place = sp + _CALL_ARGUMENTS if is_call else sp
         word = gdb.lookup_type("unsigned int")
         unwound = pending.create_unwind_info(
             FrameId(gdb.Value(sp).cast(word), gdb.Value(pc).cast(word))
         )
         registers = gdb.Value(place).cast(word.pointer())
-        for number, name in enumerate(_SAVED):
-            unwound.add_saved_register(name, registers[number])
+        saved = {name: registers[number] for number, name in enumerate(_SAVED)}
+        if not is_call:
+            # gdb looks for the line before the place to which a frame returns, and takes this one
+            # for such a place: so it is told of the instruction behind the one of the exception.
+            length = 2 if int(saved["cpsr"]) & _THUMB else 4
+            saved["pc"] = (saved["pc"] + length).cast(word)
+        for name, value in saved.items():
+            unwound.add_saved_register(name, value)
         return unwound
 
 

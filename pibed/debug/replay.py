@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +55,8 @@ def of_sample(folder: Path, number: int | None) -> Boot:
     return Boot(
         seeds[sample.round],
         plan,
-        count_to(plan, f"{sample.order}.run", boot),
+        # Its modules may be loaded anew, and the kernel have died over that.
+        count_to(plan, lambda id: id.startswith(f"{sample.order}."), boot),
         what,
         sample.status in _DEADLY,
     )
@@ -94,15 +95,15 @@ def _of_case(recorded: Recorded, boot: Path, case: str, what: str) -> Boot:
     # What failed around the cases is the case `module.load`, say, and the command `load`.
     id = case.removeprefix(f"{MODULE}.")
     died = (boot / "trace.txt").is_file()
-    return Boot(recorded.seed, plan, count_to(plan, id, boot), what, died)
+    return Boot(recorded.seed, plan, count_to(plan, id.__eq__, boot), what, died)
 
 
-def count_to(plan: str, id: str, boot: Path) -> int:
-    """Which command of a plan, from 1, has an id; raises UsageError if none has."""
-    ids = [line.partition(" ")[0] for line in plan.splitlines()]
-    if id not in ids:
-        raise UsageError(f"{boot / 'plan'}: there is no command {id} in it")
-    return ids.index(id) + 1
+def count_to(plan: str, is_wanted: Callable[[str], bool], boot: Path) -> int:
+    """Which command of a plan, from 1, is the first with a wanted id; raises UsageError if none."""
+    for number, line in enumerate(plan.splitlines(), 1):
+        if is_wanted(line.partition(" ")[0]):
+            return number
+    raise UsageError(f"{boot / 'plan'}: what is to be looked at is not in it")
 
 
 def _choose(run: Run, number: int | None) -> tuple[int, Sample]:

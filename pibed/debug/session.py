@@ -71,7 +71,9 @@ class Session:
             # What cannot be unwound can come again and again.
             "set backtrace limit 100",
             "set debuginfod enabled off",
-            f"with auto-load python-scripts off -- file {_quoted(symbols.vmlinux)}",
+            # Those of the kernel are read below, whatever the user's gdb may read by itself.
+            "set auto-load python-scripts off",
+            f"file {_quoted(symbols.vmlinux)}",
             *(f"directory {_quoted(path)}" for path in reversed(symbols.sources)),
             f"source {symbols.scripts}",
             f"source {_IN_GDB}",

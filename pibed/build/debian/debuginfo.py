@@ -25,8 +25,8 @@ from pibed.build.making import Order, Workbench
 from pibed.build.payload import Payload
 from pibed.build.store import Output, Step
 
-# Files of the kernel of which GCC makes other code for debuggers: it keeps for them a variable that is
-# only written (`mtime` in init/initramfs.c). They stay without.
+# Files of the kernel of which GCC makes other code with debugging information: it keeps a variable
+# that is only written (`mtime` in init/initramfs.c). They stay without.
 _NOT_DESCRIBED = ("initramfs",)
 
 # The note of the build's own identity, a digest of the debugging information as well.
