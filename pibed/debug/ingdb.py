@@ -7,6 +7,7 @@ module before its first instruction, a program when it is executed. Where the ke
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import gdb
@@ -46,6 +47,9 @@ def attach(path):
     gdb.events.breakpoint_created.connect(files.confine)
     gdb.events.breakpoint_modified.connect(files.confine)
     gdb.execute(f"target remote {guest['address']}", to_string=True)
+    # With several CPUs QEMU may not tell that one has done its step if others run meanwhile.
+    gdb.execute("set scheduler-locking step")
+    files.add_loaded()
     deaths = [Death(name) for name in _DEATHS]
     gdb.events.stop.connect(lambda event: show_death(event, deaths, files))
     PowerOff()
@@ -80,6 +84,14 @@ class Files:
         )
         self.loaded[name] = addresses
         print(f"{name}: loaded, its code is at {addresses.get('.text', 0):#x}")
+
+    def add_loaded(self):
+        """Gives gdb the symbols of modules that are loaded already."""
+        from linux.modules import module_list  # the kernel's own
+
+        with contextlib.suppress(gdb.error):  # no kernel runs yet
+            for module in module_list():
+                self.add_module(module["name"].string(), sections(module))
 
     def add_program(self, program, offset):
         """Gives gdb the symbols of the program that is executed, in the place of another's."""
@@ -158,13 +170,15 @@ class Modules(gdb.Breakpoint):
 
     def stop(self):
         module = gdb.parse_and_eval("mod")
-        attributes = module["sect_attrs"]
-        addresses = {}
-        for number in range(int(attributes["nsections"])):
-            each = attributes["attrs"][number]
-            addresses[each["battr"]["attr"]["name"].string()] = int(each["address"])
-        self._files.add_module(module["name"].string(), addresses)
+        self._files.add_module(module["name"].string(), sections(module))
         return False
+
+
+def sections(module):
+    """The addresses of a module's sections by their names."""
+    attributes = module["sect_attrs"]
+    each = (attributes["attrs"][number] for number in range(int(attributes["nsections"])))
+    return {one["battr"]["attr"]["name"].string(): int(one["address"]) for one in each}
 
 
 class Programs(gdb.Breakpoint):

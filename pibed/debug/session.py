@@ -73,6 +73,8 @@ class Session:
             "set debuginfod enabled off",
             # Those of the kernel are read below, whatever the user's gdb may read by itself.
             "set auto-load python-scripts off",
+            # A QEMU that is about to start answers late, and what is asked twice is answered twice.
+            "set remotetimeout 60",
             f"file {_quoted(symbols.vmlinux)}",
             *(f"directory {_quoted(path)}" for path in reversed(symbols.sources)),
             f"source {symbols.scripts}",
