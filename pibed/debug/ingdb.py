@@ -148,7 +148,7 @@ def runs_code_of(program, pc, offset, size=32):
     """Whether the guest has the code of a program at an address."""
     for address, length, position in program["segments"]:
         if address <= pc - offset < address + length:
-            with open(program["file"], "rb") as file:
+            with open(program["code"], "rb") as file:
                 file.seek(position + pc - offset - address)
                 wanted = file.read(min(size, address + length - (pc - offset)))
             try:

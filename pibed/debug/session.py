@@ -134,7 +134,7 @@ def _root() -> Path:
 
 
 def _program(program: Program) -> dict[str, object]:
-    return asdict(program) | {"file": str(program.file)}
+    return asdict(program) | {"file": str(program.file), "code": str(program.code)}
 
 
 def _quoted(path: Path) -> str:

@@ -25,9 +25,12 @@ _LOAD = re.compile(
 
 @dataclass(frozen=True)
 class Program:
-    """A program of the guest's; `segments` are address, size and place in the file of its code."""
+    """A program of the guest's; `segments` are address, size and place in `code` of its code."""
 
     file: Path
+    """With what describes it."""
+    code: Path
+    """That the guest has."""
     fixed: bool
     """Whether it is executed at the addresses that it was linked for."""
     segments: Sequence[tuple[int, int, int]]
@@ -64,7 +67,8 @@ def of_images(images: Images, payload: Payload, info: DebugInfo) -> Symbols:
                 "gdb knows neither its lines nor its variables",
                 fix="remove -g0, -s or strip from it: the guest's copy is stripped anyway",
             )
-    files = {path.name: path for path in images.programs} | dict(info.programs)
+    booted = {path.name: path for path in images.programs}
+    files = booted | dict(info.programs)
     programs, lacking = {}, []
     for each in payload.programs:
         path = files[each.name]
@@ -81,28 +85,35 @@ def of_images(images: Images, payload: Payload, info: DebugInfo) -> Symbols:
                 f"{path}: gdb knows its functions, but not its lines and variables; "
                 "compile it with -g"
             )
-        programs[each.name] = program(path, prefix)
+        programs[each.name] = program(path, booted[each.name], prefix)
     config = read_config(images.kernel_build / ".config")
     return Symbols(
         info.vmlinux,
         info.scripts,
         {path.stem: path for path in images.modules},
         programs,
-        [payload.root, images.kernel_source],
+        [*_sources(payload), images.kernel_source],
         int(config["CONFIG_PAGE_OFFSET"], 16) - _MODULES,
         lacking,
     )
+
+
+def _sources(payload: Payload) -> list[Path]:
+    """The folders of the user's, from which files have their names in what describes them."""
+    # Those of a module that lies anywhere else begin with the name of its folder.
+    outside = [each for each in payload.folders if not each.is_relative_to(payload.root)]
+    return [payload.root, *(each.parent for each in outside)]
 
 
 def _sections(path: Path, prefix: str) -> str:
     return capture([f"{prefix}readelf", "-SW", str(path)])
 
 
-def program(path: Path, prefix: str) -> Program:
-    """A program's file as gdb needs to know it; `prefix` is that of binutils."""
-    said = capture([f"{prefix}readelf", "-hlW", str(path)])
+def program(file: Path, code: Path, prefix: str) -> Program:
+    """A program as gdb needs to know it; `prefix` is that of binutils."""
+    said = capture([f"{prefix}readelf", "-hlW", str(code)])
     segments = [
         (int(address, 16), int(size, 16), int(place, 16))
         for place, address, size in _LOAD.findall(said)
     ]
-    return Program(path, "EXEC (Executable file)" in said, segments)
+    return Program(file, code, "EXEC (Executable file)" in said, segments)

@@ -7,6 +7,7 @@ same is checked.
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from pathlib import Path
 from pibed.base import places
 from pibed.base.errors import BuildError, UsageError
 from pibed.base.files import digest_file, digest_text
-from pibed.base.process import run_logged
+from pibed.base.process import capture, run_logged
 from pibed.build import kconfig, sandbox, toolchain
 from pibed.build.debian import programs
 from pibed.build.debian.bench import REPRODUCIBLE, Bench
@@ -68,7 +69,7 @@ def _programs(bench: Bench, payload: Payload, images: Images) -> dict[str, Path]
     booted = {path.name: path for path in images.programs}
     found = {each.name: output.path / each.name for each in payload.compiled}
     for name, path in found.items():
-        _require_same(images, booted[name], path, bench.store.log(output.step))
+        _require_same_functions(images, booted[name], path, bench.store.log(output.step))
     return found
 
 
@@ -118,7 +119,7 @@ def _kernel(bench: Workbench, images: Images) -> Output:
 
 
 def _require_same(images: Images, booted: Path, described: Path, log: Path) -> None:
-    """Raises BuildError if two ELF files, but for what describes them, are not the same."""
+    """Raises BuildError if two kernels, but for what describes them, are not the same."""
     prefix = images.variables.get("CROSS_COMPILE", "")
     with tempfile.TemporaryDirectory(prefix="pibed-") as name:
         digests = []
@@ -128,6 +129,26 @@ def _require_same(images: Images, booted: Path, described: Path, log: Path) -> N
             run_logged(argv, log)
             digests.append(digest_file(target))
     if digests[0] != digests[1]:
-        raise BuildError(
-            f"{booted.name}, compiled again with debugging information, is another one", log=log
-        )
+        raise _other(booted, log)
+
+
+def _require_same_functions(images: Images, booted: Path, described: Path, log: Path) -> None:
+    """Raises BuildError if two programs do not have the same functions in the same places.
+
+    The linker may put its own bridges between Thumb and ARM code in another order.
+    """
+    prefix = images.variables.get("CROSS_COMPILE", "")
+    found = []
+    for path in (booted, described):
+        lines = capture([f"{prefix}nm", "-S", "--defined-only", str(path)]).splitlines()
+        found.append([each for each in lines if re.search(r" [Tt] ", each)])
+    bridges = re.compile(r"_(from_thumb|from_arm|veneer)$")
+    first, second = ([each for each in lines if not bridges.search(each)] for lines in found)
+    # Of one that was stripped only its file is known.
+    if first and first != second:
+        raise _other(booted, log)
+
+
+def _other(path: Path, log: Path) -> BuildError:
+    what = f"{path.name}, compiled again with debugging information, is another one"
+    return BuildError(what, log=log)
