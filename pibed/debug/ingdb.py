@@ -40,8 +40,7 @@ def attach(path):
     with open(path, encoding="utf-8") as file:
         guest = json.load(file)
     files = Files(guest)
-    Modules(files)
-    Programs(files)
+    followers = [Modules(files), *([] if files.has_all_programs else [Programs(files)])]
     gdb.unwinder.register_unwinder(None, Exceptions())
     InProgram(files)
     gdb.events.breakpoint_created.connect(files.confine)
@@ -54,8 +53,15 @@ def attach(path):
     gdb.events.stop.connect(lambda event: show_death(event, deaths, files))
     PowerOff()
     if guest["start"] is not None:
+        # Each stop is felt by the guest, so until then there are as few as can be.
+        for each in followers:
+            each.enabled = False
         Start(guest["start"])
+        print(guest["start"]["what"])
         gdb.execute("continue")
+        for each in followers:
+            each.enabled = True
+        files.add_loaded()
 
 
 class Files:
@@ -67,9 +73,9 @@ class Files:
         self.user_end = guest["user_end"]
         self.loaded = {}
         only = list(self.programs.values())
-        # Where gdb goes to the agent first, its addresses would have another program's names.
-        if len(only) == 1 and only[0]["fixed"] and guest["start"] is None:
+        if len(only) == 1 and only[0]["fixed"]:
             self.add_program(only[0], 0)
+        self.has_all_programs = not only or "" in self.loaded
 
     def add_module(self, name, addresses):
         """Gives a module's symbols the addresses of its sections."""
@@ -151,11 +157,16 @@ def runs_code_of(program, pc, offset, size=32):
             with open(program["code"], "rb") as file:
                 file.seek(position + pc - offset - address)
                 wanted = file.read(min(size, address + length - (pc - offset)))
-            try:
-                return bytes(gdb.selected_inferior().read_memory(pc, len(wanted))) == wanted
-            except gdb.MemoryError:
-                return False
+            return has_memory(pc, wanted)
     return False
+
+
+def has_memory(address, wanted):
+    """Whether these bytes are what the guest has at an address."""
+    try:
+        return bytes(gdb.selected_inferior().read_memory(address, len(wanted))) == wanted
+    except gdb.MemoryError:
+        return False
 
 
 class Modules(gdb.Breakpoint):
@@ -210,28 +221,28 @@ def current():
 
 
 class Start(gdb.Breakpoint):
-    """Stops where a command of the plan begins: when the agent has marked it for the n-th time."""
+    """Stops where a command of the plan begins: the agent has marked it for the n-th time.
+
+    What stops is the kernel as it executes the shell behind the mark, since from a program the
+    kernel's memory cannot be read.
+    """
 
     def __init__(self, start):
         super().__init__(f"*{start['address']:#x}", internal=True)
         self._code = bytes.fromhex(start["code"])
         self._left = start["count"]
-        self._what = start["what"]
+        self._shell = gdb.Breakpoint("begin_new_exec", internal=True, temporary=True)
+        self._shell.enabled = False
 
     def stop(self):
-        pc = int(gdb.parse_and_eval("(unsigned long)$pc"))
-        try:
-            code = bytes(gdb.selected_inferior().read_memory(pc, len(self._code)))
-        except gdb.MemoryError:
-            return False
-        if code != self._code:
+        # Other programs have the same addresses.
+        if not has_memory(int(gdb.parse_and_eval("(unsigned long)$pc")), self._code):
             return False
         self._left -= 1
-        if self._left:
-            return False
-        self.enabled = False
-        print(self._what)
-        return True
+        if not self._left:
+            self.enabled = False
+            self._shell.enabled = True
+        return False
 
 
 class PowerOff(gdb.Breakpoint):
