@@ -15,7 +15,7 @@ from pibed.base import places, terminal
 from pibed.base.errors import GuestError, HostError, Interrupted, PibedError, UsageError
 from pibed.build import host, timing
 from pibed.commands import arguments, settings
-from pibed.commands.build import make_debug_info, make_images
+from pibed.commands.build import make_images
 from pibed.commands.options import BootOptions
 from pibed.model import placeholders
 from pibed.model.experiment import Experiment
@@ -137,14 +137,11 @@ def _place_for_gdb(options: BootOptions) -> Iterator[tuple[Session, Stub] | None
 def _tell(session: Session, options: BootOptions, launch: Launch) -> None:
     """Writes down what gdb has to know of the guest, and says how to call it."""
     from pibed.build import payload
-    from pibed.debug import program, symbols
+    from pibed.commands.gdb import make_symbols
+    from pibed.debug import program
 
     wanted = payload.of_experiment(arguments.experiment(options.experiment))
-    info = make_debug_info(launch.machine, wanted, launch.images, trust=options.trust)
-    known = symbols.of_images(launch.images, wanted, info)
-    for line in known.lacking:
-        terminal.stderr().print(f"gdb: {line}", markup=False)
-    session.tell(known)
+    session.tell(make_symbols(launch, wanted, options.trust))
     print("The guest waits for gdb. In another terminal: ./inv gdb, or")
     print(f"  {program.command_line(session)}", flush=True)
 

@@ -1,4 +1,4 @@
-"""`./inv gdb` on real guests, by scripts: in the module's init, at a sample, where a kernel died."""
+"""`./inv gdb` on real guests, by scripts: in a module's init, at a sample, where a kernel died."""
 
 from __future__ import annotations
 
