@@ -137,11 +137,11 @@ def _place_for_gdb(options: BootOptions) -> Iterator[tuple[Session, Stub] | None
 def _tell(session: Session, options: BootOptions, launch: Launch) -> None:
     """Writes down what gdb has to know of the guest, and says how to call it."""
     from pibed.build import payload
-    from pibed.commands.gdb import make_symbols
+    from pibed.commands.gdb import tell
     from pibed.debug import program
 
     wanted = payload.of_experiment(arguments.experiment(options.experiment))
-    session.tell(make_symbols(launch, wanted, options.trust))
+    tell(session, launch, wanted, options.trust)
     print("The guest waits for gdb. In another terminal: ./inv gdb, or")
     print(f"  {program.command_line(session)}", flush=True)
 

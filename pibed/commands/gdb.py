@@ -25,7 +25,7 @@ from pibed.runs.hints import rerun_command
 if TYPE_CHECKING:
     from pibed.build.payload import Payload
     from pibed.debug.replay import Boot
-    from pibed.debug.symbols import Symbols
+    from pibed.debug.session import Session, Start
 
 
 def gdb(options: GdbOptions) -> int:
@@ -147,19 +147,21 @@ def _tell_other(folder: Path, other: Sequence[str]) -> None:
 def _boot(again: _Again, words: Sequence[str], limit_s: float | None) -> int:
     """Boots it and runs gdb on it, from where its command begins."""
     launch, boot = again.launch, again.boot
-    known = make_symbols(launch, again.payload, again.trust)
     with session.session(None) as (made, stub):
-        made.tell(known, marker.start(launch.images, boot.count, boot.what))
+        start = marker.start(launch.images, boot.count, boot.what)
+        tell(made, launch, again.payload, again.trust, start)
         with Debugged(launch, Logs.below(made.folder), boot.plan, stub) as guest:
             guest.drain()
             return program.run(made, words, timeout_s=limit_s)
 
 
-def make_symbols(launch: Launch, wanted: Payload, trust: bool) -> Symbols:
-    """What gdb reads for a guest of images that were made for a payload, and says what it lacks."""
+def tell(
+    made: Session, launch: Launch, wanted: Payload, trust: bool, start: Start | None = None
+) -> None:
+    """Writes down what gdb has to know of a guest, and says what its images lack for that."""
     symbols.require_described(launch.images, wanted)
     info = build.make_debug_info(launch.machine, wanted, launch.images, trust=trust)
-    known = symbols.of_images(launch.images, wanted, info)
+    known = symbols.of_images(launch.images, wanted, info, made.folder)
     for line in known.lacking:
         terminal.stderr().print(f"gdb: {line}", markup=False)
-    return known
+    made.tell(known, start)

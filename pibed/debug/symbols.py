@@ -71,8 +71,8 @@ def require_described(images: Images, payload: Payload) -> None:
             )
 
 
-def of_images(images: Images, payload: Payload, info: DebugInfo) -> Symbols:
-    """The symbols of images for a payload."""
+def of_images(images: Images, payload: Payload, info: DebugInfo, folder: Path) -> Symbols:
+    """The symbols of images for a payload; gdb's copies of modules get into a folder."""
     prefix = images.variables.get("CROSS_COMPILE", "")
     booted = {path.name: path for path in images.programs}
     files = booted | dict(info.programs)
@@ -97,12 +97,22 @@ def of_images(images: Images, payload: Payload, info: DebugInfo) -> Symbols:
     return Symbols(
         info.vmlinux,
         info.scripts,
-        {path.stem: path for path in images.modules},
+        {path.stem: _unplaced(path, folder, prefix) for path in images.modules},
         programs,
         [*_sources(payload), images.kernel_source],
         int(config["CONFIG_PAGE_OFFSET"], 16) - _MODULES,
         lacking,
     )
+
+
+def _unplaced(module: Path, folder: Path, prefix: str) -> Path:
+    """A copy of a module whose sections all have the address 0.
+
+    Linux 6.12 gives one of them another, and gdb places only modules that have none.
+    """
+    copy = folder / module.name
+    capture([f"{prefix}objcopy", "--change-section-vma", "*=0", str(module), str(copy)])
+    return copy
 
 
 def _sources(payload: Payload) -> list[Path]:
