@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from pibed.base.errors import GuestError
-from pibed.base.process import DIE_WITH_PARENT
+from pibed.base.process import DIE_WITH_PARENT, kill_group
 from pibed.build import host
 from pibed.debug.session import Session
 
@@ -36,7 +36,13 @@ def run(session: Session, commands: Sequence[str], *, timeout_s: float | None) -
     argv = [*DIE_WITH_PARENT, _PROGRAM, "-q", *batch, "-x", str(session.script), *commands]
     with _ctrl_c_is_gdbs(timeout_s is None):
         # In batch mode as well as with a terminal gdb's words are what is asked for.
-        process = subprocess.Popen(argv, stdin=None if timeout_s is None else subprocess.DEVNULL)
+        scripted = timeout_s is not None
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL if scripted else None,
+            # With a terminal it stays in the group that has it.
+            process_group=0 if scripted else None,
+        )
         try:
             return process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -45,8 +51,11 @@ def run(session: Session, commands: Sequence[str], *, timeout_s: float | None) -
                 fix="give it more with --timeout, if the guest does what is waited for at all",
             ) from None
         finally:
-            process.kill()
-            process.wait()
+            if scripted:
+                kill_group(process)
+            else:
+                process.kill()
+                process.wait()
 
 
 @contextmanager

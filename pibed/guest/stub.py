@@ -90,5 +90,5 @@ class Stub:
     @property
     def options(self) -> list[str]:
         """QEMU's options: the guest waits for gdb before its first instruction."""
-        chardev = f"socket,id=gdb,fd={self.descriptor},server=on,wait=off"
+        chardev = f"socket,id=gdb,fd={self.descriptor},server=on,wait=off,nodelay=on"
         return ["-S", "-chardev", chardev, "-gdb", "chardev:gdb"]
