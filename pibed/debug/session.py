@@ -68,6 +68,7 @@ class Session:
         lines = [
             "# Made by pibed for a guest that waits for gdb.",
             "set breakpoint pending on",
+            "set filename-display basename",
             # What cannot be unwound can come again and again.
             "set backtrace limit 100",
             "set debuginfod enabled off",

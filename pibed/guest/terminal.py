@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,4 +23,9 @@ class Spawned(pexpect.spawn):  # type: ignore[type-arg]
         super().__init__(argv[0], list(argv[1:]), timeout=None, dimensions=dimensions)
 
     def _spawnpty(self, args: list[str], **options: Any) -> Any:
+        options["preexec_fn"] = self._keep_open
         return ptyprocess.PtyProcess.spawn(args, pass_fds=self._inherited, **options)
+
+    def _keep_open(self) -> None:
+        for each in self._inherited:
+            os.set_inheritable(each, True)
