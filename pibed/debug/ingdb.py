@@ -19,7 +19,7 @@ _SAVED = [*(f"r{number}" for number in range(13)), "sp", "lr", "pc", "cpsr"]
 # Where an exception enters the kernel, from itself and from programs: all registers were pushed.
 # See svc_entry and usr_entry in arch/arm/kernel/entry-armv.S of Linux.
 _ENTRIES = tuple(
-    f"__{kind}_{mode}" for mode in ("svc", "usr") for kind in ("dabt", "pabt", "und", "irq")
+    f"__{kind}_{side}" for side in ("svc", "usr") for kind in ("dabt", "pabt", "und", "irq")
 )
 
 # Where a system call returns to: two arguments lie below the registers. See vector_swi in
@@ -150,13 +150,14 @@ class InProgram(gdb.Function):
         return runs_code_of(program, pc, known[1])
 
 
-def runs_code_of(program, pc, offset, size=32):
+def runs_code_of(program, pc, offset, length=32):
     """Whether the guest has the code of a program at an address."""
-    for address, length, position in program["segments"]:
-        if address <= pc - offset < address + length:
+    for address, extent, position in program["segments"]:
+        left = address + extent - (pc - offset)
+        if 0 < left <= extent:
             with open(program["code"], "rb") as file:
                 file.seek(position + pc - offset - address)
-                wanted = file.read(min(size, address + length - (pc - offset)))
+                wanted = file.read(min(length, left))
             return has_memory(pc, wanted)
     return False
 

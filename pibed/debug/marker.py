@@ -23,9 +23,9 @@ def start(images: Images, count: int, what: str) -> Start:
     (path,) = (each for each in images.programs if each.name == "agent")
     agent = program(path, path, images.variables.get("CROSS_COMPILE", ""))
     data = path.read_bytes()
-    for address, size, position in agent.segments:
+    for address, length, position in agent.segments:
         for code in _CODES:
-            found = data.find(code, position, position + size)
+            found = data.find(code, position, position + length)
             if found >= 0:
                 return Start(address + found - position, code.hex(), count, what)
     raise BuildError(f"{path}: the agent does not mark where a command begins")

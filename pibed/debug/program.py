@@ -35,7 +35,6 @@ def run(session: Session, commands: Sequence[str], *, timeout_s: float | None) -
     batch = [] if timeout_s is None else ["-batch"]
     argv = [*DIE_WITH_PARENT, _PROGRAM, "-q", *batch, "-x", str(session.script), *commands]
     with _ctrl_c_is_gdbs(timeout_s is None):
-        # In batch mode as well as with a terminal gdb's words are what is asked for.
         scripted = timeout_s is not None
         process = subprocess.Popen(
             argv,

@@ -25,7 +25,7 @@ _LOAD = re.compile(
 
 @dataclass(frozen=True)
 class Program:
-    """A program of the guest's; `segments` are address, size and place in `code` of its code."""
+    """A program of the guest's; `segments` are address, length and place in `code` of its code."""
 
     file: Path
     """With what describes it."""
@@ -130,7 +130,7 @@ def program(file: Path, code: Path, prefix: str) -> Program:
     """A program as gdb needs to know it; `prefix` is that of binutils."""
     said = capture([f"{prefix}readelf", "-hlW", str(code)])
     segments = [
-        (int(address, 16), int(size, 16), int(place, 16))
-        for place, address, size in _LOAD.findall(said)
+        (int(address, 16), int(length, 16), int(place, 16))
+        for place, address, length in _LOAD.findall(said)
     ]
     return Program(file, code, "EXEC (Executable file)" in said, segments)

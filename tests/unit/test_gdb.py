@@ -76,7 +76,7 @@ def command_at(boot: replay.Boot) -> str:
 def test_without_a_number_it_is_the_first_sample_that_is_not_ok(run: RunFolder) -> None:
     boot = replay.of_sample(run.folder, None)
     assert boot.died
-    assert command_at(boot) == "2.run"
+    assert command_at(boot).startswith("2.")
     assert "sample 2 of 4" in boot.what
     assert boot.seed == begun(run.experiment).rounds[0].seed
 
@@ -84,8 +84,8 @@ def test_without_a_number_it_is_the_first_sample_that_is_not_ok(run: RunFolder) 
 def test_a_sample_of_a_second_boot_is_booted_with_that_ones_plan(run: RunFolder) -> None:
     boot = replay.of_sample(run.folder, 4)
     assert not boot.died
-    assert command_at(boot) == "4.run"
-    assert "1.run" not in boot.plan
+    assert command_at(boot).startswith("4.")
+    assert "\n1.run" not in boot.plan
 
 
 @pytest.mark.parametrize("number", [0, 5])
