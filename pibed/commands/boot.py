@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pibed.base import places, terminal
 from pibed.base.errors import GuestError, HostError, Interrupted, PibedError, UsageError
 from pibed.build import host, timing
+from pibed.build.debian import debuginfo
 from pibed.commands import arguments, settings
 from pibed.commands.build import make_images
 from pibed.commands.options import BootOptions
@@ -157,6 +158,7 @@ def _launch(options: BootOptions, default_clock: Clock | None) -> tuple[Launch, 
     clock = arguments.clock(machine, default_clock if options.clock is None else options.clock)
     if options.gdb:
         require_stoppable(clock)
+        debuginfo.require_kept("debian" if options.builder is None else options.builder)
     seed = arguments.number("--seed", "1" if options.seed is None else options.seed, 0, 2**32 - 1)
     load = _load(experiment, options)
     builder = arguments.builder(options)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pibed.base import terminal
 from pibed.base.errors import HostError, UsageError
 from pibed.build import builders, host, payload
+from pibed.build.debian import debuginfo
 from pibed.commands import arguments, build
 from pibed.commands.options import GdbOptions
 from pibed.debug import marker, program, replay, session, symbols
@@ -96,6 +97,7 @@ def _of_sample(folder: Path, options: GdbOptions) -> _Again:
         number = arguments.number("--sample", options.sample, 1, 10**9)
     recorded = manifest.read(folder / "manifest.json")
     require_stoppable(recorded.clock)
+    debuginfo.require_kept(recorded.builder.name)
     boot = replay.of_sample(folder, number)
     _require_death(boot, options)
     machine = recorded.machine
@@ -112,6 +114,7 @@ def _of_case(folder: Path, options: GdbOptions) -> _Again:
     if options.sample is not None:
         raise UsageError(f"--sample: {folder} is a run of ktest's", fix="give a --case")
     recorded = recorded_suite.read(folder)
+    debuginfo.require_kept(recorded.builder.name)
     boot = replay.of_case(folder, recorded, options.case, options.variant)
     _require_death(boot, options)
     wanted = payload.of_suite(recorded.tested)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pibed.base.errors import BuildError
 from pibed.base.process import capture
+from pibed.build import modinfo
 from pibed.build.debian.debuginfo import DebugInfo
 from pibed.build.images import Images
 from pibed.build.kconfig import read_config
@@ -58,7 +59,7 @@ def require_described(images: Images, payload: Payload) -> None:
     prefix = images.variables.get("CROSS_COMPILE", "")
     own = {each.name for each in payload.own_modules}
     for path in images.modules:
-        if path.stem not in own:
+        if modinfo.kernel_name(path.stem) not in own:
             continue
         said = capture([f"{prefix}readelf", "--debug-dump=info", "--dwarf-depth=1", str(path)])
         units = re.findall(r" DW_AT_name +: .*?(\S+)$", said, re.MULTILINE)
@@ -97,7 +98,10 @@ def of_images(images: Images, payload: Payload, info: DebugInfo, folder: Path) -
     return Symbols(
         info.vmlinux,
         info.scripts,
-        {path.stem: _unplaced(path, folder, prefix) for path in images.modules},
+        {
+            modinfo.kernel_name(path.stem): _unplaced(path, folder, prefix)
+            for path in images.modules
+        },
         programs,
         [*_sources(payload), images.kernel_source],
         int(config["CONFIG_PAGE_OFFSET"], 16) - _MODULES,

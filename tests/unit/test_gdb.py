@@ -233,9 +233,11 @@ def test_a_missing_gdb_is_told_with_its_package(monkeypatch: pytest.MonkeyPatch)
         (["gdb", "--batch", "nowhere"], 2, "there is no run 'nowhere'"),
         (["gdb", "--ex", "bt", "--port", "4711"], 2, "at port 4711"),
         (["boot", "--port", "4711", "--cmd", "true"], 125, "--port 4711: only with --gdb"),
+        (["boot", "--gdb", "--clock", "board", "--cmd", "true"], 125, "--clock board"),
+        (["boot", "--gdb", "--builder", "buildroot", "--cmd", "true"], 125, "keeps nothing"),
     ],
 )
-def test_a_run_can_be_left_out(words: list[str], status: int, said: str) -> None:
+def test_what_cannot_be_done_is_said(words: list[str], status: int, said: str) -> None:
     done = run_inv(*words)
     assert (done.returncode, said in done.stderr) == (status, True), done.stderr
 

@@ -46,6 +46,15 @@ class DebugInfo:
     """The programs that are compiled of sources, by their names in the guest."""
 
 
+def require_kept(builder: str) -> None:
+    """Raises UsageError for a builder whose images cannot be described afterwards."""
+    if builder != "debian":
+        raise UsageError(
+            f"the builder {builder} keeps nothing that a debugger could read",
+            fix="take the default builder: leave out --builder",
+        )
+
+
 def make(order: Order, images: Images) -> DebugInfo:
     """Debugging information of the images that were made for an order, if it is not there yet.
 
@@ -74,12 +83,8 @@ def _programs(bench: Bench, payload: Payload, images: Images) -> dict[str, Path]
 
 
 def _kernel(bench: Workbench, images: Images) -> Output:
-    built = [each for each in images.steps if each.step.name == "kernel"]
-    if not built:
-        raise UsageError(
-            f"the builder {images.builder.name} keeps nothing that a debugger could read",
-            fix="use the default builder: leave out --builder",
-        )
+    require_kept(images.builder.name)
+    (built,) = (each for each in images.steps if each.step.name == "kernel")
     requests = kconfig.read_fragments([places.checkout() / "kernel" / "fragments" / "gdb.config"])
 
     targets = ["vmlinux", "scripts_gdb"]
@@ -113,7 +118,7 @@ def _kernel(bench: Workbench, images: Images) -> Output:
         shutil.rmtree(objects)
 
     config = "".join(f"{request}\n" for request in requests.values())
-    inputs = {"kernel": built[0].step.key, "config": digest_text(config)}
+    inputs = {"kernel": built.step.key, "config": digest_text(config)}
     inputs["not described"] = " ".join(_NOT_DESCRIBED)
     return bench.run(Step("kernel-debug-info", inputs, expected_s=200), make)
 
