@@ -164,7 +164,7 @@ def tell(
     """Writes down what gdb has to know of a guest, and says what its images lack for that."""
     symbols.require_described(launch.images, wanted)
     info = build.make_debug_info(launch.machine, wanted, launch.images, trust=trust)
-    known = symbols.of_images(launch.images, wanted, info, made.folder)
+    known = symbols.of_images(launch.images, wanted, info)
     for line in known.lacking:
         terminal.stderr().print(f"gdb: {line}", markup=False)
     made.tell(known, start)

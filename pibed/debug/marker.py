@@ -21,7 +21,7 @@ _CODES = (
 def start(images: Images, count: int, what: str) -> Start:
     """Where the `count`-th command of a plan begins; raises BuildError for an agent without it."""
     (path,) = (each for each in images.programs if each.name == "agent")
-    agent = program(path, path, images.variables.get("CROSS_COMPILE", ""))
+    agent = program(images, path, path)
     data = path.read_bytes()
     for address, length, position in agent.segments:
         for code in _CODES:

@@ -72,8 +72,8 @@ class Session:
             # What cannot be unwound can come again and again.
             "set backtrace limit 100",
             "set debuginfod enabled off",
-            # Those of the kernel are read below, whatever the user's gdb may read by itself.
-            "set auto-load python-scripts off",
+            # Files of the module and the program could hold scripts as well.
+            "set auto-load off",
             # A QEMU that is about to start answers late, and what is asked twice is answered twice.
             "set remotetimeout 60",
             f"file {_quoted(symbols.vmlinux)}",

@@ -14,6 +14,7 @@ from pibed.build.debian.debuginfo import DebugInfo
 from pibed.build.images import Images
 from pibed.build.kconfig import read_config
 from pibed.build.payload import Payload
+from pibed.build.sandbox import around
 
 # On ARM modules lie in the 16 MiB below the kernel, and programs below these; see
 # arch/arm/include/asm/memory.h of Linux.
@@ -56,12 +57,11 @@ class Symbols:
 
 def require_described(images: Images, payload: Payload) -> None:
     """Raises BuildError for a module of the user's without debugging information."""
-    prefix = images.variables.get("CROSS_COMPILE", "")
     own = {each.name for each in payload.own_modules}
     for path in images.modules:
         if modinfo.kernel_name(path.stem) not in own:
             continue
-        said = capture([f"{prefix}readelf", "--debug-dump=info", "--dwarf-depth=1", str(path)])
+        said = _readelf(images, ["--debug-dump=info", "--dwarf-depth=1"], path)
         units = re.findall(r" DW_AT_name +: .*?(\S+)$", said, re.MULTILINE)
         # The kernel's build adds one of its own to each module.
         if all(each.endswith(".mod.c") for each in units):
@@ -72,9 +72,8 @@ def require_described(images: Images, payload: Payload) -> None:
             )
 
 
-def of_images(images: Images, payload: Payload, info: DebugInfo, folder: Path) -> Symbols:
-    """The symbols of images for a payload; gdb's copies of modules get into a folder."""
-    prefix = images.variables.get("CROSS_COMPILE", "")
+def of_images(images: Images, payload: Payload, info: DebugInfo) -> Symbols:
+    """The symbols of images for a payload."""
     booted = {path.name: path for path in images.programs}
     files = booted | dict(info.programs)
     programs, lacking = {}, []
@@ -82,7 +81,7 @@ def of_images(images: Images, payload: Payload, info: DebugInfo, folder: Path) -
         path = files[each.name]
         if path.read_bytes()[:4] != b"\x7fELF":
             continue
-        sections = _sections(path, prefix)
+        sections = _readelf(images, ["-SW"], path)
         if ".symtab" not in sections:
             lacking.append(
                 f"{path}: stripped: gdb knows none of its functions; link it without -s, and do "
@@ -93,30 +92,17 @@ def of_images(images: Images, payload: Payload, info: DebugInfo, folder: Path) -
                 f"{path}: gdb knows its functions, but not its lines and variables; "
                 "compile it with -g"
             )
-        programs[each.name] = program(path, booted[each.name], prefix)
+        programs[each.name] = program(images, path, booted[each.name])
     config = read_config(images.kernel_build / ".config")
     return Symbols(
         info.vmlinux,
         info.scripts,
-        {
-            modinfo.kernel_name(path.stem): _unplaced(path, folder, prefix)
-            for path in images.modules
-        },
+        info.modules,
         programs,
         [*_sources(payload), images.kernel_source],
         int(config["CONFIG_PAGE_OFFSET"], 16) - _MODULES,
         lacking,
     )
-
-
-def _unplaced(module: Path, folder: Path, prefix: str) -> Path:
-    """A copy of a module whose sections all have the address 0.
-
-    Linux 6.12 gives one of them another, and gdb places only modules that have none.
-    """
-    copy = folder / module.name
-    capture([f"{prefix}objcopy", "--change-section-vma", "*=0", str(module), str(copy)])
-    return copy
 
 
 def _sources(payload: Payload) -> list[Path]:
@@ -126,13 +112,14 @@ def _sources(payload: Payload) -> list[Path]:
     return [payload.root, *(each.parent for each in outside)]
 
 
-def _sections(path: Path, prefix: str) -> str:
-    return capture([f"{prefix}readelf", "-SW", str(path)])
+def _readelf(images: Images, options: Sequence[str], path: Path) -> str:
+    prefix = images.variables.get("CROSS_COMPILE", "")
+    return capture([f"{prefix}readelf", *options, str(path)], inside=around(images.sandbox, path))
 
 
-def program(file: Path, code: Path, prefix: str) -> Program:
-    """A program as gdb needs to know it; `prefix` is that of binutils."""
-    said = capture([f"{prefix}readelf", "-hlW", str(code)])
+def program(images: Images, file: Path, code: Path) -> Program:
+    """A program of images as gdb needs to know it."""
+    said = _readelf(images, ["-hlW"], code)
     segments = [
         (int(address, 16), int(length, 16), int(place, 16))
         for place, address, length in _LOAD.findall(said)

@@ -18,7 +18,7 @@ from pibed.base import places
 from pibed.base.errors import BuildError, UsageError
 from pibed.base.files import digest_file, digest_text
 from pibed.base.process import capture, run_logged
-from pibed.build import kconfig, sandbox, toolchain
+from pibed.build import kconfig, modinfo, sandbox, toolchain
 from pibed.build.debian import programs
 from pibed.build.debian.bench import REPRODUCIBLE, Bench
 from pibed.build.images import Images
@@ -42,6 +42,8 @@ class DebugInfo:
     """The kernel."""
     scripts: Path
     """The kernel's own helpers for gdb, to be sourced."""
+    modules: Mapping[str, Path]
+    """By the kernel's names of them."""
     programs: Mapping[str, Path]
     """The programs that are compiled of sources, by their names in the guest."""
 
@@ -66,8 +68,33 @@ def make(order: Order, images: Images) -> DebugInfo:
     tools = toolchain.find(order.machine)
     holding = sandbox.choose(order.payload.root, order.trust, order.limits)
     bench = Bench(plain.store, plain.progress, plain.jobs, order.machine, tools, holding)
-    described = _programs(bench, order.payload, images)
-    return DebugInfo(kernel.path / "vmlinux", kernel.path / "vmlinux-gdb.py", described)
+    return DebugInfo(
+        kernel.path / "vmlinux",
+        kernel.path / "vmlinux-gdb.py",
+        {modinfo.kernel_name(each.stem): _module(bench, each) for each in images.modules},
+        _programs(bench, order.payload, images),
+    )
+
+
+def _module(bench: Bench, module: Path) -> Path:
+    """A copy of a module whose sections all have the address 0.
+
+    Linux 6.12 gives one of them another, and gdb places only modules that have none.
+    """
+
+    def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
+        copy = [f"{bench.machine.cross_compile}objcopy", "--change-section-vma", "*=0"]
+        bench.sandbox.run(
+            [*copy, str(module), str(folder / module.name)],
+            log,
+            output=folder,
+            readable=[module],
+            sources=module.parent,
+            cwd=folder,
+        )
+
+    inputs = {"module": digest_file(module), "tools": str(bench.tools.compilers)}
+    return bench.run(Step("module-debug-info", inputs, expected_s=1), make).path / module.name
 
 
 def _programs(bench: Bench, payload: Payload, images: Images) -> dict[str, Path]:
@@ -145,8 +172,9 @@ def _require_same_functions(images: Images, booted: Path, described: Path, log: 
     prefix = images.variables.get("CROSS_COMPILE", "")
     found = []
     for path in (booted, described):
-        lines = capture([f"{prefix}nm", "-S", "--defined-only", str(path)]).splitlines()
-        found.append([each for each in lines if re.search(r" [Tt] ", each)])
+        inside = sandbox.around(images.sandbox, path)
+        said = capture([f"{prefix}nm", "-S", "--defined-only", str(path)], inside=inside)
+        found.append([each for each in said.splitlines() if re.search(r" [Tt] ", each)])
     bridges = re.compile(r"_(from_thumb|from_arm|veneer)$")
     first, second = ([each for each in lines if not bridges.search(each)] for lines in found)
     # Of one that was stripped only its file is known.
