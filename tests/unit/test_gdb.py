@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import socket
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,14 @@ from pathlib import Path
 import pytest
 
 from pibed.base.errors import BuildError, HostError, UsageError
+from pibed.build.debian.debuginfo import DebugInfo
 from pibed.build.images import Images
+from pibed.build.payload import Payload
+from pibed.build.program import Ready
 from pibed.commands import gdb as command
 from pibed.commands.options import GdbOptions
 from pibed.debug import marker, program, replay, session
-from pibed.debug.symbols import Symbols
+from pibed.debug.symbols import Symbols, of_images
 from pibed.guest.stub import Stub, require_stoppable
 from pibed.ktest import recorded as recorded_suite
 from pibed.ktest.recorded import Failure, Recorded
@@ -240,6 +244,24 @@ def test_a_missing_gdb_is_told_with_its_package(monkeypatch: pytest.MonkeyPatch)
 def test_what_cannot_be_done_is_said(words: list[str], status: int, said: str) -> None:
     done = run_inv(*words)
     assert (done.returncode, said in done.stderr) == (status, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"), [(["-s"], "stripped: gdb knows none"), ([], "-g"), (["-g"], None)]
+)
+def test_what_a_program_lacks_is_told(
+    tmp_path: Path, options: list[str], words: str | None
+) -> None:
+    source, made = tmp_path / "work.c", tmp_path / "work"
+    source.write_text("int main(void) { return 0; }\n", encoding="utf-8")
+    subprocess.run(["gcc", *options, "-o", str(made), str(source)], check=True)
+    (tmp_path / ".config").write_text("CONFIG_PAGE_OFFSET=0xC0000000\n", encoding="utf-8")
+    images = replace(images_of(made), modules=(), programs=(made,), kernel_build=tmp_path)
+    wanted = Payload((), (Ready("work", made, script=False),), (), "usr/bin", "x.yaml", "work")
+    known = of_images(images, wanted, DebugInfo(made, made, {}, {}))
+    assert known.user_end == 0xBF000000
+    assert len(known.lacking) == (words is not None)
+    assert (words or "") in "".join(known.lacking)
 
 
 def test_an_agent_without_marks_is_told(tmp_path: Path) -> None:
