@@ -53,7 +53,11 @@ def gdb(options: GdbOptions) -> int:
         )
     program.require()
     root = locate.root(options.results)
-    for folder in (Path(options.run), root / options.run, root / "ktest" / options.run):
+    places = [Path(options.run), root / options.run]
+    if options.case is not None or options.variant is not None:
+        # `latest` is one of each kind.
+        places.append(root / "ktest" / options.run)
+    for folder in places:
         if (folder / recorded_suite.NAME).is_file():
             again = _of_case(folder.resolve(), options)
             break

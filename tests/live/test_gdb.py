@@ -212,9 +212,16 @@ def test_a_test_that_failed(tmp_path: Path) -> None:
     options = ["--module", str(folder), "--tests", "mmap.mappings_apart"]
     results = ["--results", str(tmp_path / "results")]
     assert run_inv("ktest", *options, *results).returncode == 1
-    commands = script("tbreak paging_free_page", "continue", "up", "list", "info source")
+    commands = script(
+        *("break mmap.c:mappings_apart", "continue", "info breakpoints", "backtrace"),
+        *("tbreak paging_free_page", "continue", "up", "list", "info source"),
+    )
     done = run_inv("gdb", "latest", "--case", "mmap.mappings_apart", *results, *commands)
     assert done.returncode == 0, done.stderr
+    # In the program that has this test, and in no other.
+    assert "stop only if $in_program()" in done.stdout
+    assert "#0  mappings_apart () at mmap.c:" in done.stdout
+    assert " in report_case " in done.stdout or "report_case (" in done.stdout
     assert "for (i = 1; i < tracker->nr_pages; i++)" in done.stdout
     assert f"Located in {folder}/paging.c" in done.stdout
 

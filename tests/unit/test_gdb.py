@@ -221,6 +221,24 @@ def test_options_that_cannot_be_meant(options: dict[str, object], words: str) ->
         command.gdb(GdbOptions(**options))  # type: ignore[arg-type]
 
 
+def test_the_newest_run_is_of_the_kind_that_is_asked_for(
+    tested: tuple[Path, Recorded], run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = run.folder.parent
+    tested[0].rename(results / "ktest")
+    (results / "ktest" / "latest").symlink_to(".")
+    monkeypatch.setattr(program, "require", lambda: None)
+
+    def refused(**options: str) -> str:
+        with pytest.raises(UsageError) as caught:
+            command.gdb(GdbOptions(run="latest", results=str(results), **options))  # type: ignore[arg-type]
+        return caught.value.message
+
+    assert "small has samples 1 to 4" in refused(sample="9")
+    assert "--case a.q: it was not run" in refused(case="a.q")
+    assert "--sample: " in refused(case="a.z", sample="1")
+
+
 def test_a_missing_gdb_is_told_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(HostError, match="missing on this host: gdb-multiarch") as caught:
