@@ -30,6 +30,7 @@ VERBS: tuple[tuple[str, type[Any], str], ...] = (
     ("verify", options.VerifyOptions, "verify:verify"),
     ("boot", options.BootOptions, "boot:boot"),
     ("timeline", options.TimelineOptions, "timeline:timeline"),
+    ("gdb", options.GdbOptions, "gdb:gdb"),
     ("ktest", options.KtestOptions, "ktest:ktest"),
     ("grade", options.GradeOptions, "grade:grade"),
     ("try", options.TryOptions, "attempt:attempt"),

@@ -48,6 +48,9 @@ class Prerequisite:
 # Also for the tests of what is done with them.
 _GIT = Prerequisite("git", "git", "fetches Buildroot")
 
+# Only `./inv gdb` needs it.
+GDB = Prerequisite("gdb-multiarch", "gdb-multiarch", "looks into a guest", "12.1", for_tests=True)
+
 _CPIO = Prerequisite("cpio", "cpio", "packs Buildroot's root file system")
 
 
@@ -95,6 +98,7 @@ def prerequisites(machine: Machine) -> list[Prerequisite]:
         Prerequisite("sparse", "sparse", "checks the module", for_tests=True),
         Prerequisite("trace-cmd", "trace-cmd", "reads what was recorded", for_tests=True),
         *(replace(each, for_tests=True) for each in (_GIT, _CPIO)),
+        GDB,
     ]
 
 

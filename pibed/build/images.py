@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pibed.base.files import digest_file
 from pibed.build.materials import Component
 from pibed.build.reads import Read
 from pibed.build.store import Output
@@ -46,3 +47,11 @@ class Images:
     """What held the compilers of the user's files."""
     timing: Timing | None = None
     """The plugin that counts events and drives the clock `board`, where one of the two is asked."""
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of what the guest is booted from."""
+        return {
+            "kernel": digest_file(self.kernel),
+            "device_tree": digest_file(self.device_tree),
+            "initramfs": digest_file(self.initramfs),
+        }

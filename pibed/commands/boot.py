@@ -6,12 +6,15 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pibed.base import places, terminal
 from pibed.base.errors import GuestError, HostError, Interrupted, PibedError, UsageError
 from pibed.build import host, timing
+from pibed.build.debian import debuginfo
 from pibed.commands import arguments, settings
 from pibed.commands.build import make_images
 from pibed.commands.options import BootOptions
@@ -20,7 +23,9 @@ from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock
 
 if TYPE_CHECKING:
+    from pibed.debug.session import Session
     from pibed.guest.guest import Launch
+    from pibed.guest.stub import Stub
 
 
 def boot(options: BootOptions) -> int:
@@ -56,17 +61,23 @@ def _boot_shell(options: BootOptions) -> None:
         raise UsageError(
             "boot needs a terminal for its shell", fix="run one command with --cmd instead"
         )
-    launch, load, _ = _launch(options, default_clock="host")
-    folder = _boot_folder()
-    print(f"The kernel's log goes to {folder / 'console.log'}")
-    print("`exit` or `poweroff -f` ends the guest, Ctrl-] kills it at once.", flush=True)
-    guest.interact(launch, load, folder / "console.log", _LEAVE)
+    with _place_for_gdb(options) as place:
+        launch, load, _ = _launch(options, default_clock="host")
+        folder = _boot_folder()
+        stub = None
+        if place is not None:
+            session, stub = place
+            _tell(session, options, launch)
+        print(f"The kernel's log goes to {folder / 'console.log'}")
+        print("`exit` or `poweroff -f` ends the guest, Ctrl-] kills it at once.", flush=True)
+        guest.interact(launch, load, folder / "console.log", _LEAVE, stub)
     shutil.rmtree(folder)
     print("\nThe guest has ended.")
 
 
 def _boot_command(options: BootOptions, text: str) -> int:
     from pibed.guest import moderrors
+    from pibed.guest.debugged import Debugged
     from pibed.guest.guest import Guest
     from pibed.guest.qemu import Logs
     from pibed.model.protocol import Command
@@ -75,22 +86,30 @@ def _boot_command(options: BootOptions, text: str) -> int:
         raise UsageError("--cmd: expected one line with a command")
     timeout = "600" if options.timeout is None else options.timeout
     seconds = arguments.number("--timeout", timeout, 1, 10**6)
-    launch, load, load_s = _launch(options, default_clock=None)
-    commands = [Command("load", load_s, line) for line in load]
-    commands.append(Command("cmd", seconds, text))
-    folder = _boot_folder()
-    with Guest(launch, Logs.below(folder), commands) as guest:
-        for command in commands:
-            result = guest.run(command)
-            if command.id == "load" and result.status != 0:
-                why = moderrors.explain(result, launch.images, guest.console_log)
-                raise GuestError(
-                    why or f"the module could not be loaded: {'; '.join(result.output)}",
-                    log=folder / "console.log",
-                )
-        if result.output:
-            print(result.text, flush=True)
-        guest.finish()
+    with _place_for_gdb(options) as place:
+        launch, load, load_s = _launch(options, default_clock=None)
+        commands = [Command("load", load_s, line) for line in load]
+        commands.append(Command("cmd", seconds, text))
+        folder = _boot_folder()
+        logs = Logs.below(folder)
+        if place is None:
+            booted: Guest | Debugged = Guest(launch, logs, commands)
+        else:
+            session, stub = place
+            _tell(session, options, launch)
+            booted = Debugged(launch, logs, "".join(f"{each}\n" for each in commands), stub)
+        with booted as guest:
+            for command in commands:
+                result = guest.run(command)
+                if command.id == "load" and result.status != 0:
+                    why = moderrors.explain(result, launch.images, logs.console)
+                    raise GuestError(
+                        why or f"the module could not be loaded: {'; '.join(result.output)}",
+                        log=logs.console,
+                    )
+            if result.output:
+                print(result.text, flush=True)
+            guest.finish()
     shutil.rmtree(folder)
     console = terminal.stderr()
     if result.truncated:
@@ -101,14 +120,45 @@ def _boot_command(options: BootOptions, text: str) -> int:
     return result.status
 
 
+@contextmanager
+def _place_for_gdb(options: BootOptions) -> Iterator[tuple[Session, Stub] | None]:
+    """Where the guest is to wait for gdb, before anything is built; None if it is not to wait."""
+    if not options.gdb:
+        if options.port is not None:
+            raise UsageError(f"--port {options.port}: only with --gdb")
+        yield None
+        return
+    from pibed.debug import session
+
+    port = None if options.port is None else arguments.number("--port", options.port, 1, 65535)
+    with session.session(port) as place:
+        yield place
+
+
+def _tell(session: Session, options: BootOptions, launch: Launch) -> None:
+    """Writes down what gdb has to know of the guest, and says how to call it."""
+    from pibed.build import payload
+    from pibed.commands.gdb import tell
+    from pibed.debug import program
+
+    wanted = payload.of_experiment(arguments.experiment(options.experiment))
+    tell(session, launch, wanted, options.trust)
+    print("The guest waits for gdb. In another terminal: ./inv gdb, or")
+    print(f"  {program.command_line(session)}", flush=True)
+
+
 def _launch(options: BootOptions, default_clock: Clock | None) -> tuple[Launch, list[str], float]:
     """What to boot, the commands that load the modules, and the guest seconds for that."""
     from pibed.guest.guest import Launch
+    from pibed.guest.stub import require_stoppable
     from pibed.model import plan
 
     machine = arguments.machine(options.machine, options.kernel)
     experiment = arguments.experiment(options.experiment)
     clock = arguments.clock(machine, default_clock if options.clock is None else options.clock)
+    if options.gdb:
+        require_stoppable(clock)
+        debuginfo.require_kept("debian" if options.builder is None else options.builder)
     seed = arguments.number("--seed", "1" if options.seed is None else options.seed, 0, 2**32 - 1)
     load = _load(experiment, options)
     builder = arguments.builder(options)

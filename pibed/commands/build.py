@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from pibed.base import places, terminal
 from pibed.build import builders, host, payload, timing
 from pibed.build.builders import DEFAULT, Builder
+from pibed.build.debian import debuginfo
+from pibed.build.debian.debuginfo import DebugInfo
 from pibed.build.images import Images
 from pibed.build.making import Order, Progress
 from pibed.build.progress import BuildProgress
@@ -84,6 +86,15 @@ def make_recorded_images(
         board=recorded.board,
         trust=trust,
     )
+
+
+def make_debug_info(
+    machine: Machine, payload_: Payload, images: Images, *, trust: bool = False
+) -> DebugInfo:
+    """What a debugger reads of images that were made for a payload; see `debuginfo.make`."""
+    progress = BuildProgress(terminal.stderr(), show_cached=False)
+    order = Order(machine, payload_, places.cache(), progress, trust=trust)
+    return debuginfo.make(order, images)
 
 
 def make_payload_images(

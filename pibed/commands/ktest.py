@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pibed.commands.covered import Reached
     from pibed.ktest.estimate import Estimate
     from pibed.ktest.outcome import CaseOutcome
+    from pibed.ktest.recorded import Recorded
     from pibed.ktest.runner import TestRun
 
 
@@ -74,7 +75,7 @@ def ktest(options: KtestOptions) -> None:
         f"{jobs} side by side, stress {stress_s} s each; about {expected}"
     )
     try:
-        outcomes = _run(setup, jobs, estimate, title, about)
+        outcomes = _run(options, setup, jobs, estimate, title, about)
     finally:
         durations.save()
     reached = None if covering is None else covering.report(title, folder)
@@ -88,11 +89,11 @@ def ktest(options: KtestOptions) -> None:
 
 
 def _run(
-    setup: TestRun, jobs: int, estimate: Estimate, title: str, about: str
+    options: KtestOptions, setup: TestRun, jobs: int, estimate: Estimate, title: str, about: str
 ) -> list[CaseOutcome]:
-    """What came of the cases; the JUnit file is there whatever ends the run."""
+    """What came of the cases; the JUnit file and the record are there whatever ends the run."""
     from pibed.base.files import write_file
-    from pibed.ktest import junit, runner
+    from pibed.ktest import junit, recorded, runner
     from pibed.ktest.show import KtestProgress
 
     variants = list(setup.suite.variants)
@@ -104,7 +105,30 @@ def _run(
         outcomes = progress.outcomes
         if outcomes:
             write_file(setup.folder / "junit.xml", junit.to_xml(title, outcomes))
+            recorded.write(setup.folder, _record(options, setup, outcomes))
     return outcomes
+
+
+def _record(options: KtestOptions, setup: TestRun, outcomes: Sequence[CaseOutcome]) -> Recorded:
+    from pibed.ktest.recorded import Recorded, failures
+    from pibed.runs import madeof
+
+    own = _named(options)
+    return Recorded(
+        machine=setup.machine,
+        suite=setup.suite.model_copy(update={"module": own.module, "modules": own.modules}),
+        module=None if options.module is None else str(Path(options.module).absolute()),
+        clock=setup.clock,
+        seed=setup.seed,
+        builder=setup.images.builder,
+        images=setup.images.digests(),
+        made_of=madeof.of(setup.images.read),
+        failed=failures(outcomes),
+    )
+
+
+def _named(options: KtestOptions) -> Suite:
+    return load_suite(load_defaults().suite if options.suite is None else options.suite)
 
 
 def _images(options: KtestOptions, machine: Machine, suite: Suite, wanted: Payload) -> Images:
@@ -138,7 +162,7 @@ def _suite(options: KtestOptions) -> tuple[Suite, str]:
     """
     from pibed.build import payload, substitute
 
-    suite = load_suite(load_defaults().suite if options.suite is None else options.suite)
+    suite = _named(options)
     words = ""
     if options.module is not None:
         suite = substitute.with_module(suite, Path(options.module))

@@ -38,6 +38,11 @@ def arguments(help: str) -> Any:
     return field(metadata={"help": help, "several": True})
 
 
+def place(help: str) -> Any:
+    """What can be given by its place or as an option, or left out; its field is `str | None`."""
+    return field(default=None, metadata={"help": help, "place": True})
+
+
 def declared() -> Any:
     """Values of the options that experiments declare, by option without its dashes."""
     return field(default_factory=dict)
@@ -388,6 +393,7 @@ class BootOptions(ExperimentOptions, BuilderOptions):
 
     {examples}
     Example: ./inv boot --builder buildroot
+    Example: ./inv boot --gdb
     """
 
     param: tuple[str, ...] = repeated(
@@ -399,7 +405,41 @@ class BootOptions(ExperimentOptions, BuilderOptions):
     )
     timeout: str | None = option("guest seconds after which the command is killed (default 600)")
     seed: str | None = option("seed of the guest's random numbers (default 1)")
+    gdb: bool = flag("wait for gdb before the first instruction, and say how to call it")
+    port: str | None = option("with --gdb: wait at this port of 127.0.0.1 (default: at a socket)")
     declared: Mapping[str, str] = declared()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GdbOptions(ResultsOptions, TrustOptions):
+    """Look into a guest with gdb: one that waits for it, or a recorded one, booted again.
+
+    With a run it goes to the begin of a sample, or of a test of ktest's; what follows stops where
+    the kernel dies.
+
+    Example: ./inv gdb
+    Example: ./inv gdb latest --sample 3
+    Example: ./inv gdb latest --sample 3 --oops --batch --ex bt
+    Example: ./inv gdb ktest/latest --case PROGRAM.CASE
+    """
+
+    run: str | None = place(
+        "a run, or one of ktest's, whose guest is booted again (default: the guest that "
+        "`./inv boot --gdb` has booted)"
+    )
+    sample: str | None = option(
+        "number of a row in the run's samples.csv (default: the first that is not ok, or 1)"
+    )
+    case: str | None = option(
+        "of ktest's run: the test, as PROGRAM.CASE (default: the first failed)"
+    )
+    variant: str | None = option("of ktest's run: the variant that the test ran in")
+    oops: bool = flag("go on to where the kernel dies")
+    port: str | None = option("the guest that waits at this port of 127.0.0.1")
+    command: tuple[str, ...] = repeated("file with commands for gdb, as its -x (again for another)")
+    ex: tuple[str, ...] = repeated("command for gdb, as its -ex, behind those of files (again)")
+    batch: bool = flag("end gdb behind these commands, with its status")
+    timeout: str | None = option("with --batch: seconds after which gdb is ended (default 600)")
 
 
 @dataclass(frozen=True, kw_only=True)

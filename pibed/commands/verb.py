@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import itertools
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -112,6 +112,10 @@ class _Verb(Task[Any]):
     def __init__(self, body: Any, arguments: Iterable[Argument]) -> None:
         super().__init__(body, positional=())
         self._arguments = tuple(arguments)
+        for each in self._arguments:
+            if isinstance(each, _Place):
+                # Invoke insists on one that has a place.
+                each.positional = _has_place(body.__name__, self._arguments, sys.argv[1:])
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """What Invoke's parser is to know; those that must be given come first."""
@@ -138,6 +142,23 @@ class _Verb(Task[Any]):
         return count
 
 
+class _Place(Argument):
+    """An argument that can be given by its place, or left out."""
+
+
+def _has_place(verb: str, arguments: Iterable[Argument], words: Sequence[str]) -> bool:
+    """Whether a verb on the command line is followed by a word that is no option nor its value."""
+    if verb not in words:
+        return False
+    valued = {f"--{each.name}" for each in arguments if each.takes_value}
+    option = ""
+    for word in words[words.index(verb) + 1 :]:
+        if not word.startswith("-") and option not in valued:
+            return True
+        option = word
+    return False
+
+
 def _typed(field: dataclasses.Field[Any]) -> str:
     # A name that Python keeps for itself ends in one.
     return field.name.removesuffix("_").replace("_", "-")
@@ -155,6 +176,8 @@ def _argument(field: dataclasses.Field[Any], defaults: Mapping[str, str]) -> Arg
         return Argument(**names, kind=list, default=[], help=help)
     if isinstance(field.default, bool):
         return Argument(**names, kind=bool, default=field.default, help=help)
+    if field.metadata.get("place"):
+        return _Place(**names, help=help)
     # What has no default can be given by its place.
     return Argument(**names, positional=field.default is dataclasses.MISSING, help=help)
 

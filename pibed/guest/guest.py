@@ -30,6 +30,7 @@ from pibed.guest.holding import held_by, holding
 from pibed.guest.line import Agent, LineClosed, LineTimeout, Stuck
 from pibed.guest.qemu import Logs, Qemu
 from pibed.guest.spin import SpinWatch
+from pibed.guest.stub import Stub
 from pibed.model.machine import Clock, Machine
 from pibed.model.protocol import Command, Result
 
@@ -138,7 +139,7 @@ class Guest:
         self._launch = launch
         self._typed = launch.clock == "host" or plan is None
         self._stop_requested = stop_requested
-        with _temporary_folder() as folder:
+        with temporary_folder() as folder:
             initramfs = launch.images.initramfs
             if plan is not None and not self._typed:
                 text = "".join(f"{command}\n" for command in plan)
@@ -374,7 +375,8 @@ def _of_death(death: Death, log: Path, context: Sequence[str] = ()) -> GuestErro
 
 
 @contextmanager
-def _temporary_folder() -> Iterator[str]:
+def temporary_folder() -> Iterator[str]:
+    """A folder that is gone behind the context; raises HostError if there can be none."""
     try:
         folder = tempfile.TemporaryDirectory(prefix="pibed-")
     except OSError as error:
@@ -410,15 +412,24 @@ def _pack(images: Images, plan: str, folder: Path) -> Path:
     return target
 
 
-def interact(launch: Launch, commands: Sequence[str], console_log: Path, leave: str) -> None:
+def interact(
+    launch: Launch,
+    commands: Sequence[str],
+    console_log: Path,
+    leave: str,
+    stub: Stub | None = None,
+) -> None:
     """Connects the terminal to a shell in the guest until it powers off or `leave` is typed.
 
-    `commands` run before the shell. Raises the GuestError of a kernel that died.
+    `commands` run before the shell. With a `stub` the guest waits for a debugger. Raises the
+    GuestError of a kernel that died.
     """
     import pexpect
 
+    from pibed.guest.terminal import Spawned
+
     columns, rows = os.get_terminal_size(sys.stdout.fileno())
-    with _temporary_folder() as folder:
+    with temporary_folder() as folder:
         text = "".join(f"{command}\n" for command in commands)
         terminal = os.environ.get("TERM", "linux")
         initramfs = pack_plan(launch.images, text, Path(folder))
@@ -437,13 +448,15 @@ def interact(launch: Launch, commands: Sequence[str], console_log: Path, leave: 
                 seed=launch.seed,
             ),
             *qemu.interactive_options(launch.machine.serial_lines, console_log),
+            *([] if stub is None else stub.options),
         ]
         held = holding(launch.images, initramfs, [console_log])
         if held is not None:
             argv = held.command(argv)
         argv = [*DIE_WITH_PARENT, *argv]
         try:
-            child = pexpect.spawn(argv[0], argv[1:], timeout=None, dimensions=(rows, columns))
+            inherited = () if stub is None else (stub.descriptor,)
+            child = Spawned(argv, (rows, columns), inherited)
         except pexpect.ExceptionPexpect as error:
             raise HostError(str(error), fix="./inv setup") from None
         try:

@@ -118,7 +118,8 @@ class Qemu:
     """A running QEMU in a process group of its own, which dies with the thread that started it.
 
     `console` and `agent` are the host's ends of the two serial lines, `monitor` is QEMU's own.
-    With `holding` it runs in a sandbox. Raises HostError when the program cannot be started.
+    With `holding` it runs in a sandbox. The descriptors `inherited` are open in it as well. Raises
+    HostError when the program cannot be started.
     """
 
     def __init__(
@@ -127,6 +128,7 @@ class Qemu:
         lines: Sequence[SerialLine],
         logs: Logs,
         holding: Holding | None = None,
+        inherited: Sequence[int] = (),
     ) -> None:
         self.logs = logs
         self._holding = holding
@@ -154,7 +156,7 @@ class Qemu:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    pass_fds=[end.fileno() for end in far],
+                    pass_fds=[*(end.fileno() for end in far), *inherited],
                     process_group=0,
                 )
         except FileNotFoundError as error:

@@ -29,6 +29,7 @@ from pibed.ktest.cases import TableEntry
 from pibed.ktest.judge import judge, leaks_by_owner
 from pibed.ktest.ktap import CaseStatus
 from pibed.ktest.outcome import MODULE, CaseOutcome
+from pibed.ktest.recorded import PLAN
 from pibed.model import modules
 from pibed.model.machine import Clock, Machine
 from pibed.model.protocol import Command, Result
@@ -215,6 +216,12 @@ class _Boot:
     logs: Logs
     alive: bool = True
 
+    def _run(self, command: Command) -> Result:
+        """Runs a command, and writes down first that it was given."""
+        with (self.folder / PLAN).open("a", encoding="utf-8") as file:
+            file.write(f"{command}\n")
+        return self.guest.run(command)
+
     def load(self) -> CaseOutcome | None:
         """Loads the modules; the outcome if that failed."""
         suite = self.setup.suite
@@ -229,7 +236,7 @@ class _Boot:
     def cases(self) -> list[Case]:
         """The cases that are to run; raises GuestError if the programs have others."""
         line = f"{_LIST_TESTS} /{TESTS_PLACE} {self._options()}"
-        result = self.guest.run(Command("list", _SHORT_S, line))
+        result = self._run(Command("list", _SHORT_S, line))
         cases: list[Case] = []
         for text in result.output:
             if not (match := _LISTED.fullmatch(text)):
@@ -256,7 +263,7 @@ class _Boot:
         command = Command(str(case), case.timeout_s + _SHORT_S, line)
         start = time.monotonic()
         try:
-            result = self.guest.run(command)
+            result = self._run(command)
         except GuestError as error:
             return self.lost(str(case), start, error)
         (verdict,) = judge(result, [case.name])
@@ -281,7 +288,7 @@ class _Boot:
         config = read_config(self.setup.images.kernel_build / ".config")
         if config.get("CONFIG_DEBUG_KMEMLEAK", "n") != "y":
             return {}
-        result = self.guest.run(Command("kmemleak", _SHORT_S, _REPORT_LEAKS))
+        result = self._run(Command("kmemleak", _SHORT_S, _REPORT_LEAKS))
         if result.status != 0 or result.timed_out:
             raise GuestError(f"kmemleak did not answer: {result.text}", log=self.logs.agent)
         found = leaks_by_owner(result.output)
@@ -293,7 +300,7 @@ class _Boot:
         """Unloads the modules and powers off; both must work."""
 
         def run(command: Command) -> Result:
-            result = self.guest.run(command)
+            result = self._run(command)
             self._end()
             self.guest.finish()
             return result
@@ -350,7 +357,7 @@ class _Boot:
     ) -> CaseOutcome:
         start = time.monotonic()
         try:
-            result = (run or self.guest.run)(command)
+            result = (run or self._run)(command)
         except GuestError as error:
             return self.lost(name, start, error)
         seconds = time.monotonic() - start

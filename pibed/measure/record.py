@@ -21,7 +21,6 @@ from pibed.model.machine import Machine
 from pibed.model.samples import Sample
 from pibed.model.shard import Shard
 from pibed.runs import madeof
-from pibed.runs.madeof import MadeOf
 from pibed.runs.manifest import (
     SCHEMA_VERSION,
     Git,
@@ -65,9 +64,9 @@ def begun(
         tools=images.tools,
         lock=images.lock,
         steps=_steps(images),
-        made_of=_made_of(images),
+        made_of=madeof.of(images.read),
         sandbox=images.sandbox,
-        images=_digests(images),
+        images=images.digests(),
         qemu=Qemu(version=qemu_version, command=_command(machine, experiment, images)),
         timing=_timing(images),
         host=Host(
@@ -132,13 +131,13 @@ def other_images(recorded: Manifest, images: Images) -> list[str]:
 
     First which files of the user's have changed, if that is why.
     """
-    now = _digests(images)
+    now = images.digests()
     lines = [
         f"{name}: its SHA-256 is {now.get(name)} instead of {digest}"
         for name, digest in recorded.images.items()
         if now.get(name) != digest
     ]
-    return [*madeof.changes(recorded.made_of, _made_of(images)), *lines] if lines else []
+    return [*madeof.changes(recorded.made_of, madeof.of(images.read)), *lines] if lines else []
 
 
 def _other_timing(then: TimingRecord | None, now: TimingRecord | None) -> list[str]:
@@ -148,16 +147,6 @@ def _other_timing(then: TimingRecord | None, now: TimingRecord | None) -> list[s
     if now.plugin != then.plugin:
         lines.append(f"timing plugin: its SHA-256 is {now.plugin} instead of {then.plugin}")
     return lines
-
-
-def _made_of(images: Images) -> MadeOf | None:
-    if not images.read:
-        return None
-    return MadeOf(
-        module=dict(images.read["module"]),
-        workload=dict(images.read["programs"]),
-        kernel=dict(images.read.get("kernel", {})),
-    )
 
 
 def _steps(images: Images) -> dict[str, str]:
@@ -184,14 +173,6 @@ def _command(machine: Machine, experiment: Experiment, images: Images) -> list[s
         kernel_args=[],
         counts=Path("counts") if plan.counts_events(experiment) else None,
     )
-
-
-def _digests(images: Images) -> dict[str, str]:
-    return {
-        "kernel": digest_file(images.kernel),
-        "device_tree": digest_file(images.device_tree),
-        "initramfs": digest_file(images.initramfs),
-    }
 
 
 def _governor() -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pydantic import Field
 
@@ -17,6 +17,17 @@ class MadeOf(Record):
     workload: dict[str, str]
     kernel: dict[str, str] = Field(default_factory=dict)
     """The fragments of its configuration that are the experiment's."""
+
+
+def of(read: Mapping[str, Mapping[str, str]]) -> MadeOf | None:
+    """Of the files that modules (`module`), `programs` and `kernel` were made of; None of none."""
+    if not read:
+        return None
+    return MadeOf(
+        module=dict(read["module"]),
+        workload=dict(read["programs"]),
+        kernel=dict(read.get("kernel", {})),
+    )
 
 
 def changes(then: MadeOf | None, now: MadeOf | None) -> Iterator[str]:
