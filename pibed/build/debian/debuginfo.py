@@ -27,7 +27,7 @@ from pibed.build.payload import Payload
 from pibed.build.store import Output, Step
 
 # Files of the kernel of which GCC makes other code with debugging information: it keeps a variable
-# that is only written (`mtime` in init/initramfs.c). In a kernel without they stay without.
+# that is only written (`mtime` in init/initramfs.c). They stay without.
 _NOT_DESCRIBED = ("initramfs",)
 
 # The note of the build's own identity, a digest of the debugging information as well.
@@ -114,8 +114,12 @@ def _kernel(bench: Workbench, images: Images) -> Output:
     (built,) = (each for each in images.steps if each.step.name == "kernel")
     requests = kconfig.read_fragments([places.checkout() / "kernel" / "fragments" / "gdb.config"])
 
-    has_some = kconfig.read_config(images.kernel_build / ".config").get("CONFIG_DEBUG_INFO") == "y"
-    without = () if has_some else _NOT_DESCRIBED
+    if kconfig.read_config(images.kernel_build / ".config").get("CONFIG_DEBUG_INFO") == "y":
+        # Its types were left out, and with them the compiler makes other code.
+        raise UsageError(
+            "gdb cannot look into a kernel with the debug options: it is built without types",
+            fix="test without --debug, and look into that",
+        )
     targets = ["vmlinux", "scripts_gdb"]
 
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
@@ -128,7 +132,7 @@ def _kernel(bench: Workbench, images: Images) -> Output:
         run_logged([*base, "olddefconfig"], log, cwd=images.kernel_source, env=REPRODUCIBLE)
         kconfig.check(objects / ".config", requests)
         run_logged(
-            [*base, *(f"CFLAGS_REMOVE_{each}.o=-g" for each in without), *targets],
+            [*base, *(f"CFLAGS_REMOVE_{each}.o=-g" for each in _NOT_DESCRIBED), *targets],
             log,
             cwd=images.kernel_source,
             env=REPRODUCIBLE,
@@ -148,7 +152,7 @@ def _kernel(bench: Workbench, images: Images) -> Output:
 
     config = "".join(f"{request}\n" for request in requests.values())
     inputs = {"kernel": built.step.key, "config": digest_text(config)}
-    inputs["not described"] = " ".join(without)
+    inputs["not described"] = " ".join(_NOT_DESCRIBED)
     return bench.run(Step("kernel-debug-info", inputs, expected_s=200), make)
 
 
