@@ -10,6 +10,7 @@ import re
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pexpect
 from pexpect.socket_pexpect import SocketSpawn
@@ -25,6 +26,12 @@ _CHECK_INTERVAL_S = 0.5
 
 # In which what QEMU has sent is there.
 _PENDING_S = 0.005
+
+# A wait that takes what is there; pexpect's sockets know none of zero.
+_NO_PATIENCE_S = 0.001
+
+# More bytes than QEMU and a socket hold of a line that nobody reads.
+_HELD = 1 << 20
 
 
 class ProtocolError(GuestError):
@@ -52,6 +59,14 @@ class _CountingSpawn(SocketSpawn):  # type: ignore[type-arg]
         data: bytes = super().read_nonblocking(size, timeout)
         self.received += len(data)
         return data
+
+
+@dataclass
+class _Wait:
+    """A wait for one word, for which others may come; a guest that goes on talking is late, too."""
+
+    deadline: float
+    last: int | None = None  # so many bytes may have come at most; known from the deadline on
 
 
 class Agent:
@@ -104,8 +119,9 @@ class Agent:
     def expect_end(self, command: Command, deadline: float) -> Result:
         """Waits until a command has ended and returns its result; raises Stuck if it never will."""
         output: list[str] = []
+        wait = _Wait(deadline)
         while True:
-            line = self._next(deadline)
+            line = self._next(wait)
             if line.startswith("| "):
                 output.append(line[2:])
             elif match := re.fullmatch(r"@@pibed end (\S+) (\d+)( timeout)?( truncated)?", line):
@@ -123,30 +139,38 @@ class Agent:
                 raise ProtocolError(f"unexpected in the output of {command.id}: {line[:200]!r}")
 
     def _marker(self, wanted: str, deadline: float) -> None:
+        wait = _Wait(deadline)
         while True:
-            line = self._next(deadline)
+            line = self._next(wait)
             if line == f"@@pibed {wanted}":
                 return
             # The driver of the AUX UART emits stray bytes when it starts: no marker, no matter.
             if line.startswith("@@pibed "):
                 raise ProtocolError(f"expected {wanted!r} of the agent, not {line[:200]!r}")
 
-    def _next(self, deadline: float) -> str:
+    def _next(self, wait: _Wait) -> str:
         while True:
             self._stop_requested()
             before = self._spawn.received
-            if (line := self._line(_PENDING_S)) is not None:
+            patience_s = _PENDING_S
+            # Even then we look: we may have been stopped, and the line may be full of words.
+            if late := time.monotonic() >= wait.deadline or self._overdue():
+                if wait.last is None:
+                    wait.last = before + _HELD
+                else:
+                    patience_s = _NO_PATIENCE_S
+                if before > wait.last:
+                    raise LineTimeout("the agent's line was full of other words at the deadline")
+            if (line := self._line(patience_s)) is not None:
                 return line
             if self._spawn.received != before:
                 continue
             self._check()
-            late = time.monotonic() >= deadline or self._overdue()
-            # Even then one look: we may have been stopped, and the line may be full of words.
-            wait = 0.01 if late else min(_CHECK_INTERVAL_S, deadline - time.monotonic())
-            if (line := self._line(wait)) is not None:
-                return line
             if late:
                 raise LineTimeout("the agent said nothing until the deadline")
+            left_s = max(wait.deadline - time.monotonic(), _NO_PATIENCE_S)
+            if (line := self._line(min(_CHECK_INTERVAL_S, left_s))) is not None:
+                return line
 
     def _line(self, wait_s: float) -> str | None:
         """The next line; None if it does not come within so many seconds."""

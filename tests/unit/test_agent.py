@@ -226,20 +226,26 @@ def test_what_was_said_before_another_clocks_deadline_is_heard(line: Line) -> No
     assert agent.expect_end(RUN, soon()).output == ("one",)
 
 
-def test_deadline_while_words_come_that_are_not_the_wanted_ones(line: Line) -> None:
+@pytest.mark.parametrize("pause_s", [0.01, 0.002, 0])
+def test_deadline_while_words_come_that_are_not_the_wanted_ones(line: Line, pause_s: float) -> None:
     stop = threading.Event()
 
     def chatter() -> None:
-        while not stop.wait(0.01):
-            line.says(b"X\n")
+        with contextlib.suppress(OSError):
+            while not stop.wait(pause_s):
+                line.says(b"X\n" if pause_s else b"| X\n" * 1000)
 
     thread = threading.Thread(target=chatter)
     thread.start()
     try:
         with pytest.raises(LineTimeout):
-            line.agent.expect_ready(soon(0.2))
+            if pause_s:
+                line.agent.expect_ready(soon(0.2))
+            else:
+                line.agent.expect_end(Command("a", 1, "x"), soon(0.2))
     finally:
         stop.set()
+        line.near.shutdown(socket.SHUT_RDWR)
         thread.join()
 
 
