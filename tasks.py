@@ -27,6 +27,7 @@ VERBS: tuple[tuple[str, type[Any], str], ...] = (
     ("pack", options.PackOptions, "pack:pack"),
     ("verify", options.VerifyOptions, "verify:verify"),
     ("boot", options.BootOptions, "boot:boot"),
+    ("profile", options.ProfileOptions, "profile:profile"),
     ("ktest", options.KtestOptions, "ktest:ktest"),
     ("grade", options.GradeOptions, "grade:grade"),
     ("try", options.TryOptions, "attempt:attempt"),
