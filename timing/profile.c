@@ -31,7 +31,7 @@ const char *profile_init(struct profile *profile, const struct profile_window *w
 	if (!table_init(&profile->codes) || !table_init(&profile->frames) || !table_init(&profile->sites) ||
 	    !table_init(&profile->threads))
 		return no_memory;
-	profile->root = calloc(1, sizeof(*profile->root));
+	profile->root = profile->last_frame = calloc(1, sizeof(*profile->root));
 	profile->thread = profile->all_threads = calloc(1, sizeof(*profile->thread));
 	profile->beyond = calloc(1, sizeof(*profile->beyond));
 	if (!profile->root || !profile->thread || !profile->beyond)
@@ -45,14 +45,11 @@ void profile_free(struct profile *profile)
 	struct profile_code *code, *next_code;
 	struct profile_site *site, *next_site;
 	struct profile_thread *thread, *next_thread;
-	size_t i;
+	struct profile_frame *frame, *next_frame;
 
-	/* Of those that were found again as another one there are two rows. */
-	for (i = 0; i < profile->frames.size; i++) {
-		struct profile_frame *frame = profile->frames.rows[i].value;
-
-		if (frame && frame->caller && profile->frames.rows[i].key == ((uint64_t)frame->caller->number << 32 | frame->entry))
-			free(frame);
+	for (frame = profile->root; frame; frame = next_frame) {
+		next_frame = frame->next;
+		free(frame);
 	}
 	for (code = profile->all_codes; code; code = next_code) {
 		next_code = code->next;
@@ -71,7 +68,6 @@ void profile_free(struct profile *profile)
 	table_free(&profile->frames);
 	table_free(&profile->sites);
 	table_free(&profile->threads);
-	free(profile->root);
 	free(profile->beyond);
 	if (profile->file)
 		fclose(profile->file);
@@ -210,13 +206,15 @@ static struct profile_frame *frame_of(struct profile *profile, struct profile_si
 		if (!frame)
 			return NULL;
 		*frame = (struct profile_frame){
-			.number = ++profile->n_frames, .entry = entry, .is_exception = is_exception, .caller = caller,
+			.number = profile->last_frame->number + 1, .entry = entry, .is_exception = is_exception, .caller = caller,
 		};
 	}
 	if (!table_add(&profile->frames, key, frame)) {
 		free(made);
 		return NULL;
 	}
+	if (made)
+		profile->last_frame = profile->last_frame->next = made;
 	return frame;
 }
 
@@ -429,31 +427,10 @@ static void write_code(FILE *file, struct profile_code *code)
 	fputc('\n', file);
 }
 
-/* Frames are numbered in the order in which they were made, so a frame's caller is written before it. */
-static bool write_frames(struct profile *profile)
-{
-	struct profile_frame **frames = calloc(profile->n_frames + 1, sizeof(struct profile_frame *));
-	uint32_t i;
-	size_t row;
-
-	if (!frames)
-		return false;
-	for (row = 0; row < profile->frames.size; row++) {
-		struct profile_frame *frame = profile->frames.rows[row].value;
-
-		if (frame)
-			frames[frame->number] = frame;
-	}
-	for (i = 1; i <= profile->n_frames; i++)
-		fprintf(profile->file, "frame %" PRIu32 " %" PRIu32 " %s %08" PRIx32 "\n", i, frames[i]->caller->number,
-			frames[i]->is_exception ? "exception" : "call", frames[i]->entry);
-	free(frames);
-	return true;
-}
-
 static const char *write_file(struct profile *profile)
 {
 	FILE *file = profile->file;
+	struct profile_frame *frame;
 	struct profile_site *site;
 
 	fputs("profile", file);
@@ -461,8 +438,9 @@ static const char *write_file(struct profile *profile)
 	CORE_EVENTS(PRINT)
 #undef PRINT
 	fputc('\n', file);
-	if (!write_frames(profile))
-		return no_memory;
+	for (frame = profile->root->next; frame; frame = frame->next)
+		fprintf(file, "frame %" PRIu32 " %" PRIu32 " %s %08" PRIx32 "\n", frame->number, frame->caller->number,
+			frame->is_exception ? "exception" : "call", frame->entry);
 	for (site = profile->all_sites; site; site = site->next) {
 		write_code(file, site->code);
 		fprintf(file, "site %" PRIu32 " %" PRIu32 " %" PRIu32, site->number, site->frame->number, site->code->number);

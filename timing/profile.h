@@ -61,6 +61,7 @@ struct profile_frame {
 	uint32_t entry;			/* address; 0 of the root, in which everything is whose callers are not known */
 	bool is_exception;		/* then it is that of the vector */
 	struct profile_site *caller;	/* NULL of the root */
+	struct profile_frame *next;
 };
 
 struct profile_site {
@@ -95,9 +96,9 @@ struct profile {
 	struct table codes, frames, sites, threads;
 	struct profile_code *all_codes;
 	struct profile_site *all_sites, **last_site;
+	struct profile_frame *root, *last_frame;	/* the first and the last of all */
 	struct profile_thread *all_threads;
-	uint32_t n_codes, n_frames;
-	struct profile_frame *root;
+	uint32_t n_codes;
 	struct profile_site *beyond;	/* for all when there are too many sites */
 	struct profile_thread *thread;
 	uint32_t next_thread;		/* its key; see profile_switch() */

@@ -126,7 +126,7 @@ def _bar(
     fill = painter.colour(node, total)
     return (
         f'<svg class="bar" {place} height="{_ROW - 1}" {data}><title>{name}: {words}</title>'
-        f'<rect width="100%" height="100%" fill="{fill}"/>'
+        f'<rect width="100%" height="100%" fill="{fill}" stroke="#fff" stroke-width=".6"/>'
         f'<text x="3" y="{_LETTER}">{name}</text></svg>\n'
     )
 
