@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pibed.base.errors import BuildError
 from pibed.base.process import capture
+
+_PARTS = ("--file-header", "--segments", "--dynamic")
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class Elf:
         return self.kind.startswith(("EXEC", "DYN"))
 
 
-def read(path: Path, prefix: str) -> Elf:
-    """What a file is; `prefix` is that of binutils.
+def read(path: Path, prefix: str, inside: Sequence[str] = ()) -> Elf:
+    """What a file is; `prefix` is that of binutils, `inside` see `pibed.base.process.capture`.
 
     Raises ValueError for what is no ELF file, and for a broken one.
     """
@@ -38,7 +41,7 @@ def read(path: Path, prefix: str) -> Elf:
         if file.read(4) != b"\x7fELF":
             raise ValueError("it is no program in the format ELF")
     try:
-        said = capture([f"{prefix}readelf", "--file-header", "--segments", "--dynamic", str(path)])
+        said = capture([f"{prefix}readelf", *_PARTS, str(path)], inside=inside)
     except BuildError as error:
         raise ValueError(f"readelf cannot read it: {' '.join(error.context)}") from None
     data = _field("Data", said).rpartition(", ")[2]

@@ -276,6 +276,8 @@ def _modules(root: Path, config: Experiment | Suite, config_file: str) -> tuple[
 
 def _module_folder(root: Path, relative: str, key: str) -> Path:
     folder = root / relative
+    if not folder.is_dir():
+        raise UsageError(f"{key}: there is no folder {folder}")
     if makefile(folder) is None:
         raise UsageError(
             f"{key}: there is no file {folder / KBUILD[0]}, nor {KBUILD[1]}",

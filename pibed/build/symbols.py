@@ -6,12 +6,12 @@ By binutils' readelf and addr2line. A module is not linked: an address in it is 
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pibed.base.process import clean_environment
+from pibed.base.errors import BuildError, HostError
+from pibed.base.process import capture
 
 # A kernel with all of its debugging information takes some seconds.
 _TIMEOUT_S = 60
@@ -42,17 +42,17 @@ class Position:
 
 
 def positions(
-    binary: Path, prefix: str, addresses: Iterable[Address]
+    binary: Path, prefix: str, addresses: Iterable[Address], inside: Sequence[str] = ()
 ) -> dict[Address, tuple[Position, ...]]:
     """Where addresses are: the innermost of the inlined functions first, the last one is real.
 
-    `prefix` is that of the compiler's programs. What is not known is left out, and all if
-    the programs fail.
+    `prefix` is that of the compiler's programs, `inside` see `pibed.base.process.capture`. What is
+    not known is left out, and all if the programs fail.
     """
     wanted = list(dict.fromkeys(addresses))
     if not wanted or not binary.is_file():
         return {}
-    table = _run([f"{prefix}readelf", "-hSsW", str(binary)])
+    table = _run([f"{prefix}readelf", "-hSsW", str(binary)], inside)
     relocatable = "REL (Relocatable file)" in table
     sections = dict(_SECTION.findall(table))
     by_place: dict[str, list[tuple[Address, int]]] = {}
@@ -69,7 +69,7 @@ def positions(
     for place, each in by_place.items():
         option = ["-j", place] if place else []
         argv = [f"{prefix}addr2line", "-e", str(binary), *option, "-a", "-f", "-i"]
-        answers = _answers(_run([*argv, *(f"{number:#x}" for _, number in each)]))
+        answers = _answers(_run([*argv, *(f"{number:#x}" for _, number in each)], inside))
         if len(answers) == len(each):
             found |= {
                 address: answer
@@ -112,17 +112,8 @@ def _chain(lines: Sequence[str]) -> tuple[Position, ...]:
     return tuple(each for each in chain if not each.line.startswith("??") and "?" not in each.line)
 
 
-def _run(argv: Sequence[str]) -> str:
+def _run(argv: Sequence[str], inside: Sequence[str]) -> str:
     try:
-        result = subprocess.run(
-            argv,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            env=clean_environment(),
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        return capture(argv, inside=inside, timeout_s=_TIMEOUT_S)
+    except (BuildError, HostError):
         return ""
-    return result.stdout if result.returncode == 0 else ""

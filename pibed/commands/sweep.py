@@ -20,6 +20,7 @@ from pibed.measure.run import Measurement, measure, measure_rest, tell_differenc
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock, Machine
 from pibed.model.samples import Status
+from pibed.model.words import counted
 from pibed.report import page as report_page
 from pibed.report import tables
 from pibed.report.page import NAMES
@@ -170,7 +171,7 @@ def _show(outcomes: Sequence[Measurement]) -> None:
     """Prints the table of one run, or of one for each clock, and where the files are."""
     experiment = outcomes[0].experiment
     clocks = " and ".join(each.machine.clock for each in outcomes)
-    title = f"{experiment.title}: {experiment.rounds} runs a cell, {clocks} clock"
+    title = f"{experiment.title}: {counted(experiment.rounds, 'run')} a cell, {clocks} clock"
     summaries = {each.machine.clock: each.analysis.summaries for each in outcomes}
     differs = dict.fromkeys(line for outcome in outcomes for line in outcome.differs)
     caption = f"differs from lock: {'; '.join(differs)}" if differs else ""

@@ -29,6 +29,7 @@ from pibed.guest.counts import CountsFile
 from pibed.guest.holding import held_by, holding
 from pibed.guest.line import Agent, LineClosed, LineTimeout, Stuck
 from pibed.guest.qemu import Logs, Qemu
+from pibed.guest.spin import SpinWatch
 from pibed.model.machine import Clock, Machine
 from pibed.model.protocol import Command, Result
 
@@ -153,6 +154,7 @@ class Guest:
             self._counts = None if logs.counts is None else CountsFile(logs.counts)
             held = holding(launch.images, initramfs, logs.written_by_qemu)
             self._qemu = Qemu(argv, launch.machine.serial_lines, logs, held)
+            self._spin = SpinWatch(self._qemu.monitor)
             try:
                 self._console = Console(self._qemu.console)
                 self._agent = Agent(
@@ -256,6 +258,8 @@ class Guest:
             if time.monotonic() < start + timeout_s:
                 kind = GuestOverdue
                 words = f"{guest_s:g} s of its own time {what}: its kernel lets no program run"
+            if self._spin.spins:
+                words = f"so long {what}: its CPU waits for a spinlock that nobody gives back"
             raise kind(
                 f"the guest was silent for {words}",
                 log=self._qemu.logs.console,
@@ -294,7 +298,8 @@ class Guest:
     def _overdue(self) -> bool:
         """Whether the guest has had more of its own time than what is waited for may take.
 
-        That is counted from the first look, which is not worth it for what takes no time.
+        It has, too, if it will never have any more. Its time is counted from the first look, which
+        is not worth it for what takes no time.
         """
         if self._guest_s is None or time.monotonic() < self._looked + _LOOK_S:
             return False
@@ -302,7 +307,10 @@ class Guest:
         self._looked = time.monotonic()
         if now_us is not None and self._limit_us is None:
             self._limit_us = now_us + round(self._guest_s * 1e6)
-        return now_us is not None and self._limit_us is not None and now_us > self._limit_us
+        if now_us is None or self._limit_us is None:
+            return False
+        self._spin.look()
+        return self._spin.spins or now_us > self._limit_us
 
     def _guest_us(self) -> int | None:
         """What the guest's clock says; None where that is the host's, or cannot be asked."""

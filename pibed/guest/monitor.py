@@ -1,4 +1,4 @@
-"""QEMU's monitor: why QEMU ended, and what the guest's own clock says.
+"""QEMU's monitor: why QEMU ended, what the guest's own clock says, and where its CPU is.
 
 See QEMU's docs/interop/qmp-spec.txt.
 """
@@ -13,6 +13,9 @@ from typing import Any
 
 # In which QEMU has answered unless it is stopped or about to end.
 _ANSWER_S = 1.0
+
+# The instruction `wfe` in ARM's encoding, under any condition (Arm ARM DDI 0406C, A8.8.424).
+_WFE, _BUT_CONDITION = 0x0320F002, 0x0FFFFFFF
 
 
 class Monitor:
@@ -31,9 +34,16 @@ class Monitor:
 
         That the counter is read leaves no trace in the guest.
         """
-        words = self._ask("human-monitor-command", {"command-line": f"xp /2wx {address:#x}"})
-        found = re.fullmatch(r"\s*[0-9a-f]+: 0x([0-9a-f]{8}) 0x([0-9a-f]{8})\s*", str(words))
-        return None if found is None else int(found[2] + found[1], 16)
+        words = self._two_words(f"xp /2wx {address:#x}")
+        return None if words is None else words[1] << 32 | words[0]
+
+    def waits_at(self) -> int | None:
+        """The program counter of the first CPU if what it executed last is a `wfe`; else None."""
+        found = re.search(r"R15=([0-9a-f]{8})", self._told("info registers"))
+        if found is None or (counter := int(found[1], 16)) < 4:
+            return None
+        words = self._two_words(f"x /2wx {counter - 4:#x}")
+        return counter if words is not None and words[0] & _BUT_CONDITION == _WFE else None
 
     def shutdown_reason(self) -> str | None:
         """Why QEMU ended (`guest-shutdown`, `guest-reset`, …), if it did, and it said so.
@@ -48,6 +58,14 @@ class Monitor:
     def close(self) -> None:
         """Closes the line."""
         self._line.close()
+
+    def _two_words(self, line: str) -> tuple[int, int] | None:
+        """The words of 32 bits that a command for people shows; None if it shows something else."""
+        found = re.fullmatch(r"\s*[0-9a-f]+: 0x([0-9a-f]{8}) 0x([0-9a-f]{8})\s*", self._told(line))
+        return None if found is None else (int(found[1], 16), int(found[2], 16))
+
+    def _told(self, line: str) -> str:
+        return str(self._ask("human-monitor-command", {"command-line": line}))
 
     def _ask(self, command: str, arguments: dict[str, Any]) -> Any:
         """What a command returns; None if it does not."""

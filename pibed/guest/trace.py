@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pibed.build.images import Images
 from pibed.build.kconfig import read_config
+from pibed.build.sandbox import around
 from pibed.build.symbols import Address, Position, positions
 
 _STAMP = re.compile(r"^\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? ?")
@@ -149,7 +150,8 @@ class _Known:
         self, binary: Path, frames: Iterable[_Frame]
     ) -> Mapping[Address, tuple[Position, ...]]:
         wanted = (frame.address for frame in frames if frame.address is not None)
-        return positions(binary, self._images.variables.get("CROSS_COMPILE", ""), wanted)
+        prefix = self._images.variables.get("CROSS_COMPILE", "")
+        return positions(binary, prefix, wanted, around(self._images.sandbox, binary))
 
     def _line(self, position: Position) -> str:
         """Without the folders of the kernel, which say nothing."""

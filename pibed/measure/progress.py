@@ -15,6 +15,7 @@ from pibed.model.experiment import Experiment
 from pibed.model.machine import Clock
 from pibed.model.plan import Cell, Visit, cells
 from pibed.model.samples import Sample, Status
+from pibed.model.words import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,9 +87,10 @@ class SweepProgress:
             if expected is None
             else f"about {duration(expected)}"
         )
-        before = f" ({self._taken} samples are there)" if self._taken else ""
+        before = f" ({self._taken} of {self._total} samples are there)" if self._taken else ""
         self._console.print(
-            f"sweep: {self._experiment.rounds} rounds of {len(self._cells)} cells{before}, "
+            f"sweep: {counted(self._experiment.rounds, 'round')} of "
+            f"{counted(len(self._cells), 'cell')}{before}, "
             f"{self._clock} clock, {self._jobs} side by side; {about}",
             markup=False,
         )
@@ -129,8 +131,9 @@ class SweepProgress:
             elif self._left_of_round[sample.round] == 0:
                 finished = sum(1 for left in self._left_of_round.values() if left == 0)
                 self._say(
-                    f"round {sample.round} done; {finished} of {self._experiment.rounds} rounds, "
-                    f"{self._taken} of {self._total} samples{self._time_left(', ')}"
+                    f"round {sample.round} done; {finished} of "
+                    f"{counted(self._experiment.rounds, 'round')}, {self._taken} of "
+                    f"{counted(self._total, 'sample')}{self._time_left(', ')}"
                 )
 
     def died(self, number: int, error: GuestError) -> None:

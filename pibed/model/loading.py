@@ -54,6 +54,14 @@ class Record(BaseModel):
 
 _R = TypeVar("_R", bound=Record)
 
+# A key by which a file tells of which kind it is.
+_TELLING = {
+    "experiment": "workload",
+    "suite": "programs",
+    "rubric": "criteria",
+    "machine": "cross_compile",
+}
+
 
 def json_schema(kind: type[Record]) -> dict[str, Any]:
     """The JSON Schema of a kind of configuration file, for editors."""
@@ -111,8 +119,15 @@ def _load_anywhere(kind: type[_R], noun: str, given: Path, overrides: Mapping[st
         )
     if not path.exists():
         raise UsageError(f"{path}: there is no such file, which was given as the {noun}")
-    if "file" in _read_yaml(path):
+    data = _read_yaml(path)
+    if "file" in data:
         raise UsageError(f"{path}: file: unknown key")
+    for other, key in _TELLING.items():
+        if key in data and key not in kind.model_fields:
+            raise UsageError(
+                f"{path}: a file of the kind {other} (it has the key {key}), not {noun}",
+                fix=f"name it with --{other}",
+            )
     return load_file(kind, path, {**overrides, "file": str(path)})
 
 

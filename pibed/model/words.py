@@ -140,6 +140,11 @@ def plural(noun: str) -> str:
     return f"{noun}s"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of what a noun names: `1 round`, `10 rounds`."""
+    return f"{number} {noun if number == 1 else plural(noun)}"
+
+
 def indefinite(noun: str) -> str:
     """A noun with its article: `a mode`, `an access`."""
     return f"{'an' if noun[:1].lower() in 'aeio' else 'a'} {noun}"

@@ -17,7 +17,7 @@ from pibed.base.files import write_file
 from pibed.model.machine import Clock
 from pibed.model.plan import cells
 from pibed.model.samples import Status
-from pibed.model.words import amount, compared, place, sentence, supported, unit
+from pibed.model.words import amount, compared, counted, place, sentence, supported, unit
 from pibed.plots.canvas import Plot
 from pibed.report import follows, tables, wording
 from pibed.report.answer import headline, verdicts
@@ -193,7 +193,8 @@ def _measured(run: Run) -> Iterable[tuple[str, str]]:
     yield "run", run.name
     yield (
         "experiment",
-        f"{experiment.name}: {len(cells(experiment))} cells × {experiment.rounds} rounds, each "
+        f"{experiment.name}: {counted(len(cells(experiment)), 'cell')} × "
+        f"{counted(experiment.rounds, 'round')}, each "
         f"round a boot of its own, seed {experiment.seed}",
     )
     yield "clock", CLOCKS[machine.clock]

@@ -104,6 +104,13 @@ FAULTS = [
         module_fault=11,
     ),
     Fault(
+        "module waits for a spinlock",
+        "the module's init function takes a spinlock twice",
+        Status.TIMEOUT,
+        host_s(20),
+        module_fault=13,
+    ),
+    Fault(
         "module waits",
         "`wait_event_interruptible()` in the module's init function, for what does not come",
         Status.TIMEOUT,

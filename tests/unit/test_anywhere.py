@@ -70,6 +70,17 @@ def test_a_path_that_is_no_file(own: Path) -> None:
         load_experiment(str(own / "none.yaml"))
 
 
+def test_a_file_of_another_kind(own: Path) -> None:
+    for name, key, kind in (("suite", "programs", "suite"), ("rubric", "criteria", "rubric")):
+        path = own / f"{name}.yaml"
+        path.write_text(f"schema_version: 1\nname: {name}\n{key}: module\n", encoding="utf-8")
+        with pytest.raises(
+            UsageError, match=f"of the kind {kind} .*{key}.*, not experiment"
+        ) as told:
+            load_experiment(str(path))
+        assert told.value.fix == f"name it with --{kind}"
+
+
 def test_where_it_is_is_no_key_of_the_file(own: Path) -> None:
     path = own / "experiment.yaml"
     path.write_text(path.read_text(encoding="utf-8") + "file: /tmp/x.yaml\n", encoding="utf-8")
@@ -87,7 +98,7 @@ def test_messages_name_the_file_itself(own: Path) -> None:
         assert config.where == str(path)
         (module,) = config.module_list
         lost = module.model_copy(update={"folder": "lost"})
-        with pytest.raises(UsageError, match=f"^{path}: module.folder: there is no file "):
+        with pytest.raises(UsageError, match=f"^{path}: module.folder: there is no folder "):
             make(config.model_copy(update={"module": lost}))  # type: ignore[arg-type]
 
 

@@ -184,7 +184,7 @@ def test_folder_with_neither_kbuild_nor_makefile(own: Path) -> None:
         UsageError, match=r"modules\.1\.folder: there is no file .*/Kbuild, nor Makefile"
     ):
         asked(own)
-    with pytest.raises(UsageError, match=r"modules\.0\.folder: there is no file .*/none/Kbuild"):
+    with pytest.raises(UsageError, match=r"modules\.0\.folder: there is no folder .*/none$"):
         asked(own, modules=[{"folder": "none", "name": "none"}])
 
 

@@ -31,11 +31,12 @@ def ends() -> Iterator[tuple[Monitor, socket.socket]]:
 
 
 def answering(
-    far: socket.socket, answers: Callable[[dict[str, Any]], list[Any]]
+    far: socket.socket, answers: Callable[[dict[str, Any]], list[Any]], questions: int = 1
 ) -> threading.Thread:
-    """Plays QEMU for one question."""
+    """Plays QEMU for so many questions."""
 
     def play() -> None:
+        left = questions
         with far.makefile("rb") as lines:
             for line in lines:
                 asked = json.loads(line)
@@ -44,7 +45,9 @@ def answering(
                 for each in answers(asked):
                     text = each if isinstance(each, bytes) else json.dumps(each).encode()
                     far.sendall(text + b"\r\n")
-                return
+                left -= 1
+                if not left:
+                    return
 
     thread = threading.Thread(target=play)
     thread.start()
@@ -70,6 +73,27 @@ def test_no_such_clock(ends: tuple[Monitor, socket.socket], answer: dict[str, An
     known, far = ends
     thread = answering(far, lambda asked: [{**answer, "id": asked["id"]}])
     assert known.guest_us(0) is None
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("instruction", "counter"),
+    [("e320f002", 0xC0297C90), ("1320f002", 0xC0297C90), ("e320f001", None), ("e1530002", None)],
+)
+def test_where_a_cpu_waits(
+    ends: tuple[Monitor, socket.socket], instruction: str, counter: int | None
+) -> None:
+    known, far = ends
+    told = {
+        "info registers": "\r\nCPU#0\r\nR00=c0803d84 R15=c0297c90\r\nPSR=80000013\r\n",
+        "x /2wx 0xc0297c8c": f"c0297c8c: 0x{instruction} 0xe1d030b0\r\n",
+    }
+
+    def answers(asked: dict[str, Any]) -> list[Any]:
+        return [{"return": told[asked["arguments"]["command-line"]], "id": asked["id"]}]
+
+    thread = answering(far, answers, questions=2)
+    assert known.waits_at() == counter
     thread.join()
 
 

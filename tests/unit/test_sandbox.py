@@ -19,7 +19,7 @@ import pytest
 
 from pibed.base import bubblewrap, places
 from pibed.base.errors import BuildError, HostError, LimitError
-from pibed.base.process import clean_environment
+from pibed.base.process import capture, clean_environment
 from pibed.build import sandbox
 from pibed.build.sandbox import Bubblewrap, Limits, Unconfined
 
@@ -331,3 +331,18 @@ def test_bwrap_that_does_not_work_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     assert bubblewrap.missing() == (
         "bwrap does not work here: bwrap: No permissions to create new namespace"
     )
+
+
+def test_what_reads_a_file_sees_that_alone(tmp_path: Path) -> None:
+    file, other = tmp_path / "file", tmp_path / "other"
+    file.write_text("mine")
+    other.write_text("not mine")
+    tmp_path.chmod(0o755)
+    inside = sandbox.around("bubblewrap", file)
+    assert capture(["cat", str(file)], inside=inside) == "mine"
+    with pytest.raises(BuildError, match="ended with status 1"):
+        capture(["cat", str(other)], inside=inside)
+    with pytest.raises(BuildError):
+        capture(["sh", "-c", f"echo >> '{file}'"], inside=inside)
+    assert file.read_text() == "mine"
+    assert sandbox.around("none", file) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Address]]:
     found: list[tuple[str, Address]] = []
 
     def positions(
-        binary: Path, prefix: str, addresses: Iterable[Address]
+        binary: Path, prefix: str, addresses: Iterable[Address], inside: Sequence[str]
     ) -> dict[Address, tuple[Position, ...]]:
         assert prefix == "arm-"
         wanted = list(addresses)

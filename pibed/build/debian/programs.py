@@ -21,7 +21,7 @@ from pibed.build.mirror import OBJECTS, READ_BY_MAKE, Mirror, files_of, mirrored
 from pibed.build.payload import Payload
 from pibed.build.program import Program, Ready, Target
 from pibed.build.reads import Read
-from pibed.build.sandbox import Sandbox
+from pibed.build.sandbox import Sandbox, around
 from pibed.build.store import Output, Step
 
 
@@ -234,7 +234,8 @@ def require_for_guest(path: Path, bench: Bench, where: str) -> Elf:
     prefix = bench.machine.cross_compile
     start = capture([bench.compiler, "-print-file-name=crt1.o"]).strip()
     try:
-        found, guest = elf.read(path, prefix), elf.read(Path(start), prefix)
+        found = elf.read(path, prefix, around(bench.sandbox.kind, path))
+        guest = elf.read(Path(start), prefix)
     except ValueError as error:
         raise BuildError(f"{where}: {error}") from None
     if found.machine != guest.machine:

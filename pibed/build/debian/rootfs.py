@@ -21,6 +21,7 @@ from pibed.build.initramfs import CharDevice, Entry, Folder, write_archive
 from pibed.build.overlay import digest
 from pibed.build.payload import AGENT_PLACE, Payload
 from pibed.build.program import Program
+from pibed.build.sandbox import around
 from pibed.build.store import Output, Step
 from pibed.model.machine import Machine
 from pibed.model.modules import FOLDER, NEEDS
@@ -124,7 +125,14 @@ def initramfs(bench: Bench, payload: Payload, parts: Parts) -> Output:
         modules.mkdir(parents=True, exist_ok=True)
         for name, path in parts.modules.files.items():
             stripped = str(modules / f"{name}.ko")
-            run_logged([strip, "--strip-debug", "-o", stripped, str(path)], log)
+            bench.sandbox.run(
+                [strip, "--strip-debug", "-o", stripped, str(path)],
+                log,
+                output=modules,
+                readable=[path],
+                sources=path.parent,
+                cwd=modules,
+            )
         for name, needed in parts.modules.needs.items():
             text = "".join(f"{each}\n" for each in needed)
             (modules / f"{name}.{NEEDS}").write_text(text, encoding="ascii")
@@ -138,7 +146,7 @@ def initramfs(bench: Bench, payload: Payload, parts: Parts) -> Output:
             if not isinstance(program, Program):  # which is static
                 where = f"{payload.config_file}: workload: {program.name}"
                 made = parts.programs.files[program.name]
-                _require_runnable(root, made, bench.machine.cross_compile, where)
+                _require_runnable(root, made, bench, where)
         tool = parts.kernel.path / "usr" / "gen_init_cpio"
         entries = [*_system_entries(), *staging.entries()]
         write_archive(tool, root, entries, folder / "initramfs.cpio")
@@ -173,11 +181,8 @@ def _require_free(root: Path, payload: Payload, programs: Programs) -> None:
             )
 
 
-def _require_runnable(root: Path, program: Path, prefix: str, where: str) -> None:
-    """Raises BuildError for a program that asks for what the guest does not have.
-
-    `prefix` is that of binutils.
-    """
+def _require_runnable(root: Path, program: Path, bench: Bench, where: str) -> None:
+    """Raises BuildError for a program that asks for what the guest does not have."""
     first = program.read_bytes().partition(b"\n")[0].decode(errors="replace")
     if first.startswith("#!"):
         (shell, *_) = first[2:].split() or [""]
@@ -188,7 +193,8 @@ def _require_runnable(root: Path, program: Path, prefix: str, where: str) -> Non
                 fix="take #!/bin/sh, or ask for the package that has it: `packages: [bash]`",
             )
         return
-    found = elf.read(program, prefix)
+    inside = around(bench.sandbox.kind, program)
+    found = elf.read(program, bench.machine.cross_compile, inside)
     if found.interpreter is None:
         return
     libraries = {path.name for each in _LIBRARIES for path in root.glob(f"{each}/*.so*")}
