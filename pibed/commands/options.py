@@ -339,6 +339,7 @@ class ProfileOptions(ExperimentOptions, BuilderOptions, ResultsOptions):
     Example: ./inv profile --set size=64 --set demand_paging=pre-paging --phase 0
     Example: ./inv profile --set size=64 --against demand_paging=0
     Example: ./inv profile --machine pi3 --clock board --cmd 'dense_mm 64' --param demand_paging=1
+    Example: ./inv profile --builder buildroot
     """
 
     set: tuple[str, ...] = repeated(

@@ -14,6 +14,9 @@ from pathlib import Path
 
 from pibed.base.process import capture
 
+# A kernel takes less than one.
+_TIMEOUT_S = 60
+
 _SECTION = re.compile(
     r"^\s*\[\s*(\d+)\] (\S+)\s+(\S+)\s+([0-9a-f]{8}) ([0-9a-f]{6,}) ([0-9a-f]{6,}) "
     r"[0-9a-f]{2} +([A-Za-z]*) ",
@@ -138,12 +141,12 @@ class Binary:
         return found
 
 
-def read(path: Path, prefix: str, name: str | None = None) -> Binary:
-    """What is known of a file; `prefix` is that of binutils.
+def read(path: Path, prefix: str, name: str, inside: Sequence[str] = ()) -> Binary:
+    """What is known of a file; `prefix` is that of binutils, `inside` as in `capture`.
 
     Raises BuildError if it cannot be read.
     """
-    said = capture([f"{prefix}readelf", "-hSslrW", str(path)])
+    said = capture([f"{prefix}readelf", "-hSslrW", str(path)], inside=inside, timeout_s=_TIMEOUT_S)
     data = path.read_bytes()
     relocatable = "REL (Relocatable file)" in said
     numbers: dict[int, str] = {}
@@ -168,12 +171,11 @@ def read(path: Path, prefix: str, name: str | None = None) -> Binary:
         for offset, address, size, flags in _SEGMENT.findall(said)
         if "E" in flags
     ]
-    own = name or path.stem
     symbols = _SYMBOL.findall(said)
-    functions = _functions(own, symbols, numbers, sections)
+    functions = _functions(name, symbols, numbers, sections)
     labels = {name: int(value, 16) for value, _, kind, *_, name in symbols if kind == "NOTYPE"}
     is_fixed = "EXEC (Executable file)" in said
-    return Binary(own, path, is_fixed, sections, segments, functions, labels)
+    return Binary(name, path, is_fixed, sections, segments, functions, labels)
 
 
 def _relocated(said: str) -> dict[str, frozenset[int]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from pibed.base.errors import GuestError, UsageError
 from pibed.build.images import Images
 from pibed.build.kconfig import read_config
+from pibed.build.sandbox import around
 from pibed.build.symbols import Address, positions
 from pibed.guest import moderrors
 from pibed.guest.guest import Guest, Launch
@@ -57,8 +58,16 @@ def binaries_of(images: Images, folder: Path) -> Binaries:
     places = sorted(found, key=lambda place: (Path(place).name not in payload, place))
     return Binaries(
         binary.read(images.kernel_build / "vmlinux", prefix, "kernel"),
-        [binary.read(path, prefix) for path in images.modules],
-        [binary.read(found[place], prefix, Path(place).name) for place in places],
+        [
+            binary.read(path, prefix, path.stem, around(images.sandbox, path))
+            for path in images.modules
+        ],
+        [
+            binary.read(
+                found[place], prefix, Path(place).name, around(images.sandbox, found[place])
+            )
+            for place in places
+        ],
     )
 
 
@@ -135,7 +144,8 @@ def lines_of(profile: Profile, binaries: Binaries, images: Images) -> dict[Funct
             for function in sorted(known)
             if function.binary == each.name
         }
-        for address, chain in positions(each.path, prefix, own).items():
+        inside = [] if each is binaries.kernel else around(images.sandbox, each.path)
+        for address, chain in positions(each.path, prefix, own, inside).items():
             line = chain[-1].line
             for folder in (images.kernel_build, images.kernel_source):
                 line = line.replace(f"{folder}/", "")

@@ -16,6 +16,17 @@ _PROGRAM, _MODULE, _KERNEL, _NEITHER = "#7fb6e6", "#4fc3a1", "#f5b971", "#d0d0d0
 _MORE, _LESS = (215, 48, 39), (49, 104, 189)
 
 
+# Headings of columns that stand side by side.
+_SHORT = {
+    "l1i_misses": "L1I",
+    "l1d_misses": "L1D",
+    "l2_misses": "L2",
+    "utlb_misses": "µTLB",
+    "tlb_walks": "TLB",
+    "branch_misses": "branches",
+}
+
+
 def number(value: int) -> str:
     """With separated thousands."""
     return f"{value:,}"
@@ -60,11 +71,12 @@ def table(profile: Profile, event: str, lines: Lines, top: int) -> Table:
         Column(event, True),
         Column("share", True),
         Column("with callees", True),
-        *(Column(name.replace("_", " "), True) for name in others),
+        *(Column(_SHORT.get(name, name), True) for name in others),
         Column("function"),
         Column("of"),
     )
-    return Table(profile.title, columns, tuple(shown))
+    note = "of L1I to branches: misses" if len(others) > 1 else ""
+    return Table(profile.title, columns, tuple(shown), note)
 
 
 def _row(row: Row, events: Sequence[str], event: str, whole: int, lines: Lines) -> tuple[str, ...]:

@@ -169,6 +169,8 @@ def of_archive(archive: Path, folder: Path) -> Mapping[str, Path]:
     See Documentation/driver-api/early-userspace/buffer-format.rst of Linux.
     """
     data = archive.read_bytes()
+    # What reads them in a sandbox is nobody.
+    folder.chmod(0o755)
     found: dict[str, Path] = {}
     at = 0
     while data[at : at + 6] in (b"070701", b"070702"):
@@ -181,6 +183,7 @@ def of_archive(archive: Path, folder: Path) -> Mapping[str, Path]:
         if content.startswith(b"\x7fELF") and not name.endswith(".ko"):
             path = folder / str(len(found))
             path.write_bytes(content)
+            path.chmod(0o644)
             found[name] = path
         at = begin + (size + 3) // 4 * 4
     return found
