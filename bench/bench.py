@@ -1,4 +1,4 @@
-"""Measures pibed beside the bare thing: `bench/bench.py NAME…`, by default all of the benches below.
+"""Measures pibed beside the bare thing: `bench/bench.py NAME…`, by default all benches below.
 
 Run it on a machine that does nothing else, from the checkout's environment, after `./inv build`.
 Ratios are what counts: absolute times are this machine's.

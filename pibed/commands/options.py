@@ -336,9 +336,8 @@ class ProfileOptions(ExperimentOptions, BuilderOptions, ResultsOptions):
     Parameters that are not set have their first value. With --against what the cell does is set
     beside what another one does.
 
-    Example: ./inv profile --set size=64 --set demand_paging=pre-paging --phase 0
-    Example: ./inv profile --set size=64 --against demand_paging=0
-    Example: ./inv profile --machine pi3 --clock board --cmd 'dense_mm 64' --param demand_paging=1
+    {examples}
+    Example: ./inv profile --machine pi3 --clock board --cmd 'ls -l /bin'
     Example: ./inv profile --builder buildroot
     """
 

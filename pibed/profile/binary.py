@@ -151,24 +151,24 @@ def read(path: Path, prefix: str, name: str, inside: Sequence[str] = ()) -> Bina
     relocatable = "REL (Relocatable file)" in said
     numbers: dict[int, str] = {}
     places: dict[str, tuple[int, int, int]] = {}
-    for number, section, kind, address, offset, size, flags in _SECTION.findall(said):
+    for number, section, kind, address, offset, length, flags in _SECTION.findall(said):
         numbers[int(number)] = section
         if "X" in flags and kind == "PROGBITS":
-            places[section] = (int(address, 16), int(offset, 16), int(size, 16))
+            places[section] = (int(address, 16), int(offset, 16), int(length, 16))
     relocated = _relocated(said) if relocatable else {}
     sections = {
         section: Section(
-            section, address, data[offset : offset + size], relocated.get(section, frozenset())
+            section, address, data[offset : offset + length], relocated.get(section, frozenset())
         )
-        for section, (address, offset, size) in places.items()
+        for section, (address, offset, length) in places.items()
     }
     segments = [
         Segment(
             int(address, 16),
-            data[int(offset, 16) : int(offset, 16) + int(size, 16)],
+            data[int(offset, 16) : int(offset, 16) + int(length, 16)],
             int(offset, 16),
         )
-        for offset, address, size, flags in _SEGMENT.findall(said)
+        for offset, address, length, flags in _SEGMENT.findall(said)
         if "E" in flags
     ]
     symbols = _SYMBOL.findall(said)
@@ -201,17 +201,17 @@ def _functions(
     """Functions by section; labels in hand-written code count where no function is."""
     sized: dict[str, dict[int, Function]] = {}
     labels: dict[str, dict[int, str]] = {}
-    for value, size, kind, _, number, name in sorted(symbols, key=lambda each: _liked(each[5])):
+    for value, length, kind, _, number, name in sorted(symbols, key=lambda each: _liked(each[5])):
         section = numbers.get(int(number), "")
         if section not in sections or name.startswith(("$", ".L")):
             continue
         # The last bit says Thumb.
         start = int(value, 16) & ~1 if kind != "NOTYPE" else int(value, 16)
-        length = int(size, 0)
-        if kind == "NOTYPE" or not length:
+        span = int(length, 0)
+        if kind == "NOTYPE" or not span:
             labels.setdefault(section, {}).setdefault(start, name)
         else:
-            function = Function(binary, name, section, start, start + length)
+            function = Function(binary, name, section, start, start + span)
             sized.setdefault(section, {}).setdefault(start, function)
     found: dict[str, list[Function]] = {}
     for section, each in sections.items():

@@ -32,7 +32,7 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
-def percent(part: int, whole: int) -> str:
+def share_of(part: int, whole: int) -> str:
     """A share with one decimal."""
     return f"{100 * part / whole:.1f} %" if whole else "-"
 
@@ -49,7 +49,7 @@ def table(profile: Profile, event: str, lines: Lines, top: int) -> Table:
         shown.append(
             (
                 number(sums[at]),
-                percent(sums[at], whole),
+                share_of(sums[at], whole),
                 "",
                 *(number(sums[profile.events.index(name)]) for name in others),
                 f"{len(rest)} other functions",
@@ -60,7 +60,7 @@ def table(profile: Profile, event: str, lines: Lines, top: int) -> Table:
     shown.append(
         (
             number(whole),
-            percent(whole, whole),
+            share_of(whole, whole),
             "",
             *(number(totals[profile.events.index(name)]) for name in others),
             "all",
@@ -83,7 +83,7 @@ def _row(row: Row, events: Sequence[str], event: str, whole: int, lines: Lines) 
     at = events.index(event)
     return (
         number(row.own[at]),
-        percent(row.own[at], whole),
+        share_of(row.own[at], whole),
         number(row.total[at]),
         *(number(row.own[i]) for i, name in enumerate(events) if name != event),
         str(row.function),
@@ -167,7 +167,7 @@ def painter(profile: Profile, event: str, modules: Sequence[str]) -> Painter:
     def words(node: Node, total: tuple[int, ...]) -> str:
         own = number(node.own[at])
         return (
-            f"{number(total[at])} {event} ({percent(total[at], whole)}), {own} of its own, "
+            f"{number(total[at])} {event} ({share_of(total[at], whole)}), {own} of its own, "
             f"in {node.function.binary}"
         )
 

@@ -53,11 +53,11 @@ def functions(raw: Raw, binaries: Binaries) -> dict[int, Function]:
     loaded = [place for module in binaries.modules for place in _loaded(module, outside)]
     for number, code in kernel.items():
         found[number] = _in_kernel(code.address, binaries.kernel, loaded)
-    pages: dict[tuple[int, int], list[int]] = {}
+    by_page: dict[tuple[int, int], list[int]] = {}
     for number, code in raw.codes.items():
         if not code.is_kernel:
-            pages.setdefault((code.address // PAGE, code.place // PAGE), []).append(number)
-    for numbers in pages.values():
+            by_page.setdefault((code.address // PAGE, code.place // PAGE), []).append(number)
+    for numbers in by_page.values():
         codes = [raw.codes[number] for number in numbers]
         match = next(filter(None, (_match(each, codes) for each in binaries.programs)), None)
         for number in numbers:
@@ -174,16 +174,16 @@ def of_archive(archive: Path, folder: Path) -> Mapping[str, Path]:
     found: dict[str, Path] = {}
     at = 0
     while data[at : at + 6] in (b"070701", b"070702"):
-        size, name_size = (int(data[at + place : at + place + 8], 16) for place in (54, 94))
-        name = data[at + 110 : at + 110 + name_size - 1].decode(errors="replace")
-        begin = at + (110 + name_size + 3) // 4 * 4
+        length, name_length = (int(data[at + place : at + place + 8], 16) for place in (54, 94))
+        name = data[at + 110 : at + 110 + name_length - 1].decode(errors="replace")
+        begin = at + (110 + name_length + 3) // 4 * 4
         if name == "TRAILER!!!":
             break
-        content = data[begin : begin + size]
+        content = data[begin : begin + length]
         if content.startswith(b"\x7fELF") and not name.endswith(".ko"):
             path = folder / str(len(found))
             path.write_bytes(content)
             path.chmod(0o644)
             found[name] = path
-        at = begin + (size + 3) // 4 * 4
+        at = begin + (length + 3) // 4 * 4
     return found
