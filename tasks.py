@@ -31,6 +31,7 @@ VERBS: tuple[tuple[str, type[Any], str], ...] = (
     ("boot", options.BootOptions, "boot:boot"),
     ("timeline", options.TimelineOptions, "timeline:timeline"),
     ("gdb", options.GdbOptions, "gdb:gdb"),
+    ("profile", options.ProfileOptions, "profile:profile"),
     ("ktest", options.KtestOptions, "ktest:ktest"),
     ("grade", options.GradeOptions, "grade:grade"),
     ("try", options.TryOptions, "attempt:attempt"),

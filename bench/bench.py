@@ -1,4 +1,4 @@
-"""Measures pibed beside the bare thing: `bench/bench.py list|build|boot|sweep|clock|memory|report`.
+"""Measures pibed beside the bare thing: `bench/bench.py NAME…`, by default all benches below.
 
 Run it on a machine that does nothing else, from the checkout's environment, after `./inv build`.
 Ratios are what counts: absolute times are this machine's.
@@ -35,8 +35,11 @@ from pibed.model import plan
 from pibed.model.experiment import load_experiment
 from pibed.model.machine import Clock, Use, load_machine
 from pibed.model.plan import Round
+from pibed.model.protocol import Command
 from pibed.model.samples import Number, Sample, Status
 from pibed.plots.all import FORMATS
+from pibed.profile import record as profile_record
+from pibed.profile.record import Subject
 from pibed.runs.folder import RunFolder
 from pibed.stats.analysis import Analysis
 
@@ -205,6 +208,45 @@ def bench_clock() -> None:
         )
 
 
+def bench_profile() -> None:
+    """CPU seconds of a boot whose command is profiled beside the same boot without, in turn."""
+    study = load_experiment("paging")
+    commands = [
+        Command("load", 20, plan.load_line(study, plan.cells(study)[0].as_dict())),
+        Command("run", 300, "dense_mm 256"),
+    ]
+
+    def boot(launch: Launch, folder: Path) -> None:
+        with Guest(launch, Logs.below(folder), commands) as guest:
+            for command in commands:
+                guest.run(command)
+            guest.finish()
+
+    clocks: tuple[Clock, ...] = ("virtual", "board")
+    for clock in clocks:
+        machine = load_machine("pi3", {"clock": clock})
+        board = timing.board_of(machine)
+        launch = Launch(
+            machine, build.make_images(machine, study, board=board, trust=True), clock, 1
+        )
+        plain, profiled = [], []
+        with (
+            tempfile.TemporaryDirectory() as name,
+            profile_record.temporary_folder() as programs,
+        ):
+            folder = Path(name)
+            binaries = profile_record.binaries_of(launch.images, Path(programs))
+            subject = Subject("dense_mm 256", commands, 1, None)
+            for _ in range(3):
+                plain.append(measured(partial(boot, launch, folder))[1])
+                run = partial(profile_record.record, launch, subject, binaries, folder)
+                profiled.append(measured(run)[1])
+        one, other = statistics.median(plain), statistics.median(profiled)
+        print(
+            f"{clock} clock: CPU {one:.2f} s plain, {other:.2f} s profiled, {other / one:.2f} times"
+        )
+
+
 def bench_memory() -> None:
     """Peak memory of the Python process: a sweep, and a console and a command that print a lot."""
     console = load_machine("pi2").serial_device("console")
@@ -258,6 +300,7 @@ if __name__ == "__main__":
         "boot": bench_boot,
         "sweep": bench_sweep,
         "clock": bench_clock,
+        "profile": bench_profile,
         "memory": bench_memory,
         "report": bench_report,
     }

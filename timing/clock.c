@@ -66,15 +66,30 @@ static uint64_t ps_to_cycles(uint64_t ps, uint32_t khz)
 	return ps / 1000 * khz / 1000000;
 }
 
+static uint32_t khz_of(const struct clock *clock)
+{
+	return clock->bias ? clock->governor.khz : clock->governor.board->frequency_max_khz;
+}
+
+uint64_t clock_cycles(const struct clock *clock)
+{
+	const struct core *core = clock->core;
+
+	if (!core->busy_cycles)
+		return 0;	/* nothing is modelled */
+	return core->cycles + core->busy_cycles - clock->done_cycles +
+	       ps_to_cycles(core->memory_ps - clock->done_ps, khz_of(clock));
+}
+
 void clock_advance(struct clock *clock)
 {
 	struct core *core = clock->core;
 	uint64_t cycles = core->busy_cycles - clock->done_cycles;
 	uint64_t ps = core->memory_ps - clock->done_ps;
-	uint32_t khz = clock->bias ? clock->governor.khz : clock->governor.board->frequency_max_khz;
+	uint32_t khz = khz_of(clock);
 	int64_t wanted;
 
-	core->cycles += cycles + ps_to_cycles(ps, khz);
+	core->cycles = clock_cycles(clock);
 	clock->busy_ps += cycles_to_ps(cycles, khz) + ps;
 	clock->done_cycles = core->busy_cycles;
 	clock->done_ps = core->memory_ps;

@@ -33,6 +33,9 @@ static inline uint64_t clock_work(const struct core *core)
 	return core->busy_cycles + (core->memory_ps >> 10);
 }
 
+/* The event `cycles` as it would be if the model's time were brought up to date now. */
+uint64_t clock_cycles(const struct clock *clock);
+
 /* Brings the model's time and the event `cycles` up to date, and QEMU's clock if it was taken. */
 void clock_advance(struct clock *clock);
 

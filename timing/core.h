@@ -15,6 +15,12 @@
 	X(tlb_walks) \
 	X(branch_misses)
 
+struct core_events {
+#define CORE_MEMBER(name) uint64_t name;
+	CORE_EVENTS(CORE_MEMBER)
+#undef CORE_MEMBER
+};
+
 /*
  * busy_cycles is time in which the frequency counts (pipeline, caches, TLBs), memory_ps that in which it does not (DRAM). The
  * cycles among the events are both, brought up to date by clock_advance().

@@ -2,10 +2,12 @@
 /*
  * The timing model as a plugin of QEMU.
  *
- *   -plugin timing.so,board=FILE,counts=FILE,drive=on|off
+ *   -plugin timing.so,board=FILE,counts=FILE,drive=on|off,profile=FILE,window=NUMBERS
  *
- * FILE of board has the board's numbers (see board.h). At each mark that the guest executes a line with its code and all events so
- * far goes to the file of counts. With drive=on the guest's clock is the model's. One CPU of the guest runs.
+ * FILE of board has the board's numbers (see board.h); without it nothing is modelled, and instructions are all that is counted. At
+ * each mark that the guest executes a line with its code and all events so far goes to the file of counts. With drive=on the guest's
+ * clock is the model's. A profile is of a window, whose numbers are those of struct profile_window with colons between them. One CPU
+ * of the guest runs.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -20,9 +22,10 @@
 #include "branch.h"
 #include "clock.h"
 #include "data.h"
-#include "decode.h"
 #include "fetch.h"
+#include "profile.h"
 #include "qemu_plugin.h"
+#include "tb.h"
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = TIMING_API;
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t *info, int argc, char **argv);
@@ -30,15 +33,10 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qem
 /* Where an exception for a data access that failed goes, with the vectors that Linux uses. */
 #define VECTOR_DATA_ABORT 0xffff0010u
 
-/* From here on there is the kernel: its modules, its memory, its vectors. It is A32 code. */
-#define KERNEL_FIRST 0xbf000000u
-
-/* TCG_MAX_INSNS, include/tcg/tcg.h. */
-#define MOST_INSNS 512
-
 /* What is known of a translated block when it is executed. */
 struct block {
 	struct block *older;
+	struct profile_code *profiled;	/* NULL without a profile */
 	struct loads loads;
 	struct branch_end end;
 	uint32_t address;
@@ -55,7 +53,8 @@ static struct {
 	struct fetch fetch;
 	struct branch branch;
 	struct clock clock;
-	bool drive;
+	struct profile profile;
+	bool models, drive, profiles;
 	FILE *counts;
 	struct block *blocks;	/* all of them, to be freed */
 	uintptr_t ram;		/* where the host has the guest's memory */
@@ -78,11 +77,6 @@ static void count_inline(struct qemu_plugin_insn *insn, uint64_t n)
 	qemu_plugin_register_vcpu_insn_exec_inline(insn, QEMU_PLUGIN_INLINE_ADD_U64, &self.core.instructions, n);
 }
 
-static void copy_data(const struct qemu_plugin_insn *insn, void *data, size_t length)
-{
-	memcpy(data, qemu_plugin_insn_data(insn), length);
-}
-
 static void sync_count(void)
 {
 }
@@ -94,11 +88,6 @@ static void count_inline(struct qemu_plugin_insn *insn, uint64_t n)
 	qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, QEMU_PLUGIN_INLINE_ADD_U64, entry, n);
 }
 
-static void copy_data(const struct qemu_plugin_insn *insn, void *data, size_t length)
-{
-	qemu_plugin_insn_data(insn, data, length);
-}
-
 static void sync_count(void)
 {
 	memcpy(&self.core.instructions, qemu_plugin_scoreboard_find(self.scores, 0), sizeof(self.core.instructions));
@@ -108,7 +97,23 @@ static void sync_count(void)
 static void advance(void)
 {
 	sync_count();
-	clock_advance(&self.clock);
+	if (self.models)
+		clock_advance(&self.clock);
+}
+
+static void enter_code(struct profile_code *code)
+{
+	if (self.profile.is_open)
+		sync_count();
+	if (!profile_enter(&self.profile, code))
+		give_up("no memory for the profile");
+}
+
+/* Where nothing is modelled. */
+static void on_code(unsigned int vcpu, void *data)
+{
+	(void)vcpu;
+	enter_code(data);
 }
 
 static void on_block(unsigned int vcpu, void *data)
@@ -116,8 +121,10 @@ static void on_block(unsigned int vcpu, void *data)
 	struct block *block = data;
 
 	(void)vcpu;
-	self.core.busy_cycles += block->cycles;
 	branch_enter(&self.branch, block->address, &block->end);
+	if (block->profiled)
+		enter_code(block->profiled);
+	self.core.busy_cycles += block->cycles;
 	data_enter(&self.data, &block->loads);
 	fetch_block(&self.fetch, &block->code);
 	if (clock_is_due(&self.clock)) {
@@ -183,15 +190,34 @@ static void on_tlb_user(unsigned int vcpu, void *data)
 
 static void on_mark(unsigned int vcpu, void *data)
 {
+	unsigned int code = (uintptr_t)data;
+	const char *wrong;
+
 	(void)vcpu;
 	advance();
-	fprintf(self.counts, "%02x", (unsigned int)(uintptr_t)data);
+	if (self.profiles) {
+		wrong = profile_mark(&self.profile, code);
+		if (wrong)
+			give_up(wrong);
+	}
+	if (!self.counts)
+		return;
+	fprintf(self.counts, "%02x", code);
 #define PRINT(name) fprintf(self.counts, " %" PRIu64, self.core.name);
 	CORE_EVENTS(PRINT)
 #undef PRINT
 	fputc('\n', self.counts);
 	if (fflush(self.counts))
 		give_up("the counts could not be written");
+}
+
+/* The load by which the kernel takes up another thread; of its words the last one counts. */
+static void on_switch(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t address, void *data)
+{
+	(void)vcpu;
+	(void)info;
+	(void)data;
+	profile_switch(&self.profile, address);
 }
 
 static void watch(struct qemu_plugin_insn *in, const struct insn *insn)
@@ -211,73 +237,26 @@ static void watch(struct qemu_plugin_insn *in, const struct insn *insn)
 		call = on_tlb_user;
 		break;
 	}
-	if (call)
+	if (call && self.models)
 		qemu_plugin_register_vcpu_insn_exec_cb(in, call, QEMU_PLUGIN_CB_NO_REGS, NULL);
-	if (self.counts && insn_is_mark(insn))
+	if ((self.counts || self.profiles) && insn_is_mark(insn))
 		qemu_plugin_register_vcpu_insn_exec_cb(in, on_mark, QEMU_PLUGIN_CB_NO_REGS, (void *)(uintptr_t)insn->hint);
 }
 
-/* Whether a word is a mark of A32, whose lower half looks like the first one of a long T32 instruction. */
-static bool is_a32_mark(uint32_t word)
+/* Where in the guest's memory an instruction is; code that is elsewhere has some number, too. */
+static uint32_t place_of(struct qemu_plugin_insn *in)
 {
-	return word >= (0xe320f000 | MARK_FIRST) && word <= (0xe320f000 | MARK_LAST);
+	return (uintptr_t)qemu_plugin_insn_haddr(in) - self.ram;
 }
 
-/*
- * Whether a block is of T32 instructions, which QEMU's interface does not say. Short ones, and those that are not aligned, can be no
- * other. In a user's block of long and aligned ones the first halfword of each tells: those of T32 begin with 11101, 11110 or 11111.
- */
-static bool is_thumb(struct qemu_plugin_tb *tb, size_t n)
+static struct block *make_block(struct qemu_plugin_tb *from, const struct tb *tb)
 {
-	bool long_thumb = true;
-	uint32_t word;
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		struct qemu_plugin_insn *in = qemu_plugin_tb_get_insn(tb, i);
-
-		if (qemu_plugin_insn_size(in) == 2 || qemu_plugin_insn_vaddr(in) & 2)
-			return true;
-		copy_data(in, &word, sizeof(word));
-		long_thumb &= (uint16_t)word >> 11 >= 0x1d && !is_a32_mark(word);
-	}
-	return long_thumb && qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0)) < KERNEL_FIRST;
-}
-
-static void decode(struct qemu_plugin_insn *in, bool thumb, struct insn *insn)
-{
-	size_t length = qemu_plugin_insn_size(in);
-	uint16_t half[2] = { 0, 0 };
-	uint32_t word;
-
-	copy_data(in, half, length < sizeof(half) ? length : sizeof(half));
-	if (!thumb)
-		word = half[0] | (uint32_t)half[1] << 16;
-	else
-		word = length == 2 ? half[0] : (uint32_t)half[0] << 16 | half[1];
-	if (thumb)
-		decode_t32(word, length, insn);
-	else
-		decode_a32(word, insn);
-}
-
-/* The line of the guest's memory that an instruction is in. */
-static uint32_t line_of(struct qemu_plugin_insn *in)
-{
-	uintptr_t at = (uintptr_t)qemu_plugin_insn_haddr(in);
-
-	return (at - self.ram) >> LINE_SHIFT & (LINES - 1);	/* code that is elsewhere has some number, too */
-}
-
-static struct block *make_block(struct qemu_plugin_tb *tb, const struct insn *insns, size_t n)
-{
-	struct qemu_plugin_insn *last = qemu_plugin_tb_get_insn(tb, n - 1);
 	uint32_t lines[MOST_INSNS], n_lines = 0, line;
 	struct block *block;
 	size_t i;
 
-	for (i = 0; i < n; i++) {
-		line = line_of(qemu_plugin_tb_get_insn(tb, i));
+	for (i = 0; i < tb->n; i++) {
+		line = place_of(qemu_plugin_tb_get_insn(from, i)) >> LINE_SHIFT & (LINES - 1);
 		if (!n_lines || lines[n_lines - 1] != line)
 			lines[n_lines++] = line;
 	}
@@ -286,49 +265,78 @@ static struct block *make_block(struct qemu_plugin_tb *tb, const struct insn *in
 	if (!block)
 		give_up("no memory");
 	block->older = self.blocks;
-	block->cycles = pipeline_cycles(&self.board.pipeline, insns, n);
-	block->loads = block_loads(insns, n);
-	block->address = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0));
-	block->end = branch_end(insns, n, qemu_plugin_insn_vaddr(last) + qemu_plugin_insn_size(last));
+	block->profiled = NULL;
+	block->cycles = pipeline_cycles(&self.board.pipeline, tb->insns, tb->n);
+	block->loads = block_loads(tb->insns, tb->n);
+	block->address = tb->address;
+	block->end = branch_end(tb->insns, tb->n, tb->next);
 	block->code = (struct fetch_lines){ .there = UINT64_MAX, .n = n_lines };
 	memcpy(block->code.lines, lines, n_lines * sizeof(lines[0]));
 	self.blocks = block;
 	return block;
 }
 
-static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
+static struct profile_code *make_code(struct qemu_plugin_tb *from, const struct tb *tb)
 {
-	size_t n = qemu_plugin_tb_n_insns(tb), i, counted = 0;
-	struct insn insns[MOST_INSNS];
-	bool thumb = is_thumb(tb, n);
+	uint32_t place = place_of(qemu_plugin_tb_get_insn(from, 0));
+	struct branch_end end = branch_end(tb->insns, tb->n, tb->next);
+	struct profile_code *code = profile_code(&self.profile, tb->address, place, tb->bytes, tb->length, &end, tb->last);
+
+	if (!code)
+		give_up("no memory for the profile");
+	return code;
+}
+
+static void watch_access(struct qemu_plugin_insn *in, const struct tb *tb, size_t i)
+{
+	const struct insn *insn = &tb->insns[i];
+
+	if (self.profiles && profile_is_switch(&self.profile, qemu_plugin_insn_vaddr(in), insn))
+		qemu_plugin_register_vcpu_mem_cb(in, on_switch, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW, NULL);
+	if (!self.models)
+		return;
+	/* For both directions, since QEMU 7.2 takes one for the other; which one it is the instruction says. */
+	if (insn->class == INSN_LOAD)
+		qemu_plugin_register_vcpu_mem_cb(in, on_load, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW,
+						 (void *)(uintptr_t)block_access(tb->insns, tb->n, i));
+	else if (insn->class == INSN_STORE)
+		qemu_plugin_register_vcpu_mem_cb(in, on_store, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW, NULL);
+}
+
+static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *from)
+{
+	struct profile_code *profiled = NULL;
+	struct block *block;
+	size_t i, counted = 0;
+	struct tb tb;
 
 	(void)id;
-	if (n > MOST_INSNS)
+	if (!tb_read(&tb, from))
 		give_up("a block has more instructions than are known to be possible");
 	/* The first block runs before address translation is on: its address is that of the memory, which begins at 0. */
 	if (!self.ram)
-		self.ram = (uintptr_t)qemu_plugin_insn_haddr(qemu_plugin_tb_get_insn(tb, 0)) -
-			   qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0));
-	for (i = 0; i < n; i++)
-		decode(qemu_plugin_tb_get_insn(tb, i), thumb, &insns[i]);
-	qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_NO_REGS, make_block(tb, insns, n));
-	for (i = 0; i < n; i++) {
-		struct qemu_plugin_insn *in = qemu_plugin_tb_get_insn(tb, i);
+		self.ram = (uintptr_t)qemu_plugin_insn_haddr(qemu_plugin_tb_get_insn(from, 0)) - tb.address;
+	if (self.profiles)
+		profiled = make_code(from, &tb);
+	if (self.models) {
+		block = make_block(from, &tb);
+		block->profiled = profiled;
+		qemu_plugin_register_vcpu_tb_exec_cb(from, on_block, QEMU_PLUGIN_CB_NO_REGS, block);
+	} else if (profiled) {
+		qemu_plugin_register_vcpu_tb_exec_cb(from, on_code, QEMU_PLUGIN_CB_NO_REGS, profiled);
+	}
+	for (i = 0; i < tb.n; i++) {
+		struct qemu_plugin_insn *in = qemu_plugin_tb_get_insn(from, i);
 
 		/* An access that fails is counted below, but not by QEMU: it will be executed again. */
 		if (qemu_plugin_insn_vaddr(in) == VECTOR_DATA_ABORT)
 			count_inline(in, -1);
-		if (block_counts_at(insns, n, i)) {
+		if (block_counts_at(tb.insns, tb.n, i)) {
 			count_inline(in, i + 1 - counted);
 			counted = i + 1;
 		}
-		watch(in, &insns[i]);
-		/* For both directions, since QEMU 7.2 takes one for the other; which one it is the instruction says. */
-		if (insns[i].class == INSN_LOAD)
-			qemu_plugin_register_vcpu_mem_cb(in, on_load, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW,
-							 (void *)(uintptr_t)block_access(insns, n, i));
-		else if (insns[i].class == INSN_STORE)
-			qemu_plugin_register_vcpu_mem_cb(in, on_store, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW, NULL);
+		watch(in, &tb.insns[i]);
+		watch_access(in, &tb, i);
 	}
 }
 
@@ -376,9 +384,28 @@ static bool open_counts(const char *path)
 	return !fflush(self.counts);
 }
 
+static bool open_profile(const char *path, const char *numbers)
+{
+	struct profile_window window = { .path = path };
+	const char *wrong;
+
+	if (sscanf(numbers, "%" SCNu32 ":%" SCNu32 ":%" SCNu32 ":%" SCNu32 ":%" SCNu32 ":%" SCNu32, &window.command, &window.begin,
+		   &window.end, &window.switch_first, &window.switch_end, &window.exec) != 6) {
+		fprintf(stderr, "timing: window=%s: expected six numbers with colons between them\n", numbers);
+		return false;
+	}
+	wrong = profile_init(&self.profile, &window, &self.clock);
+	if (wrong) {
+		fprintf(stderr, "timing: profile: %s: %s\n", path, wrong);
+		return false;
+	}
+	self.profiles = true;
+	return true;
+}
+
 static bool read_options(int argc, char **argv)
 {
-	const char *board = NULL;
+	const char *board = NULL, *profile = NULL, *window = "";
 	char message[512];
 	int i;
 
@@ -387,19 +414,34 @@ static bool read_options(int argc, char **argv)
 			board = argv[i] + 6;
 		} else if (!strcmp(argv[i], "drive=on") || !strcmp(argv[i], "drive=off")) {
 			self.drive = !strcmp(argv[i], "drive=on");
+		} else if (!strncmp(argv[i], "profile=", 8)) {
+			profile = argv[i] + 8;
+		} else if (!strncmp(argv[i], "window=", 7)) {
+			window = argv[i] + 7;
 		} else if (!strncmp(argv[i], "counts=", 7)) {
 			if (!open_counts(argv[i] + 7))
 				return false;
 		} else {
-			fprintf(stderr, "timing: %s: expected board=, counts= or drive=on|off\n", argv[i]);
+			fprintf(stderr, "timing: %s: expected board=, counts=, drive=on|off, profile= or window=\n", argv[i]);
 			return false;
 		}
 	}
-	if (!board || !board_read(&self.board, board, message, sizeof(message))) {
-		fprintf(stderr, "timing: %s\n", board ? message : "board=FILE is missing");
+	self.models = board;
+	if (self.drive && !board) {
+		fprintf(stderr, "timing: board=FILE is missing\n");
 		return false;
 	}
-	return true;
+	if (board && !board_read(&self.board, board, message, sizeof(message))) {
+		fprintf(stderr, "timing: %s\n", message);
+		return false;
+	}
+	return !profile || open_profile(profile, window);
+}
+
+static bool init_model(void)
+{
+	return l2_init(&self.l2, &self.board, &self.core) && data_init(&self.data, &self.board, &self.core, &self.l2) &&
+	       fetch_init(&self.fetch, &self.board, &self.core, &self.l2) && branch_init(&self.branch, &self.board, &self.core);
 }
 
 int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t *info, int argc, char **argv)
@@ -407,13 +449,11 @@ int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t *info, int
 	(void)info;
 	if (!read_options(argc, argv))
 		return -1;
-	if (!l2_init(&self.l2, &self.board, &self.core) || !data_init(&self.data, &self.board, &self.core, &self.l2) ||
-	    !fetch_init(&self.fetch, &self.board, &self.core, &self.l2) ||
-	    !branch_init(&self.branch, &self.board, &self.core)) {
+	clock_init(&self.clock, &self.board, &self.core);
+	if (self.models && !init_model()) {
 		fprintf(stderr, "timing: no memory\n");
 		return -1;
 	}
-	clock_init(&self.clock, &self.board, &self.core);
 #if TIMING_API != 1
 	self.scores = qemu_plugin_scoreboard_new(sizeof(uint64_t));
 #endif

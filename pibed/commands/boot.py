@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -160,7 +160,7 @@ def _launch(options: BootOptions, default_clock: Clock | None) -> tuple[Launch, 
         require_stoppable(clock)
         debuginfo.require_kept("debian" if options.builder is None else options.builder)
     seed = arguments.number("--seed", "1" if options.seed is None else options.seed, 0, 2**32 - 1)
-    load = _load(experiment, options)
+    load = load_commands(experiment, options.param, options.declared)
     builder = arguments.builder(options)
     board = timing.board_of(machine) if clock == "board" else None
     host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
@@ -169,18 +169,21 @@ def _launch(options: BootOptions, default_clock: Clock | None) -> tuple[Launch, 
     return launch, load, plan.load_timeout_s(experiment)
 
 
-def _load(experiment: Experiment, options: BootOptions) -> list[str]:
+def load_commands(
+    experiment: Experiment, param: Sequence[str], declared: Mapping[str, str]
+) -> list[str]:
     """The commands that load the modules, none if no parameter is given.
 
-    What is not given is as in the experiment's first cell.
+    Parameters are given by --param, and by the options that experiments declare for `boot`. What is
+    not given is as in the experiment's first cell.
     """
     from pibed.build import payload
     from pibed.model import plan
 
-    short = settings.declared(experiment, "boot", options.declared, "--param")
+    short = settings.declared(experiment, "boot", declared, "--param")
     modules = {each.name: each for each in experiment.module_list}
     root = payload.root_of(experiment)
-    given = settings.of_modules(root, experiment.module_list, {}, options.param)
+    given = settings.of_modules(root, experiment.module_list, {}, param)
     if not (short or given):
         return []
     # Of the module's parameters, those that are a parameter of the experiment and no more.

@@ -443,6 +443,41 @@ class GdbOptions(ResultsOptions, TrustOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProfileOptions(ExperimentOptions, BuilderOptions, ResultsOptions):
+    """Count by functions what a cell of the experiment does, or one command.
+
+    A table, a flame graph, and files for other tools; on the board's clock with cycles and misses.
+    Parameters that are not set have their first value. With --against what the cell does is set
+    beside what another one does.
+
+    {examples}
+    Example: ./inv profile --machine pi3 --clock board --cmd 'ls -l /bin'
+    Example: ./inv profile --builder buildroot
+    """
+
+    set: tuple[str, ...] = repeated(
+        "NAME=VALUE: the cell has this value of a parameter of the experiment, as a number or by "
+        "its label (again for another parameter)"
+    )
+    against: tuple[str, ...] = repeated(
+        "NAME=VALUE: compare with the cell that differs in this (again for another parameter)"
+    )
+    cmd: str | None = option("profile this command instead of the experiment's workload")
+    param: tuple[str, ...] = repeated(
+        "NAME=VALUE: for --cmd, load the module with this parameter (again for another parameter)"
+    )
+    phase: str | None = option("only this phase of the program, 0 to 30 (default: all of it)")
+    event: str | None = option(
+        "what the flame graph and the files for other tools count (default: instructions, with the "
+        "board's clock cycles)"
+    )
+    top: str | None = option("how many functions the table has (default 25)")
+    clock: str | None = option("virtual or board (default: the machine's)")
+    timeout: str | None = option("guest seconds after which --cmd is killed (default 600)")
+    seed: str | None = option("seed of the guest's random numbers (default 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
 class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
     """Test the module in the guest: semantics, misuse, shortage of memory, stress.
 

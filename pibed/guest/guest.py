@@ -155,6 +155,7 @@ class Guest:
                 ],
                 seed=launch.seed,
                 counts=None if logs.counts is None else logs.counts.absolute(),
+                profile=logs.profile,
             )
             self._guest_s: float | None = None
             self._limit_us: int | None = None

@@ -21,6 +21,7 @@ from pibed.base.process import DIE_WITH_PARENT, kill_group
 from pibed.build.images import Images
 from pibed.guest.holding import Holding, held_by
 from pibed.guest.monitor import Monitor
+from pibed.model.counts import Window
 from pibed.model.machine import Clock, Machine, SerialLine, Use
 
 # In which a sandbox has begun, and QEMU has gone after it was killed.
@@ -37,11 +38,12 @@ def arguments(
     kernel_args: Sequence[str],
     seed: int | None = None,
     counts: Path | None = None,
+    profile: ProfileFile | None = None,
 ) -> list[str]:
     """QEMU's command line without the serial lines; `kernel_args` come behind the machine's own.
 
     `seed` makes QEMU's random numbers for the guest a sequence that it determines. Events are
-    counted into the file `counts`, if there is one.
+    counted into the file `counts`, if there is one, and by functions into that of `profile`.
     """
     mode = machine.clocks[clock]
     console = f"console={machine.serial_device('console')}"
@@ -60,21 +62,38 @@ def arguments(
         *(("-seed", str(seed)) if seed is not None else ()),
         *machine.qemu.args,
         *mode.qemu_args,
-        *_timing(images, clock, counts),
+        *_timing(images, clock, counts, profile),
     ]
 
 
-def _timing(images: Images, clock: Clock, counts: Path | None) -> list[str]:
-    """The option that loads the timing plugin, where it drives the clock or counts."""
+def _timing(
+    images: Images, clock: Clock, counts: Path | None, profile: ProfileFile | None
+) -> list[str]:
+    """The option that loads the timing plugin, where it drives the clock or counts.
+
+    For a profile by the virtual clock nothing is modelled, and instructions are all that counts.
+    """
     drive = clock == "board"
-    if not drive and counts is None:
+    if not drive and counts is None and profile is None:
         return []
     if images.timing is None:
         raise ValueError("the images were made without the timing plugin")
-    words = [_quote(images.timing.plugin), f"board={_quote(images.timing.board_file)}"]
+    words = [_quote(images.timing.plugin)]
+    if drive or profile is None:
+        words.append(f"board={_quote(images.timing.board_file)}")
     if counts is not None:
         words.append(f"counts={_quote(counts)}")
+    if profile is not None:
+        words += [f"profile={_quote(profile.path.absolute())}", f"window={profile.window}"]
     return ["-plugin", ",".join([*words, f"drive={'on' if drive else 'off'}"])]
+
+
+@dataclass(frozen=True)
+class ProfileFile:
+    """The file into which the timing plugin writes a profile, and of what it is one."""
+
+    path: Path
+    window: Window
 
 
 def serial_options(lines: Sequence[SerialLine], ends: Mapping[Use, str]) -> list[str]:
@@ -97,11 +116,15 @@ class Logs:
     qemu: Path
     counts: Path | None = None
     """Where events are counted, if they are."""
+    profile: ProfileFile | None = None
+    """Where it is written by which functions, if it is."""
 
     @property
     def written_by_qemu(self) -> list[Path]:
         """Those that QEMU itself opens."""
-        return [self.console, self.agent, *([] if self.counts is None else [self.counts])]
+        profile = None if self.profile is None else self.profile.path
+        asked = [each for each in (self.counts, profile) if each is not None]
+        return [self.console, self.agent, *asked]
 
     @classmethod
     def below(cls, folder: Path, *, counts: bool = False) -> Logs:

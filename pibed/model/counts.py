@@ -29,6 +29,29 @@ BEGIN, END = 0x80, 0x81
 """The marks at which the agent begins and ends a command."""
 
 
+def marks_of(phase: int | None) -> tuple[int, int]:
+    """The marks at which a phase of a program begins and ends, or the whole command."""
+    return (BEGIN, END) if phase is None else (0x82 + 2 * phase, 0x83 + 2 * phase)
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a profile is of, and what the plugin must know of the kernel to follow its threads."""
+
+    command: int
+    """The number of a command among all of the agent's, from 1 on."""
+    phase: int | None
+    switch_to: tuple[int, int]
+    """First address of the kernel's function that switches threads, and the one behind it."""
+    exec: int
+    """Address of what the kernel enters when a process gets another program."""
+
+    def __str__(self) -> str:
+        """As the plugin takes it."""
+        numbers = (self.command, *marks_of(self.phase), *self.switch_to, self.exec)
+        return ":".join(map(str, numbers))
+
+
 @dataclass(frozen=True)
 class Mark:
     """A mark: its code, and how often each event had happened by then."""
@@ -49,9 +72,8 @@ class Counts:
         A phase that was run through several times is summed up. Raises ValueError that says what
         is missing.
         """
-        begin, end, what = BEGIN, END, "the command"
-        if phase is not None:
-            begin, end, what = 0x82 + 2 * phase, 0x83 + 2 * phase, f"phase {phase}"
+        begin, end = marks_of(phase)
+        what = "the command" if phase is None else f"phase {phase}"
         total, found, since = 0, False, None
         for mark in self.marks:
             if mark.code == begin:

@@ -7,7 +7,7 @@ from typing import Literal
 from pibed.base import places
 from pibed.model.loading import Name, Record, Words, load_file
 
-ExampleVerb = Literal["sweep", "boot", "ktest"]
+ExampleVerb = Literal["sweep", "boot", "profile", "ktest"]
 """A verb whose examples depend on what is configured."""
 
 

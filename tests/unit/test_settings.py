@@ -80,14 +80,15 @@ def test_what_an_experiment_has_is_named() -> None:
 
 
 def loaded(experiment: str = "paging", **given: Any) -> str:
-    (command,) = boot._load(load_experiment(experiment), BootOptions(**given))
+    options = BootOptions(**given)
+    (command,) = boot.load_commands(load_experiment(experiment), options.param, options.declared)
     unload, _, insmod = command.rpartition(" && ")
     assert "rmmod kmod_paging" in unload
     return insmod.removeprefix("insmod /lib/modules/kmod_paging.ko ")
 
 
 def test_no_parameter_loads_no_module() -> None:
-    assert boot._load(load_experiment("paging"), BootOptions()) == []
+    assert boot.load_commands(load_experiment("paging"), (), {}) == []
 
 
 def test_parameters_that_are_not_given_are_as_in_the_first_cell() -> None:

@@ -1,0 +1,158 @@
+"""One boot in which a command is profiled."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pibed.base.errors import GuestError, UsageError
+from pibed.build.images import Images
+from pibed.build.kconfig import read_config
+from pibed.build.sandbox import around
+from pibed.build.symbols import Address, positions
+from pibed.guest import moderrors
+from pibed.guest.guest import Guest, Launch
+from pibed.guest.qemu import Logs, ProfileFile
+from pibed.model.counts import Window
+from pibed.model.protocol import Command, Result
+from pibed.profile import binary, raw, symbols, tree
+from pibed.profile.binary import Function
+from pibed.profile.symbols import Binaries
+from pibed.profile.tree import Profile
+
+# Of the kernel's: what switches threads, and what gives a process another program
+# (arch/arm/kernel/entry-armv.S and fs/exec.c of Linux).
+_SWITCH, _EXEC = "__switch_to", "begin_new_exec"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is profiled: a boot's commands, which of them, and which phase of it or all."""
+
+    title: str
+    commands: Sequence[Command]
+    index: int
+    """Of the command."""
+    phase: int | None
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A profile, and how the command ended."""
+
+    profile: Profile
+    result: Result
+
+
+def binaries_of(images: Images, folder: Path) -> Binaries:
+    """What a guest of these images can execute; its own files are copied to a folder.
+
+    Raises BuildError for a file that cannot be read.
+    """
+    prefix = images.variables.get("CROSS_COMPILE", "")
+    payload = {path.name for path in images.programs}
+    found = symbols.of_archive(images.initramfs, folder)
+    places = sorted(found, key=lambda place: (Path(place).name not in payload, place))
+    return Binaries(
+        binary.read(images.kernel_build / "vmlinux", prefix, "kernel"),
+        [
+            binary.read(path, prefix, path.stem, around(images.sandbox, path))
+            for path in images.modules
+        ],
+        [
+            binary.read(
+                found[place], prefix, Path(place).name, around(images.sandbox, found[place])
+            )
+            for place in places
+        ],
+    )
+
+
+def record(launch: Launch, subject: Subject, binaries: Binaries, folder: Path) -> Recording:
+    """Boots, profiles, and checks that what the functions took is all that was counted.
+
+    Raises GuestError for a command before it that fails, for a guest that is lost, and for a
+    profile that is not whole; UsageError for a phase that the program does not have.
+    """
+    switch, exec_ = (_kernels(binaries, name) for name in (_SWITCH, _EXEC))
+    window = Window(subject.index + 1, subject.phase, (switch.start, switch.end), exec_.start)
+    file = ProfileFile(folder / "profile", window)
+    logs = replace(Logs.below(folder, counts=True), profile=file)
+    with Guest(launch, logs, subject.commands) as guest:
+        results = []
+        for command in subject.commands:
+            results.append(result := guest.run(command))
+            if command is not subject.commands[subject.index] and result.status != 0:
+                why = moderrors.explain(result, launch.images, guest.console_log)
+                raise GuestError(
+                    why or f"`{command.line}` {result.ending}: {result.words}",
+                    log=guest.console_log,
+                )
+        guest.finish()
+    result = results[subject.index]
+    found = raw.read(file.path)
+    functions = symbols.functions(found, binaries)
+    # By the virtual clock there is no model of what else happens.
+    count = len(found.events) if launch.clock == "board" else 1
+    profile = tree.grow(found, functions, subject.title, count)
+    _require_all(profile, result, subject)
+    return Recording(profile, result)
+
+
+def _kernels(binaries: Binaries, name: str) -> Function:
+    found = binaries.kernel.symbol(name)
+    if found is None:
+        raise UsageError(
+            f"{binaries.kernel.path}: the kernel has no function {name}, by which threads are told "
+            "apart in a profile"
+        )
+    return found
+
+
+def _require_all(profile: Profile, result: Result, subject: Subject) -> None:
+    """Raises an error if the functions' sum is not what was counted from begin to end."""
+    assert result.counts is not None
+    for event, total in zip(profile.events, profile.total, strict=True):
+        try:
+            counted = result.counts.of(event, subject.phase)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise UsageError(
+                f"{subject.title}: {error}",
+                fix="phases are marked by the program, see module/user/phase.h"
+                if subject.phase is not None
+                else None,
+            ) from None
+        if counted != total:
+            raise GuestError(f"the profile has {total} {event} of {counted} that were counted")
+
+
+def lines_of(profile: Profile, binaries: Binaries, images: Images) -> dict[Function, str]:
+    """`FILE:LINE` of the functions of a profile, where there is debugging information."""
+    prefix = images.variables.get("CROSS_COMPILE", "")
+    config = read_config(images.kernel_build / ".config")
+    has_lines = [*binaries.modules, *binaries.programs]
+    if config.get("CONFIG_DEBUG_INFO", "n") == "y":
+        has_lines.append(binaries.kernel)
+    known = {node.function for _, node in profile.root.walk() if node.function.end}
+    found: dict[Function, str] = {}
+    for each in has_lines:
+        own = {
+            Address(function.name, 0, function.end - function.start): function
+            for function in sorted(known)
+            if function.binary == each.name
+        }
+        inside = [] if each is binaries.kernel else around(images.sandbox, each.path)
+        for address, chain in positions(each.path, prefix, own, inside).items():
+            line = chain[-1].line
+            for folder in (images.kernel_build, images.kernel_source):
+                line = line.replace(f"{folder}/", "")
+            found[own[address]] = os.path.normpath(line)
+    return found
+
+
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """For the guest's programs while they are looked into."""
+    return tempfile.TemporaryDirectory(prefix="pibed-")
