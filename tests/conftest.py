@@ -12,6 +12,9 @@ from tests import excuses
 
 TIERS = ("everyday", "full")
 
+# A test of the full tier may well make kernels first, or build all of Buildroot.
+_FULL_S = 2 * 60 * 60
+
 
 def pytest_configure(config: pytest.Config) -> None:
     # In the environment, so that all processes of a run have the same.
@@ -30,6 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(f"{item.nodeid} is of two tiers: {' and '.join(tiers)}")
         if not tiers:
             item.add_marker("everyday")
+        elif tiers == ["full"] and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_FULL_S))
 
 
 @pytest.hookimpl(wrapper=True)

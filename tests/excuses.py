@@ -24,7 +24,6 @@ NO_SANDBOX = "this host has no sandbox, see docs/sandbox.md"
 NO_NAMESPACES = "this host lets us be no other user in a network of its own"
 NO_PARALLEL = "GNU parallel and rsync are not installed"
 NO_SLURM = "Slurm and munge are not installed, or this is not root, who may start them"
-NO_SCHEMAS = "check-jsonschema, which has the schemas of CI services, is not installed"
 NO_NETWORKS = "network namespaces can only be made by root"
 SSHD = "/usr/sbin:/usr/local/sbin:" + os.environ.get("PATH", "")
 NO_SSHD = "no sshd is installed (Debian: openssh-server)"
@@ -79,7 +78,6 @@ _HOLDS: dict[str, Callable[[], bool]] = {
     NO_NAMESPACES: lambda: not may_unshare(),
     NO_PARALLEL: lambda: not (shutil.which("parallel") and shutil.which("rsync")),
     NO_SLURM: lambda: not may_run_slurm(),
-    NO_SCHEMAS: lambda: shutil.which("check-jsonschema") is None,
     UNREADABLE: lambda: True,  # by who owns the folders above it
 }
 

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -161,7 +162,6 @@ def test_gnu_parallel_over_ssh(checkout: Path, whole: Path, tmp_path: Path) -> N
     assert list(home.glob("*.tar")) == []
 
 
-@pytest.mark.full
 @pytest.mark.parametrize(
     ("file", "schema"),
     [
@@ -170,8 +170,7 @@ def test_gnu_parallel_over_ssh(checkout: Path, whole: Path, tmp_path: Path) -> N
     ],
 )
 def test_files_of_ci_services_are_valid(file: str, schema: tuple[str, ...]) -> None:
-    if shutil.which("check-jsonschema") is None:
-        pytest.skip(excuses.NO_SCHEMAS)
-    argv = ["check-jsonschema", "--builtin-schema", *schema, str(EXAMPLES / file)]
+    tool = [sys.executable, "-m", "check_jsonschema"]
+    argv = [*tool, "--builtin-schema", *schema, str(EXAMPLES / file)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
