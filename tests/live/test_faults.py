@@ -53,6 +53,7 @@ class Fault:
     small_cgroup: bool = False
     guest_survives: bool = False
     timeout_s: float = 20
+    slow: bool = False
 
 
 def in_workload(name: str, command: str, status: Status, **more: object) -> Fault:
@@ -102,6 +103,7 @@ FAULTS = [
         Status.TIMEOUT,
         2 * SILENT_S,
         module_fault=11,
+        slow=True,
     ),
     Fault(
         "module waits for a spinlock",
@@ -327,7 +329,13 @@ def undisturbed(
     return run
 
 
-@pytest.mark.parametrize("fault", [pytest.param(fault, id=fault.name) for fault in FAULTS])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(fault, id=fault.name, marks=pytest.mark.full if fault.slow else ())
+        for fault in FAULTS
+    ],
+)
 def test_fault(
     fault: Fault,
     machine: Machine,
