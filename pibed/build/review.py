@@ -20,6 +20,8 @@ _WARNING = re.compile(r"\S[^:]*:\d+(?::\d+)?: (warning|error): ")
 
 _STYLE = re.compile(r"(.+?:\d+: (?:ERROR|WARNING|CHECK): .*)")
 
+_VERSION = ": WARNING: LINUX_VERSION_CODE "
+
 _SOURCES = (".c", ".h", ".S")
 
 
@@ -97,8 +99,18 @@ def _style(images: Images, folder: Path, sandbox: Sandbox, work: Path) -> tuple[
         cwd=made,
         on_line=lambda line: lines.append(line.rstrip("\n")),
     )
-    bare = (line.removeprefix(f"{place}/") for line in lines)
-    return tuple(_named(line, names) for line in bare if _STYLE.match(line))
+    found = [line.removeprefix(f"{place}/") for line in lines]
+    return tuple(_named(line, names) for line in style_findings(found))
+
+
+def style_findings(lines: Sequence[str]) -> list[str]:
+    """Those of checkpatch.pl's lines that are meant for a module of its own.
+
+    One that is outside of the kernel's tree has to ask for which kernel it is built. checkpatch.pl
+    wants nobody to ask, and takes the question for a comparison in the wrong order as well.
+    """
+    asked = {line.partition(" ")[0] for line in lines if _VERSION in line}
+    return [line for line in lines if _STYLE.match(line) and line.partition(" ")[0] not in asked]
 
 
 def _named(line: str, names: Sequence[str]) -> str:
