@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import random
@@ -91,6 +92,52 @@ def written(results: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
+def going_on(results: Path) -> list[str]:
+    """What goes on with the grading there, if there is one."""
+    return ["--resume", "latest"] if (results / "grade" / "latest").exists() else []
+
+
+def begun(results: Path, *options: str) -> subprocess.Popen[str]:
+    return start("grade", *options, str(results), *going_on(results))
+
+
+def kill_after(seconds: float, process: subprocess.Popen[str]) -> bool:
+    """Kills a grading and what it has begun; whether it had not come to its end before."""
+    time.sleep(seconds)
+    killed = process.poll() is None
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    return killed
+
+
+def finished(results: Path, *options: str) -> dict[str, bytes]:
+    """What is written when it may come to its end."""
+    done = run_inv("grade", *options, str(results), *going_on(results), timeout=300)
+    assert done.returncode == 0, done.stderr
+    return written(results)
+
+
+@pytest.mark.full
+@pytest.mark.alone
+def test_gradings_killed_twenty_times_end_with_the_same_table(
+    images: Images, tmp_path: Path
+) -> None:
+    handed, rubric = course(tmp_path, QUICK)
+    options = [str(handed), "--rubric", str(rubric), "--results"]
+    whole = finished(tmp_path / "whole", *options)
+    generator = random.Random(os.environ["PIBED_SEED"])
+    kills = gradings = 0
+    while kills < 20:
+        gradings += 1
+        cut, moments, killed = tmp_path / f"cut-{gradings}", list[float](), True
+        while killed and len(moments) < 6:
+            moments.append(generator.uniform(0.2, 6))
+            killed = kill_after(moments[-1], begun(cut, *options))
+            kills += killed
+        assert finished(cut, *options) == whole, f"killed at {moments}"
+
+
 @pytest.mark.alone
 def test_killed_gradings_end_with_the_same_table(images: Images, tmp_path: Path) -> None:
     handed, rubric = course(tmp_path, QUICK)
@@ -123,15 +170,8 @@ def test_killed_gradings_end_with_the_same_table(images: Images, tmp_path: Path)
     generator = random.Random(seed)
     moments = [generator.uniform(1, 6) for _ in range(4)]
     for moment in moments:
-        resumed = ["--resume", "latest"] if (cut / "grade" / "latest").exists() else []
-        process = start("grade", *options, str(cut), *resumed)
-        time.sleep(moment)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=30)
-    resumed = ["--resume", "latest"] if (cut / "grade" / "latest").exists() else []
-    done = run_inv("grade", *options, str(cut), *resumed, timeout=300)
-    assert done.returncode == 0, f"PIBED_SEED={seed}, killed at {moments}: {done.stderr}"
-    assert written(cut) == written(whole), f"PIBED_SEED={seed}, killed at {moments}"
+        kill_after(moment, begun(cut, *options))
+    assert finished(cut, *options) == written(whole), f"PIBED_SEED={seed}, killed at {moments}"
 
     # The command of the feedback shows the same failure again, and nothing that is hidden.
     again = run_inv("try", str(handed / "wrong-00"), "--rubric", str(rubric), *_behind(command[1]))
