@@ -154,7 +154,7 @@ class Agent:
             before = self._spawn.received
             patience_s = _PENDING_S
             # Even then we look: we may have been stopped, and the line may be full of words.
-            if late := time.monotonic() >= wait.deadline or self._overdue():
+            if late := time.monotonic() >= wait.deadline:
                 if wait.last is None:
                     wait.last = before + _HELD
                 else:
@@ -166,11 +166,13 @@ class Agent:
             if self._spawn.received != before:
                 continue
             self._check()
+            late = late or self._overdue()
+            left_s = max(wait.deadline - time.monotonic(), _NO_PATIENCE_S)
+            wait_s = _NO_PATIENCE_S if late else min(_CHECK_INTERVAL_S, left_s)
+            if (line := self._line(wait_s)) is not None:
+                return line
             if late:
                 raise LineTimeout("the agent said nothing until the deadline")
-            left_s = max(wait.deadline - time.monotonic(), _NO_PATIENCE_S)
-            if (line := self._line(min(_CHECK_INTERVAL_S, left_s))) is not None:
-                return line
 
     def _line(self, wait_s: float) -> str | None:
         """The next line; None if it does not come within so many seconds."""
