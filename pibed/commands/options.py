@@ -368,11 +368,11 @@ class VerifyOptions(BuilderOptions, ResultsOptions, ClusterOptions):
     that is measured again.
 
     Example: ./inv verify
-    Example: ./inv verify --measure --run latest
+    Example: ./inv verify latest --measure
     Example: ./inv verify --build --builder buildroot
     """
 
-    run: str | None = option(
+    run: str | None = place(
         "the run that is measured again: its folder, its name, or latest "
         "(default: the newest finished one that can be the same twice)"
     )
