@@ -103,7 +103,7 @@ def test_headline_names_the_sizes() -> None:
 
 
 def test_headline_says_how_many_samples_a_verdict_takes() -> None:
-    assert answer({(0, 64): SLOW[:5], (1, 64): FAST[:5]}) == [
+    assert answer({(0, 64): SLOW[:5], (1, 64): FAST[:5]})[:2] == [
         "These samples do not decide which mode is faster in work at size 64.",
         "It takes at least 6 samples of each mode.",
     ]
