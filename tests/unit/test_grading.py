@@ -10,6 +10,7 @@ import io
 import json
 import random
 import re
+import tarfile
 import xml.etree.ElementTree as ET
 from decimal import Decimal
 from pathlib import Path
@@ -355,6 +356,24 @@ def test_a_submission_without_a_makefile_says_so(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(Refused, match="the submission is empty"):
         _ = submissions.take_in(tmp_path / "a", tmp_path / "store").module
+
+
+def test_links_are_part_of_a_submission_and_lead_to_no_other_folder(tmp_path: Path) -> None:
+    """Two links to where they are would be two to the power of forty folders."""
+    taken = []
+    for name, target in (("a", "."), ("b", "source")):
+        with tarfile.open(tmp_path / f"{name}.tar", "w") as archive:
+            (tmp_path / "x.c").touch()
+            archive.add(tmp_path / "x.c", "source/x.c")
+            archive.add(tmp_path / "x.c", "x.c")
+            for number in range(2):
+                link = tarfile.TarInfo(f"link{number}")
+                link.type, link.linkname = tarfile.SYMTYPE, target
+                archive.addfile(link)
+        taken.append(submissions.take_in(tmp_path / f"{name}.tar", tmp_path / "store"))
+    assert taken[0].digest != taken[1].digest
+    with pytest.raises(Refused, match="no file Kbuild or Makefile: none of its 2 files is one"):
+        _ = taken[0].module
 
 
 def test_the_rubric_of_the_paging_lab_is_whole() -> None:
