@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from pibed.base.errors import UsageError
 from pibed.commands import arguments
@@ -227,6 +228,19 @@ def test_nothing_that_was_handed_in_acts_on_a_page(tmp_path: Path) -> None:
         assert "&lt;script&gt;alert(1)" in text
         assert "default-src 'none'" in text
     assert "http" not in re.sub(r"http-equiv", "", (tmp_path / "grades.html").read_text("utf-8"))
+
+
+def test_nothing_that_was_handed_in_is_markdown(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script> [x](//evil)"
+    review = Review("", evil, (evil, "  # more"))
+    row = dataclasses.replace(grade(found(review=review)), name=evil)
+    publish.write(tmp_path, scheme(), [row], {"quick": "µs"})
+    text = (tmp_path / "submissions" / "meier" / "feedback.md").read_text(encoding="utf-8")
+    html = MarkdownIt().render(text)
+    assert html.count("&lt;script&gt;alert(1)&lt;/script&gt; [x](//evil)") >= 3
+    assert "<script" not in html
+    assert "<a " not in html
+    assert re.search(r"<pre><code> *&lt;script", html)
 
 
 def test_the_only_script_of_the_table_is_its_own(tmp_path: Path) -> None:
