@@ -35,6 +35,10 @@ _JUNK = frozenset({"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"})
 # Of a zip archive's end, see 4.3.16 of PKWARE's APPNOTE.TXT: entries, and bytes of their list.
 _ZIP_END = struct.Struct("<4s4H2LH")
 _ZIP_END_MARK = b"PK\x05\x06"
+# The same in 64 bits, which hold whatever the former says, and where that is (4.3.14, 4.3.15).
+_ZIP64_END = struct.Struct("<4sQ2H2L4Q")
+_ZIP64_LOCATOR = struct.Struct("<4sLQL")
+_ZIP64_LOCATOR_MARK = b"PK\x06\x07"
 
 _DAMAGED = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
@@ -218,6 +222,11 @@ def _read_tar(stream: IO[bytes], work: _Work) -> None:
                 if not member.linkname.isprintable() or member.linkname.startswith("/"):
                     raise work.refused("a link to an absolute path", member.name)
                 work.links[place] = member.linkname
+            elif member.issparse():
+                # Its holes are bytes that never come out of the archive.
+                raise work.refused(
+                    "a sparse file (tar without --sparse packs all of it)", member.name
+                )
             elif member.isreg():
                 if (source := tar.extractfile(member)) is not None:
                     work.make_file(place, source, bool(member.mode & 0o111))
@@ -277,9 +286,27 @@ def _require_short_list(file: IO[bytes], work: _Work) -> None:
     if at < 0 or len(tail) - at < _ZIP_END.size:
         raise work.refused("it is damaged: its end is missing")
     *_, entries, length, _, _ = _ZIP_END.unpack_from(tail, at)
+    end = size - len(tail) + at - _ZIP64_LOCATOR.size
+    file.seek(max(0, end))
+    if end >= 0 and file.read(4) == _ZIP64_LOCATOR_MARK:
+        more_entries, more_length = _zip64_list(file, end, work)
+        entries, length = max(entries, more_entries), max(length, more_length)
     if entries > work.limits.files or length > work.limits.files * 512:
         raise work.refused(f"it has more than {work.limits.files} files")
     file.seek(0)
+
+
+def _zip64_list(file: IO[bytes], locator: int, work: _Work) -> tuple[int, int]:
+    """Entries and bytes of the list, by the record before the locator that is at an offset."""
+    begin = locator - _ZIP64_END.size
+    file.seek(locator)
+    *_, place, _ = _ZIP64_LOCATOR.unpack(file.read(_ZIP64_LOCATOR.size))
+    # Of a record elsewhere it depends on Python's version whether it holds.
+    if begin < 0 or place != begin:
+        raise work.refused("it is damaged: its end is in pieces")
+    file.seek(begin)
+    *_, entries, length, _ = _ZIP64_END.unpack(file.read(_ZIP64_END.size))
+    return entries, length
 
 
 @contextmanager

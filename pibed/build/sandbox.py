@@ -8,6 +8,7 @@ folder, of which files and folders are taken over when all has ended, and no lin
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tarfile
@@ -24,6 +25,9 @@ from pibed.model.builder import SandboxKind
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _OPEN_FILES = 1024
+
+# Of paths that are longer on the host than where they were made, or that contradict each other.
+_MALFORMED = (errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 
 # The shell that fills the output folder and gives it back: $1 is that, $2 and $3 are descriptors.
 # The command has neither of them.
@@ -165,7 +169,15 @@ class Bubblewrap:
             except BuildError as error:
                 raise _limit(error, argv[0], self.limits) or error from None
             give.seek(0)
-            _take_over(give, output)
+            try:
+                _take_over(give, output)
+            except (tarfile.TarError, ValueError, OSError) as error:
+                if isinstance(error, OSError) and error.errno not in _MALFORMED:
+                    raise
+                why = getattr(error, "strerror", None) or error
+                raise BuildError(
+                    f"what {argv[0]} made cannot be taken out of the sandbox: {why}", log=log
+                ) from None
 
     def capture(
         self, argv: Sequence[str], *, readable: Sequence[Path], sources: Path, cwd: Path
@@ -356,7 +368,12 @@ def _take_over(give: IO[bytes], output: Path) -> None:
             target = output.joinpath(*parts)
             if member.isdir():
                 target.mkdir(parents=True, exist_ok=True)
-            elif member.isreg() and (source := tar.extractfile(member)) is not None:
+            # GNU tar was not asked for sparse files; their holes would be bytes that nobody counts.
+            elif (
+                member.isreg()
+                and not member.issparse()
+                and (source := tar.extractfile(member)) is not None
+            ):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with source, target.open("xb") as file:
                     shutil.copyfileobj(source, file)

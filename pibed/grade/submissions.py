@@ -110,7 +110,9 @@ class Sources:
             for folder in level:
                 if any((folder / name).is_file() for name in MAKEFILES):
                     return folder
-            level = sorted(path for each in level for path in each.iterdir() if path.is_dir())
+            inside = sorted(path for each in level for path in each.iterdir())
+            # Not through links, which may lead back.
+            level = [path for path in inside if path.is_dir() and not path.is_symlink()]
         files = sum(path.is_file() for path in self.folder.rglob("*"))
         found = "the submission is empty" if not files else f"none of its {files} files is one"
         raise Refused(f"there is no file Kbuild or Makefile: {found}")
@@ -137,10 +139,16 @@ def take_in(path: Path, store: Path) -> Sources:
 
 
 def digest(folder: Path) -> str:
-    """Hexadecimal SHA-256 of all files below a folder, with their names."""
+    """Hexadecimal SHA-256 of all files and links below a folder, with their names."""
     text = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(folder.rglob("*")):
         name = os.fsencode(path.relative_to(folder))
+        if path.is_symlink():
+            data = os.fsencode(path.readlink())
+            text.update(b"link %d %s %d " % (len(name), name, len(data)) + data)
+            continue
+        if not path.is_file():
+            continue
         data = path.read_bytes()
         text.update(b"%d %s %d " % (len(name), name, len(data)) + data)
     return text.hexdigest()

@@ -270,3 +270,55 @@ def test_header_that_is_a_bomb(tmp_path: Path) -> None:
     content = gzip.compress(info.tobuf(tarfile.USTAR_FORMAT) + bytes(8 << 20))
     with pytest.raises(Refused, match="unpacks to more than 4 MiB"):
         unpacked(tmp_path, content)
+
+
+def sparse(count: int, size: int) -> bytes:
+    """A tar archive of files of so many bytes that are one hole each, as GNU tar writes them."""
+    packed = bytearray()
+    for number in range(count):
+        info = tarfile.TarInfo(f"hole{number}")
+        info.type = tarfile.GNUTYPE_SPARSE
+        header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+        # Its only piece, which is empty, is at its end; then its size. See "GNU tar: Sparse".
+        struct.pack_into("12s12s", header, 386, b"%011o\0" % size, b"%011o\0" % 0)
+        struct.pack_into("12s", header, 483, b"%011o\0" % size)
+        header[148:156] = b" " * 8
+        header[148:156] = b"%06o\0 " % sum(header)
+        packed += header
+    return bytes(packed) + bytes(1024)
+
+
+def test_holes_do_not_fill_the_disk(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="'hole0': a sparse file"):
+        unpacked(tmp_path, sparse(20, 1 << 20))
+
+
+def zip64(entries: int, shift: int = 0) -> bytes:
+    """A zip archive whose end says that there is one entry, and in 64 bits that there are more."""
+    files = zip_of(*((f"f{i}", b"") for i in range(entries)))
+    at = files.rindex(b"PK\x05\x06")
+    length, begin = struct.unpack_from("<LL", files, at + 12)
+    record = struct.pack("<4sQ2H2L", b"PK\x06\x06", 44, 45, 45, 0, 0)
+    record += struct.pack("<4Q", entries, entries, length, begin)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, at + shift, 1)
+    return (
+        files[:at]
+        + record
+        + locator
+        + files[at : at + 8]
+        + struct.pack("<2H2LH", 1, 1, 46, begin, 0)
+    )
+
+
+def test_list_of_a_zip64_archive_is_counted_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(unpacked(tmp_path, zip64(3))) == 3
+    refused = ((zip64(51), "more than 50 files"), (zip64(3, 1), "in pieces"))
+    # Before the list is read, which takes the memory.
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    for content, message in refused:
+        folder = tmp_path / message
+        folder.mkdir()
+        with pytest.raises(Refused, match=message):
+            unpacked(folder, content)

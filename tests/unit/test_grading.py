@@ -10,12 +10,14 @@ import io
 import json
 import random
 import re
+import tarfile
 import xml.etree.ElementTree as ET
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from pibed.base.errors import UsageError
 from pibed.commands import arguments
@@ -229,6 +231,19 @@ def test_nothing_that_was_handed_in_acts_on_a_page(tmp_path: Path) -> None:
     assert "http" not in re.sub(r"http-equiv", "", (tmp_path / "grades.html").read_text("utf-8"))
 
 
+def test_nothing_that_was_handed_in_is_markdown(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script> [x](//evil)"
+    review = Review("", evil, (evil, "  # more"))
+    row = dataclasses.replace(grade(found(review=review)), name=evil)
+    publish.write(tmp_path, scheme(), [row], {"quick": "µs"})
+    text = (tmp_path / "submissions" / "meier" / "feedback.md").read_text(encoding="utf-8")
+    html = MarkdownIt().render(text)
+    assert html.count("&lt;script&gt;alert(1)&lt;/script&gt; [x](//evil)") >= 3
+    assert "<script" not in html
+    assert "<a " not in html
+    assert re.search(r"<pre><code> *&lt;script", html)
+
+
 def test_the_only_script_of_the_table_is_its_own(tmp_path: Path) -> None:
     publish.write(tmp_path, scheme(), [grade(found())], {"quick": "µs"})
     text = (tmp_path / "grades.html").read_text(encoding="utf-8")
@@ -356,6 +371,24 @@ def test_a_submission_without_a_makefile_says_so(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(Refused, match="the submission is empty"):
         _ = submissions.take_in(tmp_path / "a", tmp_path / "store").module
+
+
+def test_links_are_part_of_a_submission_and_lead_to_no_other_folder(tmp_path: Path) -> None:
+    """Two links to where they are would be two to the power of forty folders."""
+    taken = []
+    for name, target in (("a", "."), ("b", "source")):
+        with tarfile.open(tmp_path / f"{name}.tar", "w") as archive:
+            (tmp_path / "x.c").touch()
+            archive.add(tmp_path / "x.c", "source/x.c")
+            archive.add(tmp_path / "x.c", "x.c")
+            for number in range(2):
+                link = tarfile.TarInfo(f"link{number}")
+                link.type, link.linkname = tarfile.SYMTYPE, target
+                archive.addfile(link)
+        taken.append(submissions.take_in(tmp_path / f"{name}.tar", tmp_path / "store"))
+    assert taken[0].digest != taken[1].digest
+    with pytest.raises(Refused, match="no file Kbuild or Makefile: none of its 2 files is one"):
+        _ = taken[0].module
 
 
 def test_the_rubric_of_the_paging_lab_is_whole() -> None:

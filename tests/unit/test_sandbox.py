@@ -7,8 +7,10 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import tarfile
 import textwrap
 import time
 import uuid
@@ -104,6 +106,40 @@ def test_links_and_devices_are_not(place: Place) -> None:
     found = {path.relative_to(place.output).as_posix() for path in place.output.rglob("*")}
     assert found <= {"d", "real", "hard"}
     assert not any(path.is_symlink() for path in place.output.rglob("*"))
+
+
+def test_path_that_is_too_long_on_the_host_fails_the_build_alone(place: Place) -> None:
+    with pytest.raises(BuildError, match="cannot be taken out of the sandbox: File name too long"):
+        place.make(f"mkdir -p {'/'.join(['n' * 203] * 20)}")
+
+
+@pytest.mark.parametrize("kind", ["holes", "garbage"])
+def test_archive_that_is_not_tars_own(
+    place: Place, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """What runs inside can reach the descriptor to which tar writes."""
+    if kind == "holes":
+        info = tarfile.TarInfo("hole")
+        info.type = tarfile.GNUTYPE_SPARSE
+        header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+        struct.pack_into("12s12s", header, 386, b"%011o\0" % (1 << 30), b"%011o\0" % 0)
+        struct.pack_into("12s", header, 483, b"%011o\0" % (1 << 30))
+        header[148:156] = b" " * 8
+        header[148:156] = b"%06o\0 " % sum(header)
+        (place.sources / "packed").write_bytes(bytes(header) + bytes(1024))
+    else:
+        (place.sources / "packed").write_bytes(b"garbage" * 1000)
+    forged = sandbox._SCRIPT.replace(
+        'tar -c -C "$out" . >&"$give"', f'cat "{place.sources}/packed" >&"$give"'
+    )
+    assert forged != sandbox._SCRIPT
+    monkeypatch.setattr(sandbox, "_SCRIPT", forged)
+    if kind == "holes":
+        place.make("true")
+        assert not any(place.output.iterdir())
+    else:
+        with pytest.raises(BuildError, match="cannot be taken out of the sandbox"):
+            place.make("true")
 
 
 def test_it_is_nobody(place: Place) -> None:
