@@ -16,25 +16,24 @@ from pibed.base import bubblewrap
 from pibed.base.errors import PibedError
 from pibed.base.files import digest_file, digest_text
 from pibed.build import host, timing
+from pibed.build.images import Images
 from pibed.cluster.parcel import Parcel, Shelf
-from pibed.measure.rounds import Testbed
 from pibed.model.machine import Machine
 
 # Beside what is sent: logs of the boots that run.
 _SPARE_BYTES = 128 << 20
 
 
-def wanted(testbed: Testbed, parcel: Parcel) -> dict[str, Any]:
+def wanted(machine: Machine, images: Images, qemu_version: str, parcel: Parcel) -> dict[str, Any]:
     """What a worker must have; what is compared is as it is on this machine."""
-    machine = testbed.machine
-    timed = testbed.images.timing is not None
+    timed = images.timing is not None
     return {
         "pibed": sources(),
         "processor": platform.machine(),
-        "qemu": testbed.qemu_version,
+        "qemu": qemu_version,
         "plugins": timing.interface(machine) if timed else None,
         "machine": machine,
-        "sandbox": testbed.images.sandbox == "bubblewrap",
+        "sandbox": images.sandbox == "bubblewrap",
         "memory_mib": machine.memory_mib,
         "bytes": parcel.bytes + _SPARE_BYTES,
         "files": list(parcel.files),

@@ -1,4 +1,4 @@
-"""What a worker needs to measure rounds: a testbed, whose files are known by their content.
+"""What a worker needs to boot: a bed of images and plans, whose files are known by their content.
 
 A file gets to a worker once, into a folder that is called by its digest; it stays there for later
 sweeps, and is looked at before each.
@@ -13,23 +13,34 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from pibed.base import places
 from pibed.base.errors import HostError
 from pibed.base.files import digest_file, explained
 from pibed.build.images import Images
 from pibed.build.store import remedy
-from pibed.measure.rounds import Testbed
 
-_TESTBED = "testbed.pickle"
+_BED = "testbed.pickle"
+
+
+class Bed(Protocol):
+    """What is booted, a frozen dataclass: images, and what else boots have in common."""
+
+    @property
+    def images(self) -> Images:
+        """Of which the paths become addresses."""
+
+
+_Bed = TypeVar("_Bed", bound=Bed)
 
 
 @dataclass(frozen=True)
 class Parcel:
-    """A testbed for other machines: its files by their addresses, `DIGEST/NAME`."""
+    """A bed for other machines: its files by their addresses, `DIGEST/NAME`."""
 
-    testbed: str
-    """The address of the testbed itself, in which paths are addresses."""
+    bed: str
+    """The address of the bed itself, in which paths are addresses."""
     files: Mapping[str, Path]
     """Where they are on this machine."""
 
@@ -39,8 +50,8 @@ class Parcel:
         return sum(path.stat().st_size for path in self.files.values())
 
 
-def pack(testbed: Testbed, folder: Path) -> Parcel:
-    """The parcel of a testbed; what is made for it goes to `folder`."""
+def pack(bed: Bed, folder: Path) -> Parcel:
+    """The parcel of a bed; what is made for it goes to `folder`."""
     files: dict[str, Path] = {}
 
     def address(path: Path) -> Path:
@@ -48,7 +59,7 @@ def pack(testbed: Testbed, folder: Path) -> Parcel:
         files[name] = path
         return Path(name)
 
-    images = testbed.images
+    images = bed.images
     addressed = replace(
         images,
         kernel=address(images.kernel),
@@ -72,8 +83,8 @@ def pack(testbed: Testbed, folder: Path) -> Parcel:
         read={},
         variables={},
     )
-    path = folder / _TESTBED
-    path.write_bytes(pickle.dumps(replace(testbed, images=addressed)))
+    path = folder / _BED
+    path.write_bytes(pickle.dumps(_with(bed, addressed)))
     return Parcel(str(address(path)), files)
 
 
@@ -119,10 +130,12 @@ class Shelf:
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
 
-    def testbed(self, address: str) -> Testbed:
-        """The testbed of a parcel whose files are all there."""
-        testbed: Testbed = pickle.loads((self.folder / address).read_bytes())
-        return replace(testbed, images=self._placed(testbed.images))
+    def bed(self, address: str, kind: type[_Bed]) -> _Bed:
+        """The bed of a parcel whose files are all there; raises TypeError for another kind."""
+        found = pickle.loads((self.folder / address).read_bytes())
+        if not isinstance(found, kind):
+            raise TypeError(f"{address}: it is a {type(found).__name__}")
+        return _with(found, self._placed(found.images))
 
     def _placed(self, images: Images) -> Images:
         timing = images.timing
@@ -141,3 +154,8 @@ class Shelf:
                 board_file=self.folder / timing.board_file,
             ),
         )
+
+
+def _with(bed: _Bed, images: Images) -> _Bed:
+    changed: _Bed = replace(bed, images=images)  # type: ignore[type-var]
+    return changed

@@ -1,17 +1,19 @@
-"""What runs on a worker: one round, in a folder of its own, of which the files come back."""
+"""What runs on a worker: one job, in a folder of its own, of which the files come back."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 from pibed.base.errors import Cancelled, GuestError, HostError, PibedError
 from pibed.base.files import Remedy, explained
-from pibed.cluster.parcel import Shelf
+from pibed.cluster.parcel import Bed, Shelf
 from pibed.guest.pool import StopRequested
+from pibed.ktest.outcome import CaseOutcome
+from pibed.ktest.runner import TestRun, boots_of, run_variant
 from pibed.measure.rounds import Testbed, measure_round
 from pibed.model import plan
 from pibed.model.plan import Visit
@@ -25,37 +27,53 @@ _Error = TypeVar("_Error", bound=PibedError)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a round: its boots with their files, and what there was to tell.
+    """What came of a job: its boots with their files, and what there was to tell.
 
-    Logs that errors name are relative to the run's folder.
+    Logs that errors name are relative to the results' folder.
     """
 
     boots: tuple[Mapping[str, bytes], ...]
     told: tuple[tuple[str, tuple[object, ...]], ...]
     """The observer's methods with their arguments, in order."""
     error: PibedError | None
-    """Why the round has not come to its end."""
+    """Why the job has not come to its end."""
 
 
 def measure(testbed: str, number: int) -> Outcome:
     """Measures a round of the testbed with this address, until Dask wants it no more."""
+    return _in_scratch(lambda folder: _measured(_bed(testbed, Testbed), number, folder))
+
+
+def test(suite: str, variant: str) -> Outcome:
+    """Runs a variant of the suite with this address, until Dask wants it no more."""
+    return _in_scratch(lambda folder: _tested(_bed(suite, TestRun), variant, folder))
+
+
+_Bed = TypeVar("_Bed", bound=Bed)
+
+
+def _bed(address: str, kind: type[_Bed]) -> _Bed:
+    return Shelf.of_worker().bed(address, kind)
+
+
+def _in_scratch(work: Callable[[Path], Outcome]) -> Outcome:
+    """What comes of work in a new folder; HostErrors of this machine are an outcome too."""
     from distributed import get_worker
 
     scratch = Path(get_worker().local_directory)
     try:
-        bed = Shelf.of_worker().testbed(testbed)
         with (
             explained(scratch, _REMEDY),
             tempfile.TemporaryDirectory(
-                dir=scratch, prefix="round-", ignore_cleanup_errors=True
+                dir=scratch, prefix="boots-", ignore_cleanup_errors=True
             ) as folder,
         ):
-            return _measure(bed, number, Path(folder))
+            return work(Path(folder))
     except HostError as error:
         return Outcome((), (), error)
 
 
-def _measure(testbed: Testbed, number: int, folder: Path) -> Outcome:
+def _measured(testbed: Testbed, number: int, folder: Path) -> Outcome:
     diary = _Diary(folder)
     run = RunFolder(folder, testbed.experiment)
     round_ = plan.rounds(testbed.experiment)[number - 1]
@@ -63,12 +81,23 @@ def _measure(testbed: Testbed, number: int, folder: Path) -> Outcome:
     try:
         measure_round(testbed, run, round_, diary, _until_unwanted())
     except (GuestError, Cancelled) as raised:
-        error = diary.movable(raised)
-    boots = tuple(
-        {path.name: path.read_bytes() for path in sorted(each.iterdir())}
-        for each in run.boots(number)
-    )
-    return Outcome(boots, tuple(diary.told), error)
+        error = _movable(raised, folder)
+    return Outcome(tuple(map(_files, run.boots(number))), tuple(diary.told), error)
+
+
+def _tested(setup: TestRun, variant: str, folder: Path) -> Outcome:
+    diary = _TestDiary(folder)
+    error = None
+    try:
+        run_variant(replace(setup, folder=folder), variant, diary, _until_unwanted())
+    except Cancelled as raised:
+        error = _movable(raised, folder)
+    boots = boots_of(folder, variant)
+    return Outcome(tuple(map(_files, boots)), tuple(diary.told), error)
+
+
+def _files(boot: Path) -> Mapping[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(boot.iterdir())}
 
 
 def _until_unwanted() -> StopRequested:
@@ -83,7 +112,7 @@ def _until_unwanted() -> StopRequested:
     def stop_requested() -> None:
         task = worker.state.tasks.get(key)
         if task is None or task.state != "executing" or worker.status in ended:
-            raise Cancelled("this round is not wanted any more")
+            raise Cancelled("it is not wanted any more")
 
     return stop_requested
 
@@ -103,19 +132,36 @@ class _Diary:
         self.told.append(("took", (sample,)))
 
     def died(self, number: int, error: GuestError) -> None:
-        self.told.append(("died", (number, self.movable(error))))
+        self.told.append(("died", (number, _movable(error, self.folder))))
 
     def rebooted(self, number: int, error: GuestError) -> None:
-        self.told.append(("rebooted", (number, self.movable(error))))
+        self.told.append(("rebooted", (number, _movable(error, self.folder))))
 
     def noticed(self, problem: str) -> None:
         self.told.append(("noticed", (problem,)))
 
     def remarked(self, text: str) -> None: ...
 
-    def movable(self, error: _Error) -> _Error:
-        """The error without folders of this machine's."""
-        error.__traceback__ = error.__cause__ = error.__context__ = None
-        if error.log is not None and error.log.is_relative_to(self.folder):
-            error.log = error.log.relative_to(self.folder)
-        return error
+
+@dataclass
+class _TestDiary:
+    """Notes what there is to tell of a variant (see `TestObserver`)."""
+
+    folder: Path
+    told: list[tuple[str, tuple[object, ...]]] = field(default_factory=list)
+
+    def booting(self, variant: str) -> None: ...
+
+    def began(self, variant: str, case: str) -> None: ...
+
+    def ended(self, outcome: CaseOutcome) -> None:
+        logs = outcome.logs and outcome.logs.relative_to(self.folder)
+        self.told.append(("ended", (replace(outcome, logs=logs),)))
+
+
+def _movable(error: _Error, folder: Path) -> _Error:
+    """The error without folders of this machine's."""
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    if error.log is not None and error.log.is_relative_to(folder):
+        error.log = error.log.relative_to(folder)
+    return error

@@ -12,7 +12,7 @@ from pibed.base import places, terminal
 from pibed.base.errors import ChecksFailed, UsageError
 from pibed.build import host
 from pibed.build.making import cores
-from pibed.commands import arguments, build, covered, parameters, settings
+from pibed.commands import arguments, build, covered, elsewhere, parameters, settings
 from pibed.commands.options import KtestOptions
 from pibed.model.defaults import load_defaults
 from pibed.model.machine import Clock, Machine
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pibed.ktest.estimate import Estimate
     from pibed.ktest.outcome import CaseOutcome
     from pibed.ktest.recorded import Recorded
-    from pibed.ktest.runner import TestRun
+    from pibed.ktest.runner import RunSuite, TestRun
 
 
 def ktest(options: KtestOptions) -> None:
@@ -36,11 +36,12 @@ def ktest(options: KtestOptions) -> None:
     """
     from pibed.base.durations import Durations
     from pibed.build import payload
-    from pibed.ktest import cases, show
+    from pibed.ktest import cases
     from pibed.ktest.estimate import Estimate
     from pibed.ktest.runner import TestRun
     from pibed.runs import locate
 
+    _require_meant(options)
     suite, added = _suite(options)
     machine = arguments.machine(options.machine, options.kernel)
     kernel = machine.kernel.version
@@ -57,7 +58,7 @@ def ktest(options: KtestOptions) -> None:
     machine, wanted = covered.prepare(options, machine, payload.of_suite(suite))
     every = cases.read_tests([program.sources[0] for program in wanted.compiled])
     tests = cases.choose(every, options.tests)
-    host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
+    qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     root = locate.root(options.results) / "ktest"
     locate.require_writable(root)
     images = _images(options, machine, suite, wanted)
@@ -70,18 +71,29 @@ def ktest(options: KtestOptions) -> None:
     setup = TestRun(machine, images, suite, tests, seed, stress_s, folder, clock, hook)
     durations = Durations(places.cache() / "durations.json")
     estimate = Estimate(durations, suite.name, kernel, options.debug, tests, stress_s)
-    expected = terminal.duration(estimate.expected_s(variants, jobs))
+    where = f"{jobs} side by side" if options.cluster is None else f"on {options.cluster}"
     about = (
         f"ktest: {title}; {len(tests)} of {len(every)} tests in "
-        f"{counted(len(variants), 'variant')}, {jobs} side by side, stress {stress_s} s each; "
-        f"about {expected}"
+        f"{counted(len(variants), 'variant')}, {where}, stress {stress_s} s each"
     )
+    if options.cluster is None:
+        about += f"; about {terminal.duration(estimate.expected_s(variants, jobs))}"
     try:
-        outcomes = _run(options, setup, jobs, estimate, title, about)
+        with elsewhere.testing(options.cluster, qemu_version, machine) as by:
+            outcomes = _run(options, by, setup, jobs, estimate, title, about)
     finally:
         durations.save()
     reached = None if covering is None else covering.report(title, folder)
     _print(title, outcomes, reached)
+    _conclude(outcomes, reached, seed, folder)
+
+
+def _conclude(
+    outcomes: Sequence[CaseOutcome], reached: Reached | None, seed: int, folder: Path
+) -> None:
+    """Says where everything is; raises ChecksFailed for what failed or was not reached."""
+    from pibed.ktest import show
+
     print(f"{show.counts(outcomes)}; seed {seed}\nresults: {folder}")
     failed = show.failed(outcomes)
     problems = [f"failed: {', '.join(failed)}"] if failed else []
@@ -90,19 +102,34 @@ def ktest(options: KtestOptions) -> None:
         raise ChecksFailed("; ".join(problems), fix="see above and the logs there")
 
 
+def _require_meant(options: KtestOptions) -> None:
+    elsewhere.require_no_jobs(options.cluster, options.jobs)
+    if options.cluster is not None and options.coverage:
+        raise UsageError(
+            "--coverage cannot be given with --cluster: it is read out of guests of this machine",
+            fix="leave one of the two out",
+        )
+
+
 def _run(
-    options: KtestOptions, setup: TestRun, jobs: int, estimate: Estimate, title: str, about: str
+    options: KtestOptions,
+    by: RunSuite,
+    setup: TestRun,
+    jobs: int,
+    estimate: Estimate,
+    title: str,
+    about: str,
 ) -> list[CaseOutcome]:
     """What came of the cases; the JUnit file and the record are there whatever ends the run."""
     from pibed.base.files import write_file
-    from pibed.ktest import junit, recorded, runner
+    from pibed.ktest import junit, recorded
     from pibed.ktest.show import KtestProgress
 
     variants = list(setup.suite.variants)
     progress = KtestProgress(terminal.stderr(), variants, len(setup.tests), estimate)
     try:
         with progress.shown(about):
-            runner.run_suite(setup, jobs, progress)
+            by(setup, jobs, progress)
     finally:
         outcomes = progress.outcomes
         if outcomes:

@@ -120,7 +120,7 @@ class ClusterOptions:
     """Of verbs that can boot on other machines."""
 
     cluster: str | None = option(
-        "measure on other machines, see docs/cluster.md: tcp:// or tls://HOST:PORT of a scheduler "
+        "boot on other machines, see docs/cluster.md: tcp:// or tls://HOST:PORT of a scheduler "
         "of dask, local:WORKERS, ssh:HOST,…, or slurm:JOBS (default: on this one)"
     )
 
@@ -494,7 +494,7 @@ class ProfileOptions(ExperimentOptions, BuilderOptions, ResultsOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
+class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions, ClusterOptions):
     """Test the module in the guest: semantics, misuse, shortage of memory, stress.
 
     Logs and the JUnit file go into the folder ktest/ of the results.
@@ -503,6 +503,7 @@ class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions):
     Example: ./inv ktest --coverage --fail-under 95,90
     {examples}
     Example: ./inv ktest --builder buildroot
+    Example: ./inv ktest --cluster ssh:lab1,lab2
     """
 
     suite: str | None = option(

@@ -74,8 +74,8 @@ class Estimate:
             self._learn(variant, _BOOT)
 
     def ended(self, outcome: CaseOutcome) -> None:
-        """A case has ended."""
-        if outcome.status != CaseStatus.FAILED:
+        """A case has ended; nothing is learned of one of another machine's boots."""
+        if outcome.status != CaseStatus.FAILED and outcome.variant in self._since:
             self._learn(outcome.variant, outcome.case)
 
     def _learn(self, variant: str, case: str) -> None:

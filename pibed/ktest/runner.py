@@ -8,11 +8,13 @@ points to any more, fails the case that caused it, since each is a command of it
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -20,15 +22,16 @@ from pibed.base.errors import GuestError
 from pibed.build.images import Images
 from pibed.build.kconfig import read_config
 from pibed.build.payload import TESTS_PLACE
-from pibed.guest import moderrors, trace
-from pibed.guest.console import trace_in
+from pibed.guest import guest, moderrors
 from pibed.guest.guest import Guest, Launch
+from pibed.guest.line import Stuck
 from pibed.guest.pool import StopRequested, run_side_by_side
 from pibed.guest.qemu import Logs
 from pibed.ktest.cases import TableEntry
+from pibed.ktest.decoding import decoded
 from pibed.ktest.judge import judge, leaks_by_owner
 from pibed.ktest.ktap import CaseStatus
-from pibed.ktest.outcome import MODULE, CaseOutcome
+from pibed.ktest.outcome import MODULE, CaseOutcome, Loss
 from pibed.ktest.recorded import PLAN
 from pibed.model import modules
 from pibed.model.machine import Clock, Machine
@@ -37,6 +40,11 @@ from pibed.model.suite import Suite
 
 # Guest seconds for what surrounds the cases; a debug kernel is slow.
 _SHORT_S = 120.0
+
+# At most, of a case: the default of module/tests/lib/ktap.c, and what one with a deadline of its
+# own, which only its program knows, is taken to have.
+_LONGEST_S = 60.0
+_LONGEST_OWN_S = 3600.0
 
 # Scripts of the guest, in the overlay of its root file system.
 _LIST_TESTS = "/usr/lib/pibed/list-tests"
@@ -80,6 +88,16 @@ class TestObserver(Protocol):
         """A case has ended; again if the kernel says later that it left something behind."""
 
 
+class SharingObserver(TestObserver, Protocol):
+    """Who is told, beside, of other machines that test."""
+
+    def placed(self, variant: str, machine: str) -> None:
+        """Another machine has been given a variant, which it may lose."""
+
+    def remarked(self, text: str) -> None:
+        """Something of the machines that test, which is about no case."""
+
+
 @dataclass(frozen=True)
 class TestRun:
     """What all variants share: `tests` run in each of them, `seed` and `stress_s` go to them."""
@@ -98,14 +116,71 @@ class TestRun:
     modules are unloaded by then, if all of the cases were run and that could be done."""
 
 
+class RunSuite(Protocol):
+    """Who runs suites: this process (`run_suite`), or other machines for it."""
+
+    def __call__(self, setup: TestRun, jobs: int, observer: SharingObserver) -> None:
+        """See `run_suite`."""
+
+
 def run_suite(setup: TestRun, jobs: int, observer: TestObserver) -> None:
     """Runs the tests in all variants of the suite, `jobs` of them at a time.
 
     The observer gets what came of them. A guest that does not boot is an outcome. Whatever it
     raises, no QEMU is left when it returns.
     """
-    variants = [_Variant(setup, name, observer) for name in setup.suite.variants]
-    run_side_by_side([variant.run for variant in variants], jobs)
+    told = _Decoded(observer, setup.images)
+    run_side_by_side(
+        [partial(run_variant, setup, name, told) for name in setup.suite.variants], jobs
+    )
+
+
+def run_variant(
+    setup: TestRun, name: str, observer: TestObserver, stop_requested: StopRequested
+) -> None:
+    """Runs the tests in one variant; outcomes are as the guest gave them, see `decoded`."""
+    _Variant(setup, name, observer).run(stop_requested)
+
+
+def longest_s(setup: TestRun) -> float:
+    """Host seconds that a variant cannot take longer, whatever becomes of it."""
+    machine = setup.machine.model_copy(update={"clock": setup.clock})
+    around = [Command("around", _SHORT_S, "true")] * 4
+    cases = [
+        Command(
+            str(each),
+            (_LONGEST_OWN_S if each.slow else _LONGEST_S) + each.timed * setup.stress_s + _SHORT_S,
+            "true",
+        )
+        for each in setup.tests
+    ]
+    # At worst each case ends a boot.
+    boots = (len(cases) + 1) * guest.longest_s(machine, around)
+    return boots + guest.longest_s(machine, cases)
+
+
+def boot_folder(results: Path, variant: str, number: int) -> Path:
+    """Of a variant's boot, in a run's folder: `boots/<variant>`, then `boots/<variant>-2` etc."""
+    return results / "boots" / (variant if number == 1 else f"{variant}-{number}")
+
+
+def boots_of(results: Path, variant: str) -> list[Path]:
+    """The folders of a variant's boots, in their order."""
+    numbered = (boot_folder(results, variant, number) for number in itertools.count(1))
+    return list(itertools.takewhile(Path.is_dir, numbered))
+
+
+class _Decoded:
+    """Tells another observer of outcomes as people read them."""
+
+    def __init__(self, observer: TestObserver, images: Images) -> None:
+        self._images = images
+        self.booting = observer.booting
+        self.began = observer.began
+        self._ended = observer.ended
+
+    def ended(self, outcome: CaseOutcome) -> None:
+        self._ended(decoded(outcome, self._images))
 
 
 @dataclass
@@ -141,6 +216,7 @@ class _Variant:
                     *(self.name, f"{MODULE}.boot", CaseStatus.FAILED, seconds, error.message),
                     details=tuple(error.context),
                     logs=folder,
+                    loss=Loss.BOOTING,
                 ),
                 cases or [],
             )
@@ -150,12 +226,15 @@ class _Variant:
         """Takes a failure after which nothing of the variant can be run."""
         self._take(failed)
         for case in cases:
-            self._take(replace(failed, case=str(case), seconds=0.0, message="not run", details=()))
+            self._take(
+                replace(
+                    failed, case=str(case), seconds=0.0, message="not run", details=(), loss=None
+                )
+            )
 
     def _booted(self, cases: list[Case] | None, stop_requested: StopRequested) -> list[Case]:
         self._boots += 1
-        name = self.name if self._boots == 1 else f"{self.name}-{self._boots}"
-        logs = Logs.below(self.setup.folder / "boots" / name)
+        logs = Logs.below(boot_folder(self.setup.folder, self.name, self._boots))
         logs.console.parent.mkdir(parents=True)
         launch = Launch(self.setup.machine, self.setup.images, self.setup.clock, self.setup.seed)
         with Guest(launch, logs, None, stop_requested) as guest:
@@ -198,8 +277,9 @@ class _Variant:
                 message = "kmemleak's report is cut off: other cases may have leaked as well"
             earlier = self.outcomes.get(case)
             seconds = earlier.seconds if earlier else 0.0
-            details = [*(earlier.details if earlier else ()), *lines]
-            self._take(boot.outcome(case, CaseStatus.FAILED, seconds, message, details))
+            details, leaks = (earlier.details, earlier.leaks) if earlier else ((), ())
+            failed = boot.outcome(case, CaseStatus.FAILED, seconds, message, details)
+            self._take(replace(failed, leaks=(*leaks, *lines)))
 
     def _take(self, outcome: CaseOutcome) -> None:
         self.outcomes[outcome.case] = outcome
@@ -294,7 +374,7 @@ class _Boot:
         found = leaks_by_owner(result.output)
         if result.truncated:
             found[_CUT_OFF] = []
-        return {owner: trace.decode(lines, self.setup.images) for owner, lines in found.items()}
+        return found
 
     def unload(self) -> CaseOutcome:
         """Unloads the modules and powers off; both must work."""
@@ -320,17 +400,10 @@ class _Boot:
     def lost(self, name: str, start: float, error: GuestError) -> CaseOutcome:
         """The outcome of what the guest was lost over; the console's log is whole by now."""
         self.alive = False
-        text = self.logs.console.read_text(encoding="utf-8", errors="replace")
-        images = self.setup.images
-        if lines := trace_in(text.splitlines()):
-            decoded = [*trace.excerpt(lines, images), "", *trace.decode(lines, images)]
-        else:
-            decoded = error.context
-        file = self.folder / "trace.txt"
-        file.write_text("".join(f"{line}\n" for line in decoded), encoding="utf-8")
-        return self.outcome(
-            name, CaseStatus.FAILED, time.monotonic() - start, error.message, decoded
-        )
+        seconds = time.monotonic() - start
+        failed = self.outcome(name, CaseStatus.FAILED, seconds, error.message, error.context)
+        loss = Loss.BLOCKED if isinstance(error, Stuck) else Loss.RUNNING
+        return replace(failed, loss=loss)
 
     def outcome(
         self, name: str, status: CaseStatus, seconds: float, message: str, details: Sequence[str]

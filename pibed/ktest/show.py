@@ -90,6 +90,16 @@ class KtestProgress:
                     markup=False,
                 )
 
+    def placed(self, variant: str, machine: str) -> None:
+        """Another machine has been given a variant, which it may lose."""
+        with self._lock:
+            self._now[variant] = f"{variant} on {machine}"
+            self._update()
+
+    def remarked(self, text: str) -> None:
+        """Something of the machines that test, which is about no case."""
+        self._console.print(text, markup=False)
+
     def _update(self) -> None:
         if self._live is not None:
             progress, task = self._live

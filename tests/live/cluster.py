@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
+from tests.live.conftest import qemus
 from tests.programs import INV
 
 # A round of these takes a second.
@@ -81,6 +82,14 @@ def sweep(
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+def wait_for_a_guest(timeout_s: float = 150) -> None:
+    """Until one is there."""
+    until = time.monotonic() + timeout_s
+    while not qemus():
+        assert time.monotonic() < until, "no guest is booted"
+        time.sleep(0.02)
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:

@@ -51,13 +51,6 @@ def require_same(plain: Path, run: Path) -> None:
     ).model_dump(exclude=facts)
 
 
-def wait_for_a_guest(timeout_s: float = 150) -> None:
-    until = time.monotonic() + timeout_s
-    while not qemus():
-        assert time.monotonic() < until, "no guest is booted"
-        time.sleep(0.02)
-
-
 def kill_at_random(plain: Path, results: Path, number: int, kills: int) -> None:
     """Kills workers at other moments every day; those of PIBED_SEED, where it is given."""
     seed = os.environ["PIBED_SEED"]
@@ -66,7 +59,7 @@ def kill_at_random(plain: Path, results: Path, number: int, kills: int) -> None:
         killed = 0
         for after in sorted(generator.sample(range(5), kills)):
             sweep.wait_for(after)
-            wait_for_a_guest()
+            cluster.wait_for_a_guest()
             time.sleep(generator.uniform(0, 0.9))
             if workers := cluster.workers_of(sweep.process):
                 generator.choice(workers).kill()
@@ -97,7 +90,7 @@ def test_killed_at_random_moments(plain: Path, tmp_path: Path, number: int) -> N
 def test_frozen_worker_costs_its_round_once_more(plain: Path, tmp_path: Path) -> None:
     with cluster.sweep(tmp_path, *cluster.EXPERIMENT, "--cluster", "local:2") as sweep:
         sweep.wait_for(1)
-        wait_for_a_guest()
+        cluster.wait_for_a_guest()
         frozen = cluster.workers_of(sweep.process)[0]
         frozen.suspend()
         # It goes on while the others measure, and what it has then is nobody's.
@@ -172,7 +165,7 @@ def test_disk_that_fills_up_while_it_is_measured(plain: Path, tmp_path: Path) ->
         sweep = stack.enter_context(
             cluster.sweep(tmp_path / "r", *cluster.EXPERIMENT, "--cluster", scheduler.address)
         )
-        wait_for_a_guest()
+        cluster.wait_for_a_guest()
         subprocess.run(
             ["dd", "if=/dev/zero", f"of={small}/hog", "bs=1M", "count=400"],
             check=False,
@@ -241,7 +234,7 @@ def test_interrupted_sweep_leaves_no_guest_on_a_worker_that_stays(tmp_path: Path
                     tmp_path / str(signum), *cluster.EXPERIMENT, "--cluster", scheduler.address
                 )
             )
-            wait_for_a_guest()
+            cluster.wait_for_a_guest()
             os.killpg(sweep.process.pid, signum)
             status, errors = sweep.end()
             assert status == expected, errors
@@ -432,7 +425,7 @@ def test_machines_that_are_reached_with_ssh(
                 environment={"PATH": f"{path}:{os.environ['PATH']}"},
             )
         )
-        wait_for_a_guest()
+        cluster.wait_for_a_guest()
         for number in range(3):
             listening = subprocess.run(
                 ["ip", "netns", "exec", f"{network.name}-{number}", "ss", "-Hltn"],

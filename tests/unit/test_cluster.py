@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pibed.base.errors import Cancelled, GuestError, HostError, PibedError, UsageError
-from pibed.cluster import fitness, parcel, rounds, workers
+from pibed.cluster import fitness, parcel, rounds, sharing, workers
 from pibed.cluster.choice import Existing, Host, Local, Slurm, Ssh, parse
 from pibed.cluster.engine import Engine, EngineGone, Seen, Task, TaskLost
 from pibed.cluster.rounds import ClusterRounds
@@ -118,7 +118,7 @@ def test_files_get_to_a_worker_once_by_their_content(
         shelf.put(address, path.read_bytes())
         shelf.put(address, path.read_bytes())  # by another worker of this machine
     assert shelf.missing(packed.files) == []
-    there = shelf.testbed(packed.testbed)
+    there = shelf.bed(packed.bed, measuring.Testbed)
     assert there.experiment == STUDY
     assert there.images.kernel.read_bytes() == b"an image"
     assert there.images.kernel.is_relative_to(shelf.folder)
@@ -262,7 +262,7 @@ def run(tmp_path: Path) -> RunFolder:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rounds, "_LOOK_S", 0.01)
+    monkeypatch.setattr(sharing, "_LOOK_S", 0.01)
     monkeypatch.setattr(fitness, "wanted", lambda *_: {"files": [], "memory_mib": 1})
 
 
