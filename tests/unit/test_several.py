@@ -124,7 +124,8 @@ def test_answer_puts_together_what_is_alike() -> None:
     analysis = analysed(few)
     short = Analysis(few, [each for each in analysis.samples if each.round < 3])
     assert headline(short) == [
-        "These samples do not tell pool and arena from slab in work at size 64 and 128."
+        "These samples do not tell pool and arena from slab in work at size 64 and 128.",
+        "It takes at least 6 samples of each heap.",
     ]
 
 
