@@ -28,6 +28,7 @@ from pibed.grade.nonce import nonce
 from pibed.grade.records import CaseResult, ChainResult, Measured, Review, Status, Why
 from pibed.grade.submissions import Refused
 from pibed.model.rubric import Hidden, Rubric, Scheme, load_scheme
+from pibed.report.page import fenced
 from tests.unit.helpers import ROOT
 
 CRITERION = {"title": "Contents", "points": 10, "suite": "paging-lab", "cases": ["pages.zeroed"]}
@@ -413,3 +414,9 @@ def test_a_rubric_with_a_case_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_templates_are_in_the_package() -> None:
     names = {path.name for path in (ROOT / "pibed" / "grade" / "templates").iterdir()}
     assert {"grades.html.j2", "feedback.html.j2", "feedback.md.j2", "sort.js"} <= names
+
+
+def test_details_cannot_end_their_block_of_code() -> None:
+    assert fenced(["one", "  two"]) == "```\none\n  two\n```"
+    assert fenced(["```", "# my own heading"]) == "````\n```\n# my own heading\n````"
+    assert fenced(["a ````` b"]).startswith("``````\n")
