@@ -260,7 +260,13 @@ def test_verify_builds_the_same_again(invoke: Run) -> None:
     )
 
 
-@pytest.mark.parametrize("file", ["samples.csv", "boots/02/agent.log"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        *("samples.csv", "boots/02/agent.log"),
+        pytest.param("leaks/agent.log", marks=pytest.mark.full),
+    ],
+)
 def test_verify_shows_what_is_not_the_same(
     undisturbed: Path, invoke: Run, tmp_path: Path, file: str
 ) -> None:
@@ -287,6 +293,9 @@ def test_rerun_says_that_it_is_the_same(undisturbed: Path, invoke: Run, tmp_path
     run = only_run(tmp_path)
     assert run.name.endswith("-again")
     assert compare_runs(undisturbed, run)[0] == []
+    for name in ("plan", "agent.log", "console.log"):
+        path = Path("leaks") / name
+        assert (run / path).read_bytes() == (undisturbed / path).read_bytes()
 
 
 def test_pack_is_replayed_with_qemu_alone(undisturbed: Path, invoke: Run, tmp_path: Path) -> None:

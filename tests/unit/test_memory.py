@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
+from pibed.base.errors import GuestError
+from pibed.measure import leaks as looking
 from pibed.measure.leaks import Leak
 from pibed.model import memory, plan
 from pibed.model.memory import Memory
 from pibed.model.plan import Cell
+from pibed.model.protocol import Result
 from tests.unit.helpers import experiment
 
 # Of 1000 pages 600 are free, 4 are kept by CPUs, 100 are known otherwise.
@@ -87,3 +92,44 @@ def test_rehearsal_takes_a_run_that_fails_by_intent() -> None:
 @pytest.mark.parametrize("leaks", ["warn", "ignore"])
 def test_what_is_measured_does_not_depend_on_looking_for_leaks(leaks: str) -> None:
     assert plan.digest(experiment(leaks=leaks)) == plan.digest(experiment())
+
+
+def looked_at(*pages: int, status: int = 0) -> Leak | None:
+    """What is told of a cell when so many more pages are held at each reading."""
+    (cell, *_) = plan.cells(experiment())
+    runs = looking._runs(experiment(), [cell])
+    readings = iter(PRINTED.replace("2400", str(2400 - 4 * each)) for each in pages)
+    results = {}
+    for run in runs:
+        for command in run:
+            lines = next(readings).splitlines() if command is run.reading else ()
+            failed = status if command is run.unload else 0
+            results[command] = Result(command.id, failed, False, False, tuple(lines))
+    return looking._leak(runs, results, noise=8)
+
+
+def test_what_grows_twice_is_a_leak_and_what_grows_once_is_none() -> None:
+    leak = looked_at(0, 48, 96)
+    assert leak is not None
+    assert (leak.lost, leak.runs) == (Memory(96, 0, 0), 4)
+    assert looked_at(0, 48, 48) is None
+    assert looked_at(0, 0, 48) is None
+    assert looked_at(0, 8, 16) is None
+
+
+def test_module_that_cannot_be_unloaded_is_said() -> None:
+    with pytest.raises(GuestError, match="rmmod kmod` ended with status 1"):
+        looked_at(0, 48, 96, status=1)
+
+
+def test_looking_for_leaks_is_planned_as_a_whole() -> None:
+    """Each run loads and unloads; memory is read behind the first, third and fifth of a cell."""
+    cells = plan.cells(experiment())[::2]
+    for study in (experiment(), experiment(leaks="fail")):
+        runs = looking._runs(study, cells)
+        assert [run.cell for run in runs] == [cell for cell in cells for _ in range(5)]
+        assert [run.reading is not None for run in runs] == [True, False, True, False, True] * 2
+        ids = [command.id for command in itertools.chain(*runs)]
+        assert ids[:4] == ["1.load", "1.counters-before", "1.run", "1.counters-after"]
+        assert ids[4:7] == ["1.unload", "1.memory", "2.load"]
+        assert len(set(ids)) == len(ids)

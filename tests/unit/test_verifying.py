@@ -132,6 +132,26 @@ def test_builder_of_a_run_is_in_its_manifest(
     assert done == []
 
 
+@pytest.mark.parametrize("name", ["boots/01", "leaks"])
+def test_all_of_a_boot_but_what_qemu_says_is_compared(tmp_path: Path, name: str) -> None:
+    files = ("plan", "agent.log", "console.log", "qemu.log")
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for number, folder in enumerate(folders):
+        (folder / name).mkdir(parents=True)
+        for file in files:
+            (folder / name / file).write_text("the same\n")
+        (folder / name / "qemu.log").write_text(f"of folder {number}\n")
+    assert verify.compare_runs(*folders) == ([], 3)
+    for file in files[:3]:
+        (folders[1] / name / file).write_text("the sane\n")
+    lines, compared = verify.compare_runs(*folders)
+    told = [line.partition(":")[0] for line in lines if "differs from byte 6" in line]
+    assert told == [f"{name}/{file}" for file in sorted(files[:3])]
+    (folders[1] / name / "agent.log").unlink()
+    assert f"{name}/agent.log: only in {folders[0]}" in verify.compare_runs(*folders)[0]
+    assert compared == 3
+
+
 def test_a_build_alone_is_of_no_run(done: list[Any], tmp_path: Path) -> None:
     first(tmp_path)
     with pytest.raises(UsageError, match=r"^--run cannot be given with --build alone"):
