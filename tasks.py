@@ -22,6 +22,7 @@ VERBS: tuple[tuple[str, type[Any], str], ...] = (
     ("sweep", options.SweepOptions, "sweep:sweep"),
     ("rerun", options.RerunOptions, "sweep:rerun"),
     ("merge", options.MergeOptions, "merge:merge"),
+    ("scheduler", options.SchedulerOptions, "scheduler:scheduler"),
     ("worker", options.WorkerOptions, "worker:worker"),
     ("results", options.ListingOptions, "results:show"),
     ("report", options.ReportOptions, "report:report"),

@@ -41,7 +41,7 @@ static void map_unmap(void *unused)
 	unmap_pages(map_pages(1), 1);
 }
 
-/* So does what the module takes for a mapping itself: 64 bytes lost of each are 512 KiB. */
+/* What the module takes for a mapping itself comes back: 64 bytes lost of each are 512 KiB. */
 static void untouched(void)
 {
 	expect_no_growth(map_unmap, NULL, 8192);
@@ -58,7 +58,7 @@ static void map_many(void *unused)
 	unmap_pages(mapping, pages);
 }
 
-/* And what it takes for a large one. */
+/* What the module takes for a large mapping itself comes back. */
 static void large(void)
 {
 	expect_no_growth(map_many, NULL, 64);
@@ -94,7 +94,7 @@ static void move_and_unmap(void *unused)
 	unmap_pages(target, FEW_PAGES);
 }
 
-/* So does one that was moved. */
+/* A mapping that was moved gives all back. */
 static void moved(void)
 {
 	expect_no_growth(move_and_unmap, NULL, NR_ROUNDS);
@@ -116,7 +116,7 @@ static void share_with_child(void *unused)
 	unmap_pages(mapping, FEW_PAGES);
 }
 
-/* And one that a child had as well. */
+/* A mapping that a child had as well gives all back. */
 static void forked(void)
 {
 	expect_no_growth(share_with_child, NULL, NR_ROUNDS / 4);
@@ -168,7 +168,7 @@ static void kill_child(void *unused)
 	ASSERT_EQ(WTERMSIG(status), SIGKILL);
 }
 
-/* So does one that is killed. */
+/* A process that is killed gives all back. */
 static void killed(void)
 {
 	ASSERT_OK(pipe(ready));

@@ -63,7 +63,7 @@ static void head_unmapped(void)
 	unmap_pages(mapping + 5 * PAGE, NR_PAGES - 5);
 }
 
-/* The same when the tail goes. */
+/* When the tail goes, the rest keeps its data, and gets the pages that were not touched. */
 static void tail_unmapped(void)
 {
 	char *mapping = map_half_filled();
@@ -147,7 +147,7 @@ static void protected(void)
 	unmap_pages(mapping, NR_PAGES);
 }
 
-/* So is that of a part, which splits the mapping; the pieces live and go each on its own. */
+/* Protection of a part is obeyed, and splits the mapping; the pieces live and go on their own. */
 static void protected_in_part(void)
 {
 	char *mapping = map_half_filled();
@@ -184,7 +184,7 @@ static void moved(void)
 	unmap_pages(target, NR_PAGES);
 }
 
-/* So does a part that was moved, and the rest. */
+/* A part that was moved keeps its data, and so does the rest. */
 static void moved_in_part(void)
 {
 	char *target = reserve_pages(4);

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import signal
 import sys
 from dataclasses import asdict, dataclass, field
 from typing import Self
 
 from pibed.base.errors import HostError, Interrupted, UsageError
+from pibed.cluster.ending import signalled
 from pibed.cluster.engine import CONFIG, RESOURCE, words
 
 # In which the scheduler is reached, and the worker has ended.
@@ -61,8 +61,7 @@ async def _serve(membership: Membership, until_input_ends: bool) -> None:
     from distributed import Nanny, Security
 
     logging.disable(logging.CRITICAL)
-    ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    _end_by_signals(ended)
+    ended = signalled()
     with dask.config.set(dict(CONFIG)):
         nanny = Nanny(
             membership.scheduler,
@@ -80,12 +79,17 @@ async def _serve(membership: Membership, until_input_ends: bool) -> None:
             death_timeout=_REACHED_S,
             silence_logs=logging.CRITICAL,
         )
+        joining = asyncio.ensure_future(asyncio.wait_for(nanny, _REACHED_S))
+        await asyncio.wait([joining, ended], return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():
+            joining.cancel()
+            raise Interrupted("interrupted", ended.result())
         try:
-            await asyncio.wait_for(nanny, _REACHED_S)
+            await joining
         except Exception as error:  # of whatever kind the engine's connections raise
             raise HostError(
                 f"{membership.scheduler}: the scheduler cannot be joined: {words(error)}",
-                fix="see that it runs, and that it is encrypted as this worker is",
+                fix="see that it runs (`./inv scheduler`), and that it is encrypted as this is",
             ) from None
         print(f"worker: {membership.name} has joined {membership.scheduler}", flush=True)
         waits = [ended, asyncio.ensure_future(nanny.finished())]
@@ -96,12 +100,3 @@ async def _serve(membership: Membership, until_input_ends: bool) -> None:
     if ended.done():
         raise Interrupted("interrupted", ended.result())
     print(f"worker: {membership.scheduler} has ended", flush=True)
-
-
-def _end_by_signals(ended: asyncio.Future[int]) -> None:
-    def end(signum: int) -> None:
-        if not ended.done():
-            ended.set_result(signum)
-
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(signum, end, signum)

@@ -27,7 +27,8 @@ def attempt(options: TryOptions) -> None:
     from pibed.grade.show import GradeProgress
     from pibed.grade.work import Candidate, Grading
 
-    scheme = _narrowed(scheme_of(options, with_hidden=False), options)
+    whole = scheme_of(options, with_hidden=False)
+    scheme = _narrowed(whole, options)
     course = Course.of(scheme, machine_of(scheme))
     path = Path(options.folder).expanduser().absolute()
     if not path.is_dir() and not submissions.is_archive(path):
@@ -62,6 +63,7 @@ def attempt(options: TryOptions) -> None:
     for line in feedback.summary(told):
         print(line)
     total = "not graded" if row.total is None else f"{text(row.total)} of {text(row.most)} points"
+    total += "" if scheme is whole else " of what was run again, which is not the mark"
     print(f"{total}\nfeedback: {folder / feedback.NAMES[0]}")
     if row.total is None:
         raise IncompleteError(row.problem, fix="run it again beside less other work")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -93,9 +94,12 @@ def require_all_well(outcomes: Sequence[Outcome]) -> None:
         bad = [sample for sample in outcome.samples if sample.status != Status.OK]
         if bad:
             first = bad[0].message.partition("\n")[0] or bad[0].status
+            fix = f"why each is not: samples.jsonl of its round in {folder}/boots/"
+            if bad[0].status in (Status.OOPS, Status.PANIC):
+                fix += f"; where the kernel dies: ./inv gdb {shlex.quote(str(folder))} --oops"
             raise IncompleteError(
                 f"{len(bad)} of {len(outcome.samples)} samples are not ok; of the first: {first}",
-                fix=f"why each is not: samples.jsonl of its round in {folder}/boots/",
+                fix=fix,
             )
         if outcome.problems:
             raise IncompleteError(

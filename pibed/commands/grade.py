@@ -78,7 +78,7 @@ def grade(options: GradeOptions) -> None:
     rows = graded(grading, candidates)
     publish.write(folder, scheme, rows, course.units)
     print_summary(scheme, rows)
-    print(f"results: {folder}")
+    print(f"grades: {folder / 'grades.html'}")
     if late := [row.name for row in rows if row.total is None]:
         raise IncompleteError(
             f"not graded, since the host was too slow: {', '.join(late)}",

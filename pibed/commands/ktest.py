@@ -17,6 +17,7 @@ from pibed.commands.options import KtestOptions
 from pibed.model.defaults import load_defaults
 from pibed.model.machine import Clock, Machine
 from pibed.model.suite import Suite, load_suite
+from pibed.model.words import counted
 
 if TYPE_CHECKING:
     from pibed.build.images import Images
@@ -71,8 +72,9 @@ def ktest(options: KtestOptions) -> None:
     estimate = Estimate(durations, suite.name, kernel, options.debug, tests, stress_s)
     expected = terminal.duration(estimate.expected_s(variants, jobs))
     about = (
-        f"ktest: {title}; {len(tests)} of {len(every)} tests in {len(variants)} variants, "
-        f"{jobs} side by side, stress {stress_s} s each; about {expected}"
+        f"ktest: {title}; {len(tests)} of {len(every)} tests in "
+        f"{counted(len(variants), 'variant')}, {jobs} side by side, stress {stress_s} s each; "
+        f"about {expected}"
     )
     try:
         outcomes = _run(options, setup, jobs, estimate, title, about)

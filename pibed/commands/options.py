@@ -285,17 +285,33 @@ class MergeOptions(ResultsOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SchedulerOptions:
+    """Let workers and sweeps of several machines meet here, until it is interrupted.
+
+    It listens on this machine alone unless --listen says otherwise, and speaks TLS where Dask's
+    configuration names keys (docs/cluster.md).
+
+    Example: ./inv scheduler
+    Example: ./inv scheduler --listen lab1
+    """
+
+    listen: str | None = option("address of this machine that the others reach it by")
+    port: str | None = option("its port (default 8786)")
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
     """Measure rounds for sweeps of other machines, until the scheduler ends.
 
     Neither compilers nor images are needed: QEMU is. What it listens on is this machine alone
-    unless --listen says otherwise.
+    unless --listen says otherwise. For tls:// Dask's configuration names keys (docs/cluster.md).
 
+    Example: ./inv worker tcp://127.0.0.1:8786
     Example: ./inv worker tls://lab1:8786 --listen lab2 --boots 4
     """
 
     scheduler: str = argument(
-        "address of the scheduler (`dask scheduler`); - to be told it on the standard input, by ssh"
+        "address of the scheduler (see `./inv scheduler`); - to be told it on the standard input"
     )
     boots: str | None = option("boots at a time (default: all cores)")
     listen: str | None = option("address of this machine that the scheduler reaches it by")
@@ -368,11 +384,11 @@ class VerifyOptions(BuilderOptions, ResultsOptions, ClusterOptions):
     that is measured again.
 
     Example: ./inv verify
-    Example: ./inv verify --measure --run latest
+    Example: ./inv verify latest --measure
     Example: ./inv verify --build --builder buildroot
     """
 
-    run: str | None = option(
+    run: str | None = place(
         "the run that is measured again: its folder, its name, or latest "
         "(default: the newest finished one that can be the same twice)"
     )

@@ -168,7 +168,7 @@ def compare_runs(first: Path, second: Path) -> tuple[list[str], int]:
 def _comparable(folder: Path) -> Iterator[str]:
     if (folder / "samples.csv").is_file():
         yield "samples.csv"
-    for boot in folder.glob("boots/*/"):
+    for boot in (*folder.glob("boots/*/"), folder / "leaks"):
         for name in _BOOT_FILES:
             if (boot / name).is_file():
                 yield str((boot / name).relative_to(folder))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -93,6 +95,8 @@ def of_images(images: Images, payload: Payload, info: DebugInfo) -> Symbols:
                 "compile it with -g"
             )
         programs[each.name] = program(images, path, booted[each.name])
+    for path in (*info.modules.values(), *(each.file for each in programs.values())):
+        _touch(path)
     config = read_config(images.kernel_build / ".config")
     return Symbols(
         info.vmlinux,
@@ -103,6 +107,15 @@ def of_images(images: Images, payload: Payload, info: DebugInfo) -> Symbols:
         int(config["CONFIG_PAGE_OFFSET"], 16) - _MODULES,
         lacking,
     )
+
+
+def _touch(path: Path) -> None:
+    """Makes a file newer than its sources, which gdb warns of otherwise.
+
+    They are what it was made of: that is known by content. Their dates are those of a checkout.
+    """
+    with contextlib.suppress(OSError):  # another user's
+        os.utime(path)
 
 
 def _sources(payload: Payload) -> list[Path]:

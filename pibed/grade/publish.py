@@ -17,7 +17,7 @@ from pibed.ktest import junit
 from pibed.ktest.ktap import CaseStatus
 from pibed.ktest.outcome import CaseOutcome
 from pibed.model.rubric import Scheme
-from pibed.report.page import markdown
+from pibed.report.page import fenced, markdown
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -70,6 +70,7 @@ def _environment(escaped: bool) -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["md"] = markdown
+    environment.filters["fenced"] = fenced
     return environment
 
 

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 from pibed.base.durations import Durations
 from pibed.base.terminal import counting_bar, duration
+from pibed.model.words import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
+
+    from pibed.grade.work import Candidate
 
 # Host seconds where nothing is known yet, measured on two cores with two parts side by side.
 _BUILD_S, _PART_S = 15.0, 20.0
@@ -36,14 +39,17 @@ class GradeProgress:
         self._live: tuple[Progress, TaskID] | None = None
 
     @contextmanager
-    def shown(self, title: str, candidates: Sequence[object], jobs: int) -> Iterator[None]:
+    def shown(self, title: str, candidates: Sequence[Candidate], jobs: int) -> Iterator[None]:
         """Says what is about to happen and how long it may take; shows it meanwhile."""
         count = len(candidates)
         self._total = count * (1 + len(self._parts))
         each = self._expected("build", _BUILD_S)
         each += sum(self._expected(part, _PART_S) for part in self._parts)
         seconds = duration(each * count / max(1, min(jobs, count)))
-        words = f"{count} submission{'' if count == 1 else 's'}, {jobs} jobs side by side"
+        handed_in = [each for each in candidates if not each.is_reference]
+        words = counted(len(handed_in), "submission")
+        words += " and the reference" if len(handed_in) < count else ""
+        words += f", {counted(jobs, 'job')} side by side"
         self._console.print(f"{title}: {words}; about {seconds}", markup=False)
         if not self._console.is_terminal:
             yield

@@ -27,7 +27,7 @@ from pibed.stats.analysis import Analysis
 from pibed.stats.balance import Balance
 from pibed.stats.comparison import Comparison, Verdict
 from pibed.stats.effects import Effect, Share
-from pibed.stats.observations import Pair
+from pibed.stats.observations import LEAST, Pair
 
 # Cells up to which each is named; beyond, they are counted.
 _FEW = 6
@@ -82,7 +82,19 @@ def verdicts(analysis: Analysis, metric: str) -> list[str]:
             lines.append(f"the {plural(one)} differ by no more than {relevant} in {what}{where}")
         else:
             lines.append(f"these samples do not decide which {one} is {how} in {what}{where}")
-    return [sentence(line) for line in lines]
+    return [sentence(line) for line in (*lines, *_lacking(analysis, metric))]
+
+
+def _lacking(analysis: Analysis, metric: str) -> list[str]:
+    """What is said if nothing could be decided since there are too few samples."""
+    open_ = [
+        each
+        for each in analysis.comparisons
+        if each.metric == metric and each.verdict is Verdict.UNDECIDED
+    ]
+    if not open_ or any(min(each.n) >= LEAST for each in open_):
+        return []
+    return [f"it takes at least {LEAST} samples of each {compared(analysis.experiment)}"]
 
 
 def _against_baseline(analysis: Analysis, metric: str) -> list[str]:
@@ -110,7 +122,7 @@ def _against_baseline(analysis: Analysis, metric: str) -> list[str]:
             Verdict.UNDECIDED: f"these samples do not tell {others} from {base}",
         }[verdict]
         lines.append(f"{words} in {title(experiment, metric)}{_where(experiment, at, all_of)}")
-    return [sentence(line) for line in lines]
+    return [sentence(line) for line in (*lines, *_lacking(analysis, metric))]
 
 
 def _balanced(experiment: Experiment, found: Sequence[Balance]) -> list[str]:

@@ -156,6 +156,14 @@ def markdown(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split()))
 
 
+def fenced(lines: Sequence[str]) -> str:
+    """Lines as they are, as a block of code in Markdown that none of them can end."""
+    text = "\n".join(lines)
+    runs = (len(run) for run in re.findall("`+", text))
+    fence = "`" * max(3, 1 + max(runs, default=0))
+    return f"{fence}\n{text}\n{fence}"
+
+
 def _findings(analysis: Analysis) -> Iterable[Part]:
     experiment = analysis.experiment
     total = experiment.analysed.total

@@ -30,6 +30,7 @@ from pibed.grade.nonce import nonce
 from pibed.grade.records import CaseResult, ChainResult, Measured, Review, Status, Why
 from pibed.grade.submissions import Refused
 from pibed.model.rubric import Hidden, Rubric, Scheme, load_scheme
+from pibed.report.page import fenced
 from tests.unit.helpers import ROOT
 
 CRITERION = {"title": "Contents", "points": 10, "suite": "paging-lab", "cases": ["pages.zeroed"]}
@@ -240,7 +241,7 @@ def test_nothing_that_was_handed_in_is_markdown(tmp_path: Path) -> None:
     assert html.count("&lt;script&gt;alert(1)&lt;/script&gt; [x](//evil)") >= 3
     assert "<script" not in html
     assert "<a " not in html
-    assert re.search(r"<pre><code> *&lt;script", html)
+    assert re.search(r"<pre><code[^>]*> *&lt;script", html)
 
 
 def test_the_only_script_of_the_table_is_its_own(tmp_path: Path) -> None:
@@ -446,3 +447,9 @@ def test_a_rubric_with_a_case_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_templates_are_in_the_package() -> None:
     names = {path.name for path in (ROOT / "pibed" / "grade" / "templates").iterdir()}
     assert {"grades.html.j2", "feedback.html.j2", "feedback.md.j2", "sort.js"} <= names
+
+
+def test_details_cannot_end_their_block_of_code() -> None:
+    assert fenced(["one", "  two"]) == "```\none\n  two\n```"
+    assert fenced(["```", "# my own heading"]) == "````\n```\n# my own heading\n````"
+    assert fenced(["a ````` b"]).startswith("``````\n")

@@ -102,6 +102,13 @@ def test_headline_names_the_sizes() -> None:
     ]
 
 
+def test_headline_says_how_many_samples_a_verdict_takes() -> None:
+    assert answer({(0, 64): SLOW[:5], (1, 64): FAST[:5]})[:2] == [
+        "These samples do not decide which mode is faster in work at size 64.",
+        "It takes at least 6 samples of each mode.",
+    ]
+
+
 def test_headline_tells_of_missing_cells() -> None:
     assert answer({(0, 64): SLOW, (1, 64): FAST, (0, 128): SLOW}) == [
         "Eager is faster in work at size 64.",
