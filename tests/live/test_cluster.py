@@ -382,7 +382,7 @@ def test_two_empty_machines_as_the_documentation_has_it(plain: Path, tmp_path: P
                 cluster.worker(
                     address,
                     name,
-                    tmp_path / name / "cache",
+                    tmp_path / f"cache of {name}".replace(" ", "-"),
                     *options,
                     inv=inv,
                     environment=environment,
@@ -396,7 +396,7 @@ def test_two_empty_machines_as_the_documentation_has_it(plain: Path, tmp_path: P
         status, errors = sweep.end()
         assert status == 0, errors
         require_same(plain, sweep.run)
-        assert cluster.shares(errors).keys() == {"first", "second machine"}
+        assert cluster.shares(errors).keys() == {"first", "second machine"}, errors
 
 
 HERE = "127.0.0.1"
