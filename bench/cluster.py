@@ -33,7 +33,7 @@ _TASKS = 200
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=40)
     given = parser.parse_args()
     sizes = ("--sizes", "64,128", "--runs", str(given.rounds), "--no-report")
     with tempfile.TemporaryDirectory(prefix="pibed-") as name, ExitStack() as stack:

@@ -6,6 +6,7 @@ Logic raises these and never exits; `pibed.commands.frame` turns them into a mes
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 from typing import Self
 
@@ -102,3 +103,9 @@ class Interrupted(PibedError):
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
         self.status = 128 + signum
+
+    @classmethod
+    def by(cls, signum: int) -> Self:
+        """With the usual words for a signal."""
+        ctrl_c = signum == signal.SIGINT
+        return cls("interrupted" if ctrl_c else f"ended by {signal.Signals(signum).name}", signum)

@@ -16,5 +16,6 @@ def signalled() -> asyncio.Future[int]:
             ended.set_result(signum)
 
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(signum, end, signum)
+        if signal.getsignal(signum) is not signal.SIG_IGN:  # as under nohup
+            loop.add_signal_handler(signum, end, signum)
     return ended

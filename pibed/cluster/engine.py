@@ -11,11 +11,11 @@ import itertools
 import time
 import uuid
 from asyncio import CancelledError
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pibed.base.errors import HostError
+from pibed.base.errors import Cancelled, HostError, Interrupted
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -41,6 +41,21 @@ _LEAVE_S = 10.0
 
 # Beside the boots, on the same worker, none of which may wait for another.
 _FIRST = 10
+
+
+STOPPED = (Interrupted, Cancelled)
+"""Of errors: those that no reply of the engine's is, and that none is made of."""
+
+
+@contextlib.contextmanager
+def parting() -> Iterator[None]:
+    """For the last that is asked: whoever does not answer now does not matter; a signal does."""
+    try:
+        yield
+    except STOPPED:
+        raise
+    except Exception:
+        return
 
 
 class EngineGone(HostError):
@@ -95,6 +110,8 @@ class Engine:
             found = self._client.sync(scheduler.identity, n_workers=-1, callback_timeout=_ANSWER_S)[
                 "workers"
             ]
+        except STOPPED:
+            raise
         except Exception as error:  # whatever the engine makes of a connection that is lost
             raise self._gone(error) from None
         return {address: _seen(address, each) for address, each in found.items()}
@@ -122,6 +139,8 @@ class Engine:
         """
         try:
             future = self._submit(address, what, function, arguments, boots)
+        except STOPPED:
+            raise
         except Exception as error:
             raise self._gone(error) from None
         if done is not None:
@@ -177,7 +196,7 @@ class Engine:
         if self._is_gone:
             return
         until = time.monotonic() + _LEAVE_S
-        with contextlib.suppress(Exception):  # whoever does not answer now does not matter
+        with parting():
             last = [
                 self.submit(address, "stopped", _nothing, boots=count)
                 for address, count in boots.items()

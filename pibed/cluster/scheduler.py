@@ -1,60 +1,71 @@
-"""A scheduler: sweeps of other processes find the workers that have joined it.
+"""A scheduler: where workers and those who measure meet.
 
-It is the engine's own, with what pibed's tasks need to be understood, and without what the engine
-serves beside.
+It listens where it is told, and nowhere else: the engine's own program also serves pages to all
+who reach the machine.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 
 from pibed.base.errors import HostError, Interrupted
-from pibed.cluster.choice import Existing
+from pibed.cluster import keys
 from pibed.cluster.ending import signalled
 from pibed.cluster.engine import CONFIG, words
 
-# In which the port is opened, and in which the workers are told of the end.
-_READY_S = 30.0
-_END_S = 15.0
+_END_S = 10.0
 
 
-def serve(listen: str, port: int) -> None:
-    """Serves until a signal comes; raises Interrupted then, and HostError if it cannot listen.
+@dataclass(frozen=True)
+class Meeting:
+    """Where a scheduler listens."""
 
-    It is encrypted where the engine's own configuration names keys.
-    """
-    asyncio.run(_serve(listen, port))
+    host: str
+    port: int
+
+    @property
+    def address(self) -> str:
+        """What `--cluster` and `worker` are given: encrypted if there are keys for it."""
+        protocol = "tls" if keys.has_keys("scheduler") else "tcp"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{protocol}://{host}:{self.port}"
 
 
-async def _serve(listen: str, port: int) -> None:
+def serve(meeting: Meeting) -> None:
+    """Serves until a signal ends it: raises Interrupted then; HostError if it cannot begin."""
+    keys.require_fit(meeting.address, "scheduler")
+    asyncio.run(_serve(meeting))
+
+
+async def _serve(meeting: Meeting) -> None:
     import dask
-    from distributed import Scheduler
+    from distributed import Scheduler, Security
 
     logging.disable(logging.CRITICAL)
     ended = signalled()
+    address = meeting.address
     with dask.config.set(dict(CONFIG)):
-        protocol = "tls" if dask.config.get("distributed.comm.tls.ca-file", None) else "tcp"
-        scheduler = Scheduler(
-            host=listen,
-            port=port,
-            protocol=protocol,
-            dashboard=False,
-            # What is served there is nothing, but the port is opened all the same.
-            dashboard_address="127.0.0.1:0",
-        )
         try:
-            await asyncio.wait_for(scheduler, _READY_S)
-        except Exception as error:  # of whatever kind the engine raises
+            # The port of its pages is opened even if there are none: on loopback, for nobody.
+            scheduler = Scheduler(
+                host=meeting.host,
+                port=meeting.port,
+                protocol=address.partition("://")[0],
+                security=Security(),
+                dashboard=False,
+                dashboard_address="127.0.0.1:0",
+            )
+            await scheduler
+        except Exception as error:  # of whatever kind the engine's listeners raise
+            if isinstance(error, Interrupted):
+                raise
             raise HostError(
-                f"{protocol}://{listen}:{port}: the scheduler cannot listen there: {words(error)}",
-                fix="choose another --port, a --listen that is an address of this machine, or "
-                "mend the keys that are named for it (docs/cluster.md)",
+                f"{address}: the scheduler cannot listen there: {words(error)}",
+                fix="name an address of this machine with --listen, and a free port with --port",
             ) from None
-        address = f"{protocol}://{listen}:{port}"
-        if (said := Existing(address).open_to) is not None:
-            print(f"scheduler: {said}; see docs/cluster.md for TLS", flush=True)
-        print(f"scheduler: it listens; --cluster {address}", flush=True)
+        print(f"scheduler: {address} waits for workers and sweeps", flush=True)
         signum = await ended
         await asyncio.wait_for(scheduler.close(), _END_S)
-    raise Interrupted("interrupted", signum)
+    raise Interrupted.by(signum)

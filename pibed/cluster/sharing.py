@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pibed.base.errors import Cancelled, HostError
-from pibed.cluster.engine import Engine, Task, TaskLost
+from pibed.cluster.engine import STOPPED, Engine, Task, TaskLost
 from pibed.cluster.parcel import Parcel
 from pibed.cluster.tally import Kind, Tally
 from pibed.cluster.task import Outcome
@@ -168,8 +168,12 @@ class Sharing:
         try:
             outcome: Outcome = given.task.outcome(_FETCHED_S)
         except TaskLost as error:
+            # It is not to be given to the same one again if that is known to have gone.
+            self._look()
             self._lose(given, str(error))
             return
+        except STOPPED:
+            raise
         except Exception as error:  # none of pibed's: what Python or the engine could not do there
             self._leave_out(given.worker, f"{type(error).__name__}: {error}".partition("\n")[0])
             self._lose(given, given.worker.why)

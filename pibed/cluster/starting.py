@@ -6,7 +6,6 @@ wherever that is possible: not even another user of this machine can join.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from pibed.base import places
 from pibed.base.errors import HostError
-from pibed.cluster import ssh
+from pibed.cluster import keys, ssh
 from pibed.cluster.choice import Choice, Existing, Local, Slurm, Ssh
-from pibed.cluster.engine import CONFIG, RESOURCE, Engine, words
+from pibed.cluster.engine import CONFIG, RESOURCE, STOPPED, Engine, parting, words
+from pibed.cluster.fitness import sources
 
 if TYPE_CHECKING:
     from distributed import Client, Security
@@ -54,9 +54,10 @@ def opened(choice: Choice, memory_mib: int, say: Callable[[str], None]) -> Itera
             case Existing():
                 if (words := choice.open_to) is not None:
                     say(f"cluster: {words}; see docs/cluster.md for TLS")
-                engine = Engine(
-                    stack.enter_context(_client(choice.address)), choice.address, _WORKERS_S
-                )
+                keys.require_fit(choice.address, "client")
+                client = stack.enter_context(_client(choice.address))
+                _require_pibed(client, choice.address)
+                engine = Engine(client, choice.address, _WORKERS_S)
             case Local():
                 cluster = stack.enter_context(_local(choice.workers, _temporary()))
                 engine = Engine(
@@ -91,16 +92,36 @@ def _client(where: Any) -> Iterator[Client]:
 
     try:
         client = Client(where, timeout=_ANSWER_S, set_as_default=False)
+    except STOPPED:
+        raise
     except Exception as error:  # of whatever kind the engine's connections raise
         raise HostError(
             f"{where}: the scheduler does not answer: {words(error)}",
-            fix="see that it runs (`dask scheduler`), and that it is encrypted as is asked for",
+            fix="see that it runs (`./inv scheduler`), and that it is encrypted as is asked for",
         ) from None
     try:
         yield client
     finally:
-        with contextlib.suppress(Exception):  # it may be gone
+        with parting():
             client.close(timeout=_ANSWER_S)
+
+
+def _require_pibed(client: Client, address: str) -> None:
+    """Raises HostError for a scheduler that cannot read what is sent by it to workers."""
+    try:
+        client.run_on_scheduler(sources, callback_timeout=_ANSWER_S)
+    except ImportError as error:
+        raise HostError(
+            f"the scheduler at {address} cannot import pibed ({error})",
+            fix="start it with ./inv scheduler, in a checkout of the same commit",
+        ) from None
+    except STOPPED:
+        raise
+    except Exception as error:
+        raise HostError(
+            f"{address}: the scheduler does not answer: {words(error)}",
+            fix="start it again with ./inv scheduler",
+        ) from None
 
 
 def _temporary() -> Security:
@@ -135,7 +156,7 @@ def _local(workers: int, security: Security) -> Iterator[Any]:
     try:
         yield cluster
     finally:
-        with contextlib.suppress(Exception):
+        with parting():
             cluster.close(timeout=_ANSWER_S)
 
 
@@ -157,7 +178,13 @@ def _slurm(jobs: int, memory_mib: int) -> Iterator[Any]:
         security=_temporary(),
         shared_temp_directory=str(folder),
         python=str(places.checkout() / ".venv" / "bin" / "python"),
-        worker_extra_args=["--resources", f"{RESOURCE}={cores}", "--no-dashboard"],
+        worker_extra_args=[
+            "--resources",
+            f"{RESOURCE}={cores}",
+            "--no-dashboard",
+            "--dashboard-address",
+            f"{_LOOPBACK}:0",
+        ],
         job_script_prologue=[f"export PYTHONPATH={places.checkout()}", "umask 077"],
         scheduler_options={"dashboard": False, "dashboard_address": f"{_LOOPBACK}:0"},
         silence_logs="critical",
@@ -166,5 +193,5 @@ def _slurm(jobs: int, memory_mib: int) -> Iterator[Any]:
         cluster.scale(jobs=jobs)
         yield cluster
     finally:
-        with contextlib.suppress(Exception):
+        with parting():
             cluster.close(timeout=_ANSWER_S)

@@ -11,11 +11,15 @@ import json
 import logging
 import sys
 from dataclasses import asdict, dataclass, field
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pibed.base.errors import HostError, Interrupted, UsageError
+from pibed.cluster import keys
 from pibed.cluster.ending import signalled
 from pibed.cluster.engine import CONFIG, RESOURCE, words
+
+if TYPE_CHECKING:
+    from distributed import Nanny
 
 # In which the scheduler is reached, and the worker has ended.
 _REACHED_S = 60
@@ -53,6 +57,8 @@ class Membership:
 
 def serve(membership: Membership, *, until_input_ends: bool) -> None:
     """Measures until the scheduler ends, or the standard input; raises HostError, Interrupted."""
+    if not membership.security:
+        keys.require_fit(membership.scheduler, "worker")
     asyncio.run(_serve(membership, until_input_ends))
 
 
@@ -75,17 +81,19 @@ async def _serve(membership: Membership, until_input_ends: bool) -> None:
             else Security(),
             memory_limit=None,
             dashboard=False,
-            dashboard_address=f"{membership.listen}:0",
+            # Opened even if nothing is served: on loopback, for nobody.
+            dashboard_address="127.0.0.1:0",
             death_timeout=_REACHED_S,
             silence_logs=logging.CRITICAL,
         )
         joining = asyncio.ensure_future(asyncio.wait_for(nanny, _REACHED_S))
         await asyncio.wait([joining, ended], return_when=asyncio.FIRST_COMPLETED)
-        if ended.done():
+        if not joining.done():
             joining.cancel()
-            raise Interrupted("interrupted", ended.result())
+            await asyncio.wait([joining, asyncio.ensure_future(_close(nanny))], timeout=_END_S)
+            raise Interrupted.by(ended.result())
         try:
-            await joining
+            joining.result()
         except Exception as error:  # of whatever kind the engine's connections raise
             raise HostError(
                 f"{membership.scheduler}: the scheduler cannot be joined: {words(error)}",
@@ -96,7 +104,11 @@ async def _serve(membership: Membership, until_input_ends: bool) -> None:
         if until_input_ends:
             waits.append(asyncio.ensure_future(asyncio.to_thread(sys.stdin.read)))
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait_for(nanny.close(timeout=_END_S / 2, reason="the end"), _END_S)
+        await asyncio.wait_for(_close(nanny), _END_S)
     if ended.done():
-        raise Interrupted("interrupted", ended.result())
+        raise Interrupted.by(ended.result())
     print(f"worker: {membership.scheduler} has ended", flush=True)
+
+
+async def _close(nanny: Nanny) -> None:
+    await nanny.close(timeout=_END_S / 2, reason="the end")

@@ -59,8 +59,7 @@ def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
     # Once: what cleans up after the first signal is not to be cut off by impatience.
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
-    name = "interrupted" if signum == signal.SIGINT else f"ended by {signal.Signals(signum).name}"
-    raise Interrupted(name, signum)
+    raise Interrupted.by(signum)
 
 
 def _unraisable(ignored: sys.UnraisableHookArgs) -> None:

@@ -288,8 +288,9 @@ class MergeOptions(ResultsOptions):
 class SchedulerOptions:
     """Let workers and sweeps of several machines meet here, until it is interrupted.
 
-    It listens on this machine alone unless --listen says otherwise, and speaks TLS where Dask's
-    configuration names keys (docs/cluster.md).
+    It listens on this machine alone unless --listen says otherwise. With the keys of Dask's
+    configuration, ~/.config/dask/tls.yaml, it speaks TLS with those who have them alone
+    (docs/cluster.md#security); without them whoever reaches it can run programs.
 
     Example: ./inv scheduler
     Example: ./inv scheduler --listen lab1
@@ -304,7 +305,9 @@ class WorkerOptions:
     """Measure rounds for sweeps of other machines, until the scheduler ends.
 
     Neither compilers nor images are needed: QEMU is. What it listens on is this machine alone
-    unless --listen says otherwise. For tls:// Dask's configuration names keys (docs/cluster.md).
+    unless --listen says otherwise. `./inv scheduler` starts a scheduler. For tls:// the keys are
+    those of Dask's configuration, ~/.config/dask/tls.yaml, the same on all machines
+    (docs/cluster.md#security).
 
     Example: ./inv worker tcp://127.0.0.1:8786
     Example: ./inv worker tls://lab1:8786 --listen lab2 --boots 4

@@ -106,7 +106,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 @dataclass(frozen=True)
 class Scheduler:
-    """`dask scheduler`, as somebody else has started it."""
+    """`./inv scheduler`, as somebody else has started it."""
 
     process: subprocess.Popen[str]
     address: str
@@ -122,11 +122,8 @@ def scheduler(
     """Starts one; `inside` is the command line of what runs it."""
     port = free_port()
     protocol = "tls" if environment and "DASK_CONFIG" in environment else "tcp"
-    argv = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", host]
-    argv += ["--port", str(port), "--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
-    if protocol == "tls":
-        argv += ["--protocol", "tls"]
-    with program([*inside, *argv], environment, "Scheduler at:") as process:
+    argv = [*inside, str(INV), "scheduler", "--listen", host, "--port", str(port)]
+    with program(argv, environment, f"scheduler: {protocol}://{host}:{port} waits") as process:
         yield Scheduler(process, f"{protocol}://{host}:{port}")
 
 
@@ -181,6 +178,15 @@ def program(
             except ProcessLookupError:
                 continue
         process.communicate()
+
+
+def listening(process: subprocess.Popen[str]) -> list[str]:
+    """The addresses that a program and what it started listen on, as `ss` has them."""
+    lines = subprocess.run(
+        ["ss", "-Hltnp"], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    pids = {process.pid, *(each.pid for each in _below(process))}
+    return [line.split()[3] for line in lines if pids & {*map(int, re.findall(r"pid=(\d+)", line))}]
 
 
 def _below(process: subprocess.Popen[str]) -> list[psutil.Process]:

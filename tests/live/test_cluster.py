@@ -8,7 +8,9 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
 import textwrap
 import time
@@ -354,7 +356,7 @@ def test_two_empty_machines_as_the_documentation_has_it(plain: Path, tmp_path: P
     words = {
         name: shlex.split(line.partition("#")[0].replace("lab1", HERE).replace("lab2", HERE))
         for line in re.findall(r"^    (\S+ .*)$", page, re.MULTILINE)
-        for name in ("dask scheduler", "inv worker", "inv sweep --cluster tls")
+        for name in ("inv scheduler", "inv worker", "inv sweep --cluster tls")
         if name in line and "lab1:8786" in line.replace(" --port ", ":")
     }
     environment = {"DASK_CONFIG": str(keys)}
@@ -363,13 +365,9 @@ def test_two_empty_machines_as_the_documentation_has_it(plain: Path, tmp_path: P
         given = {
             name: [each.replace("8786", str(port)) for each in argv] for name, argv in words.items()
         }
-        _, *rest = given["dask scheduler"]
+        _, *rest = given["inv scheduler"]
         stack.enter_context(
-            cluster.program(
-                [str(INV.parent / ".venv/bin/python"), "-m", "dask", *rest],
-                environment,
-                "Scheduler at:",
-            )
+            cluster.program([str(INV), *rest], environment, f"scheduler: tls://{HERE}:{port} waits")
         )
         for name in ("first", "second machine"):
             inv = cluster.checkout(tmp_path / name / "pibed")
@@ -443,3 +441,59 @@ def test_machines_that_are_reached_with_ssh(
         require_same(plain, sweep.run)
         assert cluster.shares(errors).keys() == {"lab1", "lab2"}
     wait_until_no_guest()
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
+def test_nothing_of_scheduler_and_worker_listens_beyond_this_machine(
+    tmp_path: Path, encrypted: bool
+) -> None:
+    """And both end with the status that they should."""
+    keys = cluster.tls(tmp_path / "dask") if encrypted else None
+    with (
+        cluster.scheduler(environment=keys) as scheduler,
+        cluster.worker(
+            scheduler.address, "one", tmp_path / "a", "--boots", "1", environment=keys
+        ) as worker,
+    ):
+        assert scheduler.address.startswith("tls" if encrypted else "tcp")
+        for process in (scheduler.process, worker):
+            addresses = cluster.listening(process)
+            assert addresses
+            assert {each.rpartition(":")[0] for each in addresses} == {HERE}
+        for process, signum in ((worker, signal.SIGTERM), (scheduler.process, signal.SIGINT)):
+            process.send_signal(signum)
+            said, _ = process.communicate(timeout=60)
+            assert process.returncode == 128 + signum, said
+            assert "Traceback" not in said
+
+
+def test_signal_while_the_scheduler_does_not_answer_ends_worker_and_sweep(tmp_path: Path) -> None:
+    with socket.create_server((HERE, 0)) as deaf:
+        address = f"tcp://{HERE}:{deaf.getsockname()[1]}"
+        for argv in (
+            ["worker", address],
+            ["sweep", "--cluster", address, "--results", str(tmp_path)],
+        ):
+            process = subprocess.Popen(
+                [str(INV), *argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+            connection, _ = deaf.accept()
+            process.send_signal(signal.SIGTERM)
+            said, _ = process.communicate(timeout=60)
+            connection.close()
+            assert process.returncode == 143, said
+            assert said == "pibed: ended by SIGTERM\n"
+
+
+def test_scheduler_that_cannot_import_pibed_is_told(tmp_path: Path) -> None:
+    port = cluster.free_port()
+    argv = [sys.executable, "-P", "-m", "distributed.cli.dask_scheduler", "--host", HERE]
+    argv += ["--port", str(port), "--dashboard-address", f"{HERE}:0"]
+    with (
+        cluster.program(argv, {"PYTHONPATH": ""}, "Scheduler at:"),
+        cluster.sweep(tmp_path, *cluster.EXPERIMENT, "--cluster", f"tcp://{HERE}:{port}") as sweep,
+    ):
+        status, errors = sweep.end()
+        assert status == 3, errors
+        assert f"the scheduler at tcp://{HERE}:{port} cannot import pibed" in errors
+        assert "start it with ./inv scheduler" in errors

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import pickle
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 
-from pibed.base.errors import Cancelled, GuestError, HostError, PibedError, UsageError
-from pibed.cluster import fitness, parcel, rounds, sharing, workers
+from pibed.base.errors import (
+    Cancelled,
+    GuestError,
+    HostError,
+    Interrupted,
+    PibedError,
+    UsageError,
+)
+from pibed.cluster import fitness, keys, parcel, rounds, sharing, starting, workers
 from pibed.cluster.choice import Existing, Host, Local, Slurm, Ssh, parse
 from pibed.cluster.engine import Engine, EngineGone, Seen, Task, TaskLost
 from pibed.cluster.rounds import ClusterRounds
+from pibed.cluster.scheduler import Meeting
 from pibed.cluster.task import Outcome
 from pibed.cluster.worker import Membership
 from pibed.measure import rounds as measuring
@@ -484,3 +495,112 @@ def test_what_still_runs_is_stopped_whatever_ends_the_sweep(
     running = [task for _, number, task in engine.given if number != 2]
     assert engine.stopped == running
     assert len(running) == 2
+
+
+class Answers:
+    """A client of the engine's, of which all that is asked raises an error."""
+
+    scheduler = None
+    status = "running"
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __getattr__(self, name: str) -> Any:
+        def ask(*arguments: object, **named: object) -> Any:
+            raise self.error
+
+        return ask
+
+
+STOPPED = [Interrupted.by(signal.SIGTERM), Cancelled("not wanted any more")]
+
+
+@pytest.mark.parametrize("error", STOPPED, ids=lambda error: type(error).__name__)
+def test_signal_is_no_answer_of_the_scheduler(
+    monkeypatch: pytest.MonkeyPatch, error: PibedError
+) -> None:
+    client: Any = Answers(error)
+    client.scheduler = Answers(error)
+    engine = Engine(client, "tcp://lab:1", 1)
+    monkeypatch.setattr("distributed.Client", client.made)
+
+    def connect() -> None:
+        with starting._client("tcp://lab:1"):
+            pass
+
+    for ask in (
+        connect,
+        engine.workers,
+        lambda: engine.submit("a", "x", print),
+        lambda: engine.stop([], {"a": 1}),
+        lambda: starting._require_pibed(client, "tcp://lab:1"),
+    ):
+        with pytest.raises(type(error)) as caught:
+            ask()
+        assert caught.value is error
+
+
+@pytest.mark.parametrize("error", STOPPED, ids=lambda error: type(error).__name__)
+def test_signal_while_a_round_is_fetched_ends_the_sweep(
+    testbed: measuring.Testbed, run: RunFolder, error: PibedError
+) -> None:
+    with pytest.raises(type(error)) as caught:
+        measure(Fake(lambda address, number: error, "a"), testbed, run)
+    assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ModuleNotFoundError("No module named 'pibed'"), "at tcp://lab:1 cannot import pibed"),
+        (OSError("gone"), "tcp://lab:1: the scheduler does not answer: gone"),
+    ],
+)
+def test_scheduler_without_pibed_is_told_from_one_that_is_gone(
+    error: Exception, words: str
+) -> None:
+    with pytest.raises(HostError, match=words) as caught:
+        starting._require_pibed(Answers(error), "tcp://lab:1")  # type: ignore[arg-type]
+    assert "./inv scheduler" in (caught.value.fix or "")
+
+
+@pytest.fixture
+def configured() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Sets Dask's configuration, as a file of the user's would."""
+    with ExitStack() as stack:
+        yield lambda values: stack.enter_context(dask.config.set(values))
+
+
+def role(role: str, file: Path) -> dict[str, Any]:
+    tls = "distributed.comm.tls"
+    return {f"{tls}.ca-file": str(file), f"{tls}.{role}": {"cert": str(file), "key": None}}
+
+
+def test_keys_are_asked_for_before_anything_is_connected(
+    configured: Callable[[dict[str, Any]], None], tmp_path: Path
+) -> None:
+    keys.require_fit("tcp://lab:1", "client")
+    for each in ("client", "worker", "scheduler"):
+        with pytest.raises(HostError, match=rf"names no keys .*\.{each}\.cert") as caught:
+            keys.require_fit("tls://lab:1", each)
+        assert "docs/cluster.md#security" in (caught.value.fix or "")
+    configured(role("client", tmp_path / "cert.pem"))
+    with pytest.raises(HostError, match=r"cannot be used \(.*/cert.pem.*No such file"):
+        keys.require_fit("tls://lab:1", "client")
+    (tmp_path / "cert.pem").write_text("no certificate")
+    with pytest.raises(HostError, match="cannot be used"):
+        keys.require_fit("tls://lab:1", "client")
+    configured({"distributed.comm.require-encryption": True})
+    with pytest.raises(HostError, match="requires encryption") as caught:
+        keys.require_fit("tcp://lab:1", "client")
+    assert "tls://lab:1" in (caught.value.fix or "")
+
+
+def test_scheduler_is_encrypted_where_it_has_keys(
+    configured: Callable[[dict[str, Any]], None], tmp_path: Path
+) -> None:
+    assert Meeting("lab1", 8786).address == "tcp://lab1:8786"
+    configured(role("scheduler", tmp_path / "cert.pem"))
+    assert Meeting("lab1", 8786).address == "tls://lab1:8786"
+    assert Meeting("::1", 8786).address == "tls://[::1]:8786"

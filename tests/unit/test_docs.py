@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
+import pytest
 from pydantic import BaseModel
 
 from pibed.model.experiment import AnalysisPlan, Cost, Experiment, Growth, Metric
@@ -87,3 +89,40 @@ def test_every_error_that_the_lab_finds_is_documented_with_its_cases() -> None:
         if "." in cases and name in {each.name for each in test_lab.WRONG}
     }
     assert found == {each.name: list(each.caught_by) for each in test_lab.WRONG}
+
+
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")]
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """To a file that is there and, behind a #, to a heading of that page."""
+    dead = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        if not re.match(r"[a-z]+:", link) and (
+            not target.exists() or (anchor and anchor not in anchors(target))
+        ):
+            dead.append(link)
+    assert dead == []
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub calls the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+def test_headings_have_the_anchors_of_github(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Metrics\n\ntext\n\n## `configs/lock.yaml`: what's in it\n")
+    assert anchors(page) == {"metrics", "configslockyaml-whats-in-it"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_has_a_gap_that_was_to_be_filled(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert re.findall(r"\b(?:FIGURES|TODO|TBD|XXX|FIXME)\b", text) == []
