@@ -81,7 +81,8 @@ def grade(options: GradeOptions) -> None:
     print(f"grades: {folder / 'grades.html'}")
     if late := [row.name for row in rows if row.total is None]:
         raise IncompleteError(
-            f"not graded, since the host was too slow: {', '.join(late)}",
+            f"not graded, since a build or a guest was not done in time: {', '.join(late)}; "
+            "the table says what",
             fix=f"./inv grade {options.submissions} --resume {folder.name}",
         )
 
