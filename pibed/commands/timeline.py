@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pibed.base.errors import UsageError
+from pibed.base.errors import GuestError, UsageError
 from pibed.build import host
 from pibed.commands import arguments, build
 from pibed.commands.options import TimelineOptions
 
 if TYPE_CHECKING:
     from pibed.build.images import Images
+    from pibed.guest.qemu import Logs
     from pibed.model.experiment import Experiment
     from pibed.model.samples import Number, Sample
     from pibed.runs.manifest import Manifest
@@ -49,25 +53,39 @@ def timeline(options: TimelineOptions) -> None:
     logs = Logs.below(target, counts=plan.counts_events(experiment))
     taken = replay.replay(launch, experiment, until, wanted, logs)
     recorded = taken.recorded
-    layout = ringbuffer.Layout.read(recorded.text("events/header_page"))
-    known = events_.describe_all((system, text) for system, _, text in recorded.formats)
-    records = [
-        record
-        for cpu, buffer in recorded.cpus.items()
-        for record in ringbuffer.records(cpu, buffer, layout)
-    ]
-    events = events_.decode(records, known)
-    names = events_.task_names(recorded.text("saved_cmdlines"))
     title = f"{folder.name}, round {sample.round}, {sample.cell}"
-    write_file(target / "timeline.json", perfetto.write(events, names, title))
-    write_file(target / "trace.dat", tracedat.write(recorded, _symbols(images)))
+    with _understood(logs):
+        layout = ringbuffer.Layout.read(recorded.text("events/header_page"))
+        known = events_.describe_all((system, text) for system, _, text in recorded.formats)
+        records = [
+            record
+            for cpu, buffer in recorded.cpus.items()
+            for record in ringbuffer.records(cpu, buffer, layout)
+        ]
+        events = events_.decode(records, known)
+        names = events_.task_names(recorded.text("saved_cmdlines"))
+        write_file(target / "timeline.json", perfetto.write(events, names, title))
+        write_file(target / "trace.dat", tracedat.write(recorded, _symbols(images)))
+        is_cut_off = any(ringbuffer.lost(buffer, layout) for buffer in recorded.cpus.values())
     print(f"{title}: {len(events)} events of {', '.join(wanted)}")
     for line in _beside(experiment, sample, taken.metrics):
         print(line)
-    if any(ringbuffer.lost(buffer, layout) for buffer in recorded.cpus.values()):
+    if is_cut_off:
         print("the kernel's buffer was full: its oldest events are lost")
     print(f"timeline: {target / 'timeline.json'} (ui.perfetto.dev, chrome://tracing)")
     print(f"trace:    {target / 'trace.dat'} (kernelshark, trace-cmd report)")
+
+
+@contextmanager
+def _understood(logs: Logs) -> Iterator[None]:
+    """Raises GuestError if what the guest gave is no recording: its kernel owns these files."""
+    try:
+        yield
+    except (struct.error, ArithmeticError, LookupError, ValueError) as error:
+        raise GuestError(
+            f"what the guest's tracing has left is no recording: {type(error).__name__}: {error}",
+            log=logs.console,
+        ) from None
 
 
 def require_meant(options: TimelineOptions) -> tuple[int, list[str]]:

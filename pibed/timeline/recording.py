@@ -27,7 +27,8 @@ _PAGES = 200
 # A read of an empty buffer waits for ever.
 _READ_S = 5
 
-_CPU = re.compile(r"cpu(\d+)")
+# The board has four of them; what a module has put there may have any number.
+_CPU = re.compile(r"cpu(\d{1,2})")
 
 
 @dataclass(frozen=True)

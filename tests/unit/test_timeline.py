@@ -13,6 +13,7 @@ import pytest
 from pibed.base.errors import GuestError, UsageError
 from pibed.commands import timeline
 from pibed.commands.options import TimelineOptions
+from pibed.guest.qemu import Logs
 from pibed.model.protocol import Command, Result
 from pibed.timeline import events, perfetto, recording, replay, ringbuffer, tracedat
 from pibed.timeline.events import Event
@@ -296,3 +297,15 @@ def test_options_that_make_no_sense_are_refused(options: TimelineOptions, words:
 def test_sample_that_is_not_there_is_refused() -> None:
     with pytest.raises(UsageError, match="--sample 1: the run has 0 samples"):
         replay.find([], 1)
+
+
+def test_cpus_that_a_board_cannot_have_are_none() -> None:
+    files = {"cpu0": b"a", "cpu3": b"b", "cpu999999999": b"c"}
+    assert Recorded(files).cpus == {0: b"a", 3: b"b"}
+
+
+def test_what_is_no_recording_is_told(tmp_path: Path) -> None:
+    logs = Logs.below(tmp_path)
+    with pytest.raises(GuestError, match="is no recording") as raised, timeline._understood(logs):
+        struct.pack("<H", 1 << 20)
+    assert raised.value.log == logs.console
