@@ -19,8 +19,8 @@ DEBUG_SERIES = "6.12"
 _DURATIONS = {
     "checks": "half a minute",
     "unit": "two minutes",
-    "everyday": "12 minutes",
-    "full": "40 minutes",
+    "everyday": "14 minutes",
+    "full": "two hours",
 }
 
 
