@@ -59,8 +59,6 @@ async def _serve(meeting: Meeting) -> None:
             )
             await scheduler
         except Exception as error:  # of whatever kind the engine's listeners raise
-            if isinstance(error, Interrupted):
-                raise
             raise HostError(
                 f"{address}: the scheduler cannot listen there: {words(error)}",
                 fix="name an address of this machine with --listen, and a free port with --port",

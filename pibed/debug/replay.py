@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from pibed.base.errors import UsageError
 from pibed.ktest.outcome import MODULE
 from pibed.ktest.recorded import PLAN, Recorded
+from pibed.ktest.runner import boots_of
 from pibed.model import samples as samples_module
 from pibed.model.samples import Sample, Status
 from pibed.runs import reading
@@ -79,10 +79,11 @@ def of_case(folder: Path, recorded: Recorded, case: str | None, variant: str | N
             f"{folder}: no case failed{where}", fix="name one of them with --case PROGRAM.CASE"
         )
     for name in recorded.suite.variants:
-        for boot in sorted((folder / "boots").glob(f"{name}*")):
-            if variant in (None, name) and re.fullmatch(rf"{re.escape(name)}(-\d+)?", boot.name):
-                with contextlib.suppress(UsageError):
-                    return _of_case(recorded, boot, case, f"{name} {case}")
+        if variant not in (None, name):
+            continue
+        for boot in boots_of(folder, name):
+            with contextlib.suppress(UsageError):
+                return _of_case(recorded, boot, case, f"{name} {case}")
     raise UsageError(f"--case {case}: it was not run", fix=f"see the names in {folder}/junit.xml")
 
 
