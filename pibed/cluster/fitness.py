@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +17,29 @@ from pibed.base.errors import PibedError
 from pibed.base.files import digest_file, digest_text
 from pibed.build import host, timing
 from pibed.build.images import Images
-from pibed.cluster.parcel import Parcel, Shelf
+from pibed.cluster.parcel import Files, Shelf
 from pibed.model.machine import Machine
 
 # Beside what is sent: logs of the boots that run.
 _SPARE_BYTES = 128 << 20
 
 
-def wanted(machine: Machine, images: Images, qemu_version: str, parcel: Parcel) -> dict[str, Any]:
+def wanted(
+    machine: Machine, images: Iterable[Images], qemu_version: str, files: Files
+) -> dict[str, Any]:
     """What a worker must have; what is compared is as it is on this machine."""
-    timed = images.timing is not None
+    images = list(images)
+    timed = any(each.timing is not None for each in images)
     return {
         "pibed": sources(),
         "processor": platform.machine(),
         "qemu": qemu_version,
         "plugins": timing.interface(machine) if timed else None,
         "machine": machine,
-        "sandbox": images.sandbox == "bubblewrap",
+        "sandbox": any(each.sandbox == "bubblewrap" for each in images),
         "memory_mib": machine.memory_mib,
-        "bytes": parcel.bytes + _SPARE_BYTES,
-        "files": list(parcel.files),
+        "bytes": sum(path.stat().st_size for path in files.values()) + _SPARE_BYTES,
+        "files": list(files),
     }
 
 

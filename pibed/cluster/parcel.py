@@ -1,27 +1,31 @@
 """What a worker needs to boot: a bed of images and plans, whose files are known by their content.
 
-A file gets to a worker once, into a folder that is called by its digest; it stays there for later
-sweeps, and is looked at before each.
+A file that many jobs have in common gets to a worker once, into a folder that is called by its
+digest; it stays there for later sweeps, and is looked at before each. What one job needs alone is
+sent with it, and is gone with it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import pickle
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from pibed.base import places
 from pibed.base.errors import HostError
-from pibed.base.files import digest_file, explained
+from pibed.base.files import Remedy, digest_file, explained
 from pibed.build.images import Images
 from pibed.build.store import remedy
 
 _BED = "testbed.pickle"
+
+_GONE = Remedy(full="free some space", otherwise="run it again, and do not clean meanwhile")
 
 
 class Bed(Protocol):
@@ -34,24 +38,51 @@ class Bed(Protocol):
 
 _Bed = TypeVar("_Bed", bound=Bed)
 
+Files: TypeAlias = Mapping[str, Path]
+"""Where files are on this machine, by their addresses: `DIGEST/NAME`."""
+
 
 @dataclass(frozen=True)
 class Parcel:
-    """A bed for other machines: its files by their addresses, `DIGEST/NAME`."""
+    """A bed for other machines."""
 
     bed: str
     """The address of the bed itself, in which paths are addresses."""
-    files: Mapping[str, Path]
-    """Where they are on this machine."""
+    files: Files
 
-    @property
-    def bytes(self) -> int:
-        """Of all files."""
-        return sum(path.stat().st_size for path in self.files.values())
+    def beside(self, common: Files) -> dict[str, bytes]:
+        """The files that are not common, by their addresses; raises HostError for one that is not
+        there any more.
+        """
+        found = {}
+        for address, path in self.files.items():
+            if address not in common:
+                with explained(path, _GONE):
+                    found[address] = path.read_bytes()
+        return found
 
 
 def pack(bed: Bed, folder: Path) -> Parcel:
     """The parcel of a bed; what is made for it goes to `folder`."""
+    addressed, files = _addressed(bed.images)
+    data = pickle.dumps(_with(bed, addressed))
+    address = f"{hashlib.sha256(data).hexdigest()}/{_BED}"
+    path = folder / address
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    return Parcel(address, files | {address: path})
+
+
+def files_of(images: Iterable[Images]) -> Files:
+    """What is booted of images."""
+    found: dict[str, Path] = {}
+    for each in images:
+        found |= _addressed(each)[1]
+    return found
+
+
+def _addressed(images: Images) -> tuple[Images, dict[str, Path]]:
+    """Images whose paths are addresses, and where the files are."""
     files: dict[str, Path] = {}
 
     def address(path: Path) -> Path:
@@ -59,7 +90,6 @@ def pack(bed: Bed, folder: Path) -> Parcel:
         files[name] = path
         return Path(name)
 
-    images = bed.images
     addressed = replace(
         images,
         kernel=address(images.kernel),
@@ -83,9 +113,7 @@ def pack(bed: Bed, folder: Path) -> Parcel:
         read={},
         variables={},
     )
-    path = folder / _BED
-    path.write_bytes(pickle.dumps(_with(bed, addressed)))
-    return Parcel(str(address(path)), files)
+    return addressed, files
 
 
 @dataclass(frozen=True)
@@ -130,28 +158,52 @@ class Shelf:
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
 
+
+@dataclass(frozen=True)
+class Unpacked:
+    """Where a job's files are: its own in a folder, all others on the shelf."""
+
+    shelf: Shelf
+    own: Path
+
+    @classmethod
+    def into(cls, folder: Path, files: Mapping[str, bytes]) -> Unpacked:
+        """Puts a job's own files into a folder; raises OSError if that is impossible."""
+        for address, content in files.items():
+            path = folder / address
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            path.chmod(0o755)
+        return cls(Shelf.of_worker(), folder)
+
     def bed(self, address: str, kind: type[_Bed]) -> _Bed:
-        """The bed of a parcel whose files are all there; raises TypeError for another kind."""
-        found = pickle.loads((self.folder / address).read_bytes())
+        """The bed with this address, of which all files are there; raises TypeError for another
+        kind.
+        """
+        found = pickle.loads(self._place(address).read_bytes())
         if not isinstance(found, kind):
             raise TypeError(f"{address}: it is a {type(found).__name__}")
         return _with(found, self._placed(found.images))
+
+    def _place(self, address: Path | str) -> Path:
+        own = self.own / address
+        return own if own.exists() else self.shelf.folder / address
 
     def _placed(self, images: Images) -> Images:
         timing = images.timing
         return replace(
             images,
-            kernel=self.folder / images.kernel,
-            device_tree=self.folder / images.device_tree,
-            initramfs=self.folder / images.initramfs,
-            gen_init_cpio=self.folder / images.gen_init_cpio,
-            modules=tuple(self.folder / each for each in images.modules),
-            kernel_build=self.folder / images.kernel_build,
+            kernel=self._place(images.kernel),
+            device_tree=self._place(images.device_tree),
+            initramfs=self._place(images.initramfs),
+            gen_init_cpio=self._place(images.gen_init_cpio),
+            modules=tuple(map(self._place, images.modules)),
+            kernel_build=self._place(images.kernel_build),
             timing=timing
             and replace(
                 timing,
-                plugin=self.folder / timing.plugin,
-                board_file=self.folder / timing.board_file,
+                plugin=self._place(timing.plugin),
+                board_file=self._place(timing.board_file),
             ),
         )
 

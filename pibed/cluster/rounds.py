@@ -45,14 +45,17 @@ class ClusterRounds:
         """
         with tempfile.TemporaryDirectory(prefix="pibed-") as folder:
             packed = parcel.pack(testbed, Path(folder))
-            wanted = fitness.wanted(testbed.machine, testbed.images, testbed.qemu_version, packed)
+            wanted = fitness.wanted(
+                *(testbed.machine, [testbed.images], testbed.qemu_version, packed.files)
+            )
             written = _Written(testbed, run, observer)
-            Sharing(self._engine, packed, wanted, _ROUND, observer.remarked).run(
+            Sharing(self._engine, packed.files, wanted, _ROUND, observer.remarked).run(
                 [
                     Job(
                         str(each.number),
                         task.measure,
-                        (packed.bed, each.number),
+                        packed,
+                        (each.number,),
                         longest_s(testbed, each),
                         partial(observer.placed, each.number),
                         partial(written.take, each.number),

@@ -17,7 +17,7 @@ from typing import Any
 
 from pibed.base.errors import Cancelled, HostError
 from pibed.cluster.engine import STOPPED, Engine, Task, TaskLost
-from pibed.cluster.parcel import Parcel
+from pibed.cluster.parcel import Files, Parcel
 from pibed.cluster.tally import Kind, Tally
 from pibed.cluster.task import Outcome
 from pibed.cluster.workers import State, Worker, Workers
@@ -37,7 +37,9 @@ class Job:
     name: str
     """For people, behind what kind of job it is."""
     function: Callable[..., Outcome]
-    """Is called on the worker."""
+    """Is called on the worker with the address of the bed, the files that this job has alone, and
+    the arguments."""
+    parcel: Parcel
     arguments: tuple[object, ...]
     longest_s: float
     """Host seconds that it cannot take longer."""
@@ -59,12 +61,15 @@ class _Given:
 
 
 class Sharing:
-    """The way of jobs of a kind over the workers; `remarked` gets what there is to say of these."""
+    """The way of jobs of a kind over the workers; `remarked` gets what there is to say of these.
+
+    A worker has the files that jobs have in `common` before it gets its first one.
+    """
 
     def __init__(
         self,
         engine: Engine,
-        parcel: Parcel,
+        common: Files,
         wanted: dict[str, Any],
         kind: Kind,
         remarked: Callable[[str], None],
@@ -73,22 +78,31 @@ class Sharing:
         self._kind = kind
         self._remarked = remarked
         self._events: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._workers = Workers(engine, parcel, wanted, lambda: self._events.put(None))
+        self._common = common
+        self._workers = Workers(engine, common, wanted, lambda: self._events.put(None))
         self._given: dict[str, _Given] = {}
         self._left: deque[Job] = deque()
         self._lost: dict[str, list[str]] = {}
         self._tally = Tally(kind)
         self._numbers = itertools.count(1)
 
-    def run(self, jobs: Sequence[Job]) -> None:
-        """Until what came of all jobs is taken.
+    def add(self, job: Job) -> None:
+        """Another job, from any thread, while `run` still waits for more."""
+        self._left.append(job)
+        self._events.put(None)
+
+    def run(
+        self, jobs: Sequence[Job] = (), all_are_there: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Until what came of all jobs is taken, and none will be added any more.
 
         Raises HostError when the scheduler or the last worker is gone, or when a job has cost too
-        many; else what taking raises. No worker has a job any more when it returns, as far as it
-        can be reached.
+        many; else what taking and `all_are_there` raise. No worker has a job any more when it
+        returns, as far as it can be reached.
         """
         with self._stopped_at_the_end():
-            self._run(jobs)
+            self._left.extend(jobs)
+            self._run(all_are_there)
 
     @contextmanager
     def _stopped_at_the_end(self) -> Iterator[None]:
@@ -100,11 +114,11 @@ class Sharing:
                 boots = {each.worker.address: each.worker.boots for each in self._given.values()}
                 self._engine.stop([each.task for each in self._given.values()], boots)
 
-    def _run(self, jobs: Sequence[Job]) -> None:
-        self._left.extend(jobs)
+    def _run(self, all_are_there: Callable[[], bool]) -> None:
         idle_since = looked = time.monotonic()
         self._look()
-        while self._left or self._given:
+        # First whether more may come: what comes before the answer is among those left.
+        while not all_are_there() or self._left or self._given:
             self._give()
             self._wait(_LOOK_S)
             now = time.monotonic()
@@ -141,6 +155,8 @@ class Sharing:
                 worker.address,
                 key,
                 job.function,
+                job.parcel.bed,
+                job.parcel.beside(self._common),
                 *job.arguments,
                 boots=1,
                 done=self._announcing(key),

@@ -6,11 +6,12 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from pibed.base.errors import Cancelled, GuestError, HostError, PibedError
 from pibed.base.files import Remedy, explained
-from pibed.cluster.parcel import Bed, Shelf
+from pibed.cluster.parcel import Bed, Unpacked
+from pibed.grade.parts import Boots
 from pibed.guest.pool import StopRequested
 from pibed.ktest.outcome import CaseOutcome
 from pibed.ktest.runner import TestRun, boots_of, run_variant
@@ -18,9 +19,13 @@ from pibed.measure.rounds import Testbed, measure_round
 from pibed.model import plan
 from pibed.model.plan import Visit
 from pibed.model.samples import Sample
+from pibed.profile.boot import ProfiledBoot
 from pibed.runs.folder import RunFolder
 
 _REMEDY = Remedy(full="free some space there", otherwise="make it writable")
+
+Own: TypeAlias = Mapping[str, bytes]
+"""The files that a job has alone, by their addresses."""
 
 _Error = TypeVar("_Error", bound=PibedError)
 
@@ -33,31 +38,44 @@ class Outcome:
     """
 
     boots: tuple[Mapping[str, bytes], ...]
+    """By the files' paths in the folder of a boot, or in that of all boots."""
     told: tuple[tuple[str, tuple[object, ...]], ...]
     """The observer's methods with their arguments, in order."""
     error: PibedError | None
     """Why the job has not come to its end."""
 
 
-def measure(testbed: str, number: int) -> Outcome:
+def measure(testbed: str, own: Own, number: int) -> Outcome:
     """Measures a round of the testbed with this address, until Dask wants it no more."""
-    return _in_scratch(lambda folder: _measured(_bed(testbed, Testbed), number, folder))
+    return _in_scratch(testbed, own, Testbed, lambda bed, to: _measured(bed, number, to))
 
 
-def test(suite: str, variant: str) -> Outcome:
+def test(suite: str, own: Own, variant: str) -> Outcome:
     """Runs a variant of the suite with this address, until Dask wants it no more."""
-    return _in_scratch(lambda folder: _tested(_bed(suite, TestRun), variant, folder))
+    return _in_scratch(suite, own, TestRun, lambda bed, to: _tested(bed, variant, to))
+
+
+def boot(part: str, own: Own, below: str) -> Outcome:
+    """Runs the boots of a part of a grading, until Dask wants it no more."""
+    kind: type[Boots] = Boots  # type: ignore[type-abstract]
+    return _in_scratch(part, own, kind, lambda bed, to: _booted(bed, below, to))
+
+
+def profile(boot: str, own: Own) -> Outcome:
+    """Boots what is to be profiled, until Dask wants it no more."""
+    return _in_scratch(boot, own, ProfiledBoot, _profiled)
 
 
 _Bed = TypeVar("_Bed", bound=Bed)
 
 
-def _bed(address: str, kind: type[_Bed]) -> _Bed:
-    return Shelf.of_worker().bed(address, kind)
+def _in_scratch(
+    bed: str, own: Own, kind: type[_Bed], work: Callable[[_Bed, Path], Outcome]
+) -> Outcome:
+    """What comes of work with the bed of this address, and with a new folder.
 
-
-def _in_scratch(work: Callable[[Path], Outcome]) -> Outcome:
-    """What comes of work in a new folder; HostErrors of this machine are an outcome too."""
+    HostErrors of this machine are an outcome too.
+    """
     from distributed import get_worker
 
     scratch = Path(get_worker().local_directory)
@@ -68,7 +86,10 @@ def _in_scratch(work: Callable[[Path], Outcome]) -> Outcome:
                 dir=scratch, prefix="boots-", ignore_cleanup_errors=True
             ) as folder,
         ):
-            return work(Path(folder))
+            unpacked = Unpacked.into(Path(folder) / "own", own)
+            results = Path(folder) / "results"
+            results.mkdir()
+            return work(unpacked.bed(bed, kind), results)
     except HostError as error:
         return Outcome((), (), error)
 
@@ -96,8 +117,25 @@ def _tested(setup: TestRun, variant: str, folder: Path) -> Outcome:
     return Outcome(tuple(map(_files, boots)), tuple(diary.told), error)
 
 
-def _files(boot: Path) -> Mapping[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(boot.iterdir())}
+def _booted(boots: Boots, below: str, folder: Path) -> Outcome:
+    try:
+        record = boots.run(folder, below, _until_unwanted())
+    except Cancelled as error:
+        return Outcome((), (), _movable(error, folder))
+    return Outcome((_files(folder / below),), (("ended", (record,)),), None)
+
+
+def _profiled(boot: ProfiledBoot, folder: Path) -> Outcome:
+    try:
+        result = boot.run(folder, _until_unwanted())
+    except (GuestError, Cancelled) as error:
+        return Outcome((_files(folder),), (), _movable(error, folder))
+    return Outcome((_files(folder),), (("ended", (result,)),), None)
+
+
+def _files(folder: Path) -> Mapping[str, bytes]:
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def _until_unwanted() -> StopRequested:

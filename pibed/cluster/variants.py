@@ -7,12 +7,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pibed.base.files import explained
 from pibed.cluster import fitness, parcel, task
 from pibed.cluster.engine import Engine
 from pibed.cluster.sharing import Job, Sharing
 from pibed.cluster.tally import Kind
 from pibed.cluster.task import Outcome
+from pibed.cluster.writing import write_files
 from pibed.ktest.decoding import decoded
 from pibed.ktest.outcome import CaseOutcome
 from pibed.ktest.runner import SharingObserver, TestRun, boot_folder, longest_s
@@ -35,13 +35,16 @@ class ClusterSuite:
         with tempfile.TemporaryDirectory(prefix="pibed-") as folder:
             # A worker has a folder of its own.
             packed = parcel.pack(replace(setup, folder=Path()), Path(folder))
-            wanted = fitness.wanted(setup.machine, setup.images, self._qemu_version, packed)
-            Sharing(self._engine, packed, wanted, _VARIANT, observer.remarked).run(
+            wanted = fitness.wanted(
+                *(setup.machine, [setup.images], self._qemu_version, packed.files)
+            )
+            Sharing(self._engine, packed.files, wanted, _VARIANT, observer.remarked).run(
                 [
                     Job(
                         name,
                         task.test,
-                        (packed.bed, name),
+                        packed,
+                        (name,),
                         longest_s(setup),
                         partial(observer.placed, name),
                         partial(_take, setup, name, observer),
@@ -54,11 +57,7 @@ class ClusterSuite:
 def _take(setup: TestRun, variant: str, observer: SharingObserver, outcome: Outcome) -> None:
     """Writes the logs of a variant as if it had been tested here, and tells of its cases."""
     for number, files in enumerate(outcome.boots, start=1):
-        folder = boot_folder(setup.folder, variant, number)
-        with explained(folder):
-            folder.mkdir(parents=True)
-            for name, content in files.items():
-                (folder / name).write_bytes(content)
+        write_files(boot_folder(setup.folder, variant, number), files)
     for _, (case,) in outcome.told:
         assert isinstance(case, CaseOutcome)
         placed = replace(case, logs=case.logs and setup.folder / case.logs)

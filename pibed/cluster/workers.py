@@ -11,7 +11,7 @@ from typing import Any
 
 from pibed.cluster import fitness
 from pibed.cluster.engine import Engine, Seen
-from pibed.cluster.parcel import Parcel, Shelf
+from pibed.cluster.parcel import Files, Shelf
 
 # How long a worker may give no sign of life: the engine's workers give one in some seconds, and a
 # guest that was stopped with its worker is late after 30 (see `pibed.guest.guest`).
@@ -56,16 +56,16 @@ class Worker:
 
 
 class Workers:
-    """All workers of an engine, of which those that fit get a parcel.
+    """All workers of an engine, of which those that fit get files.
 
     `changed` is called, in another thread, when one has been examined; `look` then says so.
     """
 
     def __init__(
-        self, engine: Engine, parcel: Parcel, wanted: dict[str, Any], changed: Callable[[], None]
+        self, engine: Engine, files: Files, wanted: dict[str, Any], changed: Callable[[], None]
     ) -> None:
         self._engine = engine
-        self._parcel = parcel
+        self._files = files
         self._wanted = wanted
         self._changed = changed
         self._known: dict[str, Worker] = {}
@@ -133,7 +133,7 @@ class Workers:
         self._changed()
 
     def _examine(self, address: str, seen: Seen) -> tuple[int, str]:
-        """How many boots a worker gets, or why none; it has the parcel then."""
+        """How many boots a worker gets, or why none; it has the files then."""
         found: Mapping[str, Any] = self._engine.ask(
             address,
             "examine",
@@ -145,7 +145,7 @@ class Workers:
         if found["unfit"]:
             return 0, found["unfit"]
         for file in found["missing"]:
-            content = self._engine.send(address, self._parcel.files[file].read_bytes(), _SENT_S)
+            content = self._engine.send(address, self._files[file].read_bytes(), _SENT_S)
             self._engine.ask(address, "put", _put, file, content, timeout_s=_SENT_S)
         return max(1, min(seen.boots, found["memory_mib"] // self._wanted["memory_mib"])), ""
 

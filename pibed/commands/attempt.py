@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pibed.base import places, terminal
 from pibed.base.errors import ChecksFailed, IncompleteError, UsageError
-from pibed.commands import arguments
+from pibed.commands import arguments, elsewhere
 from pibed.commands.grade import graded, machine_of, scheme_of, shop
 from pibed.commands.options import TryOptions
 from pibed.model.rubric import Criterion, Scheme
@@ -27,6 +27,7 @@ def attempt(options: TryOptions) -> None:
     from pibed.grade.show import GradeProgress
     from pibed.grade.work import Candidate, Grading
 
+    elsewhere.require_no_jobs(options.cluster, options.jobs)
     whole = scheme_of(options, with_hidden=False)
     scheme = _narrowed(whole, options)
     course = Course.of(scheme, machine_of(scheme))
@@ -48,11 +49,15 @@ def attempt(options: TryOptions) -> None:
         candidates.append(Candidate(course.reference, True))
     progress = GradeProgress(terminal.stderr(), durations, scheme.rubric.name, grading.parts())
     try:
-        with progress.shown(f"try: {scheme.rubric.title}", candidates, shop_.jobs):
+        title = f"try: {scheme.rubric.title}"
+        with (
+            elsewhere.grading(options.cluster, shop_.qemu_version, course.machine) as by,
+            progress.shown(title, candidates, shop_.jobs, options.cluster),
+        ):
             grading.review(candidates, progress)
             # Of the reference only its numbers are asked.
-            grading.run(candidates[:1], progress)
-            grading.measure(candidates[1:], progress)
+            grading.run(candidates[:1], progress, by)
+            grading.measure(candidates[1:], progress, by)
     finally:
         durations.save()
     (row,) = (row for row in graded(grading, candidates) if not row.is_reference)

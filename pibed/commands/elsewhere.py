@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 from pibed.base import terminal
 from pibed.base.errors import UsageError
+from pibed.build import host
 from pibed.cluster import choice
 from pibed.measure.rounds import MeasureRounds, measure_rounds
 from pibed.model.machine import Machine
 
 if TYPE_CHECKING:
     from pibed.cluster.engine import Engine
+    from pibed.grade.parts import RunParts
     from pibed.ktest.runner import RunSuite
+    from pibed.profile.boot import RunProfiled
 
 
 def require_meant(cluster: str | None) -> None:
@@ -56,6 +59,35 @@ def testing(cluster: str | None, qemu_version: str, machine: Machine) -> Iterato
 
     with _opened(choice.parse(cluster), machine) as engine:
         yield ClusterSuite(engine, qemu_version)
+
+
+@contextmanager
+def grading(cluster: str | None, qemu_version: str, machine: Machine) -> Iterator[RunParts]:
+    """What boots submissions on a machine, see `measuring`."""
+    from pibed.grade.parts import run_parts
+
+    if cluster is None:
+        yield run_parts
+        return
+    from pibed.cluster.submissions import ClusterParts
+
+    with _opened(choice.parse(cluster), machine) as engine:
+        yield ClusterParts(engine, machine, qemu_version)
+
+
+@contextmanager
+def profiling(cluster: str | None, machine: Machine) -> Iterator[RunProfiled]:
+    """What boots a machine for a profile, see `measuring`."""
+    from pibed.profile.boot import run_profiled
+
+    if cluster is None:
+        yield run_profiled
+        return
+    from pibed.cluster.profiles import ClusterProfiles
+
+    version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
+    with _opened(choice.parse(cluster), machine) as engine:
+        yield ClusterProfiles(engine, version)
 
 
 def require_no_jobs(cluster: str | None, jobs: str | None) -> None:

@@ -17,7 +17,7 @@ from pibed.build.making import Progress, cores
 from pibed.build.payload import Payload
 from pibed.build.progress import Silent
 from pibed.build.sandbox import Limits, Sandbox
-from pibed.commands import arguments, build
+from pibed.commands import arguments, build, elsewhere
 from pibed.commands.options import GradeOptions, RubricOptions
 from pibed.guest.pool import StopRequested
 from pibed.model.defaults import load_defaults
@@ -43,6 +43,7 @@ def grade(options: GradeOptions) -> None:
     from pibed.grade.show import GradeProgress
     from pibed.grade.work import Candidate, Grading
 
+    elsewhere.require_no_jobs(options.cluster, options.jobs)
     scheme = scheme_of(options, with_hidden=True)
     course = Course.of(scheme, machine_of(scheme))
     found = submissions.find(Path(options.submissions).expanduser())
@@ -65,10 +66,11 @@ def grade(options: GradeOptions) -> None:
     try:
         with (
             exclusive(folder, partial(_refuse, folder)),
-            progress.shown(title, candidates, shop_.jobs),
+            elsewhere.grading(options.cluster, shop_.qemu_version, course.machine) as by,
+            progress.shown(title, candidates, shop_.jobs, options.cluster),
         ):
             grading.review(candidates, progress)
-            grading.run(candidates, progress)
+            grading.run(candidates, progress, by)
     except BaseException:
         again = f"./inv grade {options.submissions} --resume {folder.name}"
         terminal.stderr().print(f"grade: what was found is kept; to go on: {again}", markup=False)

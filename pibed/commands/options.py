@@ -462,7 +462,7 @@ class GdbOptions(ResultsOptions, TrustOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProfileOptions(ExperimentOptions, BuilderOptions, ResultsOptions):
+class ProfileOptions(ExperimentOptions, BuilderOptions, ResultsOptions, ClusterOptions):
     """Count by functions what a cell of the experiment does, or one command.
 
     A table, a flame graph, and files for other tools; on the board's clock with cycles and misses.
@@ -541,7 +541,7 @@ class KtestOptions(KernelOptions, BuilderOptions, ResultsOptions, ClusterOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class RubricOptions(ResultsOptions):
+class RubricOptions(ResultsOptions, ClusterOptions):
     """Of verbs that grade."""
 
     rubric: str | None = option(
@@ -560,6 +560,7 @@ class GradeOptions(RubricOptions):
     Example: ./inv grade ~/handed-in
     Example: ./inv grade ~/handed-in --rubric ~/course/rubric.yaml --only meier
     Example: ./inv grade ~/handed-in --resume latest
+    Example: ./inv grade ~/handed-in --cluster ssh:lab1,lab2
     """
 
     submissions: str = argument("folder that has a folder or an archive for each submission")

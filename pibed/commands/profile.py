@@ -12,7 +12,7 @@ from pibed.base import terminal
 from pibed.base.errors import GuestError, UsageError
 from pibed.base.files import write_file
 from pibed.build import timing
-from pibed.commands import arguments, settings
+from pibed.commands import arguments, elsewhere, settings
 from pibed.commands.boot import load_commands
 from pibed.commands.build import make_images
 from pibed.commands.options import ProfileOptions
@@ -28,6 +28,8 @@ from pibed.runs import locate
 
 if TYPE_CHECKING:
     from pibed.build.images import Images
+    from pibed.guest.guest import Launch
+    from pibed.profile.boot import RunProfiled
     from pibed.profile.record import Recording, Subject
     from pibed.profile.symbols import Binaries
     from pibed.profile.tree import Profile
@@ -42,6 +44,7 @@ def profile(options: ProfileOptions) -> None:
     from pibed.guest.guest import Launch
     from pibed.profile import record
 
+    elsewhere.require_meant(options.cluster)
     machine = arguments.machine(options.machine, options.kernel)
     experiment = arguments.experiment(options.experiment)
     clock = _clock(machine, options.clock)
@@ -57,16 +60,10 @@ def profile(options: ProfileOptions) -> None:
     launch = Launch(machine.model_copy(update={"clock": clock}), images, clock, seed)
     name = "command" if options.cmd is not None else experiment.name
     folder = locate.make_folder(root, name, datetime.datetime.now(datetime.UTC))
-    console = terminal.stderr()
     with record.temporary_folder() as programs:
         binaries = record.binaries_of(images, Path(programs))
-        recordings = []
-        for number, subject in enumerate(asked, start=1):
-            console.print(f"profile: {subject.title}", markup=False)
-            own = folder if len(asked) == 1 else folder / str(number)
-            own.mkdir(exist_ok=True)
-            recordings.append(record.record(launch, subject, binaries, own))
-            _tell(subject, recordings[-1], is_command=options.cmd is not None)
+        with elsewhere.profiling(options.cluster, launch.machine) as by:
+            recordings = _recordings(options, by, launch, asked, binaries, folder)
         shown = _Shown(folder, event, top, images, binaries)
         _note_stripped(recordings, binaries)
         if len(recordings) == 1:
@@ -75,6 +72,32 @@ def profile(options: ProfileOptions) -> None:
             for number, each in enumerate(recordings, start=1):
                 shown.files(each.profile, folder / str(number))
             shown.difference(recordings[0].profile, recordings[1].profile)
+
+
+def _recordings(
+    options: ProfileOptions,
+    by: RunProfiled,
+    launch: Launch,
+    asked: Sequence[Subject],
+    binaries: Binaries,
+    folder: Path,
+) -> list[Recording]:
+    """The recordings of all that is asked, each told of as soon as it is there."""
+    from pibed.profile import record
+
+    console = terminal.stderr()
+    boots = []
+    for number, subject in enumerate(asked, start=1):
+        own = folder if len(asked) == 1 else folder / str(number)
+        own.mkdir(exist_ok=True)
+        boots.append((record.boot_of(launch, subject, binaries), own))
+    results = by(boots, lambda line: console.print(line, markup=False))
+    recordings = []
+    for subject, (boot, own) in zip(asked, boots, strict=True):
+        console.print(f"profile: {subject.title}", markup=False)
+        recordings.append(record.read(boot, next(results), subject, binaries, own))
+        _tell(subject, recordings[-1], is_command=options.cmd is not None)
+    return recordings
 
 
 def _clock(machine: Machine, given: str | None) -> Clock:

@@ -18,14 +18,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pibed.base.errors import GuestError, printable
-from pibed.build.images import Images
 from pibed.build.kconfig import read_config
 from pibed.build.payload import TESTS_PLACE
 from pibed.grade import flood, losses
+from pibed.grade.decoding import shown
 from pibed.grade.nonce import nonce
-from pibed.grade.records import CaseResult, ChainResult, Status, Why
-from pibed.guest import trace
-from pibed.guest.console import Kind, diagnose
+from pibed.grade.parts import Boots
+from pibed.grade.records import CaseResult, ChainResult, Said, Status, Telling, Why
+from pibed.guest import guest
+from pibed.guest.console import Kind, diagnose, told_in
 from pibed.guest.guest import (
     Guest,
     KernelOops,
@@ -39,7 +40,6 @@ from pibed.ktest.cases import TableEntry
 from pibed.ktest.judge import judge, leaks_by_owner
 from pibed.ktest.ktap import CaseStatus
 from pibed.model import modules
-from pibed.model.machine import Machine
 from pibed.model.protocol import Command, Result
 from pibed.model.suite import Suite
 
@@ -47,7 +47,7 @@ UNLOAD = "module.unload"
 """In the place of a case: that the module can be unloaded, and the guest ends well."""
 
 # Guest seconds for what surrounds the cases.
-_SHORT_S = 10.0
+_SHORT_S, _LEAKS_S = 10.0, 60.0
 
 _REPORT_LEAKS = "/usr/lib/pibed/report-leaks"
 
@@ -80,11 +80,9 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Chain:
+class Chain(Boots):
     """All that decides what comes of a chain."""
 
-    machine: Machine
-    images: Images
     suite: Suite
     variant: str
     seed: int
@@ -100,10 +98,7 @@ class Chain:
     """Of the record."""
 
     def run(self, root: Path, below: str, stop_requested: StopRequested) -> ChainResult:
-        """Boots until each case has its result; logs go to the folder `below` of `root`.
-
-        Raises HostError for a host that cannot go on.
-        """
+        """See `Boots`; what the kernel said is not decoded yet."""
         running = _Running(self, root, below, stop_requested)
         try:
             running.run()
@@ -111,6 +106,15 @@ class Chain:
             return ChainResult(self.key, tuple(running.results.values()), str(error))
         order = [str(task.test) for task in self.tasks] + [UNLOAD]
         return ChainResult(self.key, tuple(running.results[name] for name in order))
+
+    @property
+    def longest_s(self) -> float:
+        """See `Boots`."""
+        around = [Command("around", seconds, "") for seconds in (_SHORT_S, _LEAKS_S, _SHORT_S)]
+        cases = [Command(str(task.test), task.seconds, "") for task in self.tasks]
+        # At worst each case ends a boot.
+        boots = (len(cases) + 1) * guest.longest_s(self.machine, around)
+        return losses.PATIENCE * (boots + guest.longest_s(self.machine, cases))
 
     def load(self) -> str:
         """The command that loads the modules."""
@@ -208,7 +212,7 @@ class _Boot:
         self._runs = [
             self._command(str(task.test), task.seconds, self._chain.line(task)) for task in tasks
         ]
-        self._leaks = self._command("kmemleak", 60.0, _REPORT_LEAKS)
+        self._leaks = self._command("kmemleak", _LEAKS_S, _REPORT_LEAKS)
         line = modules.unload(self._chain.suite.module_list)
         self._unload = self._command(UNLOAD, _SHORT_S, line)
 
@@ -230,9 +234,9 @@ class _Boot:
 
         def run(command: Command) -> Result:
             watch.began()
-            return guest.run(command)
+            return booted.run(command)
 
-        with Guest(launch, self._logs, plan, watch) as guest:
+        with Guest(launch, self._logs, plan, watch) as booted:
             self._ready = True
             loaded = run(self._load)
             if loaded.status != 0 or loaded.timed_out:
@@ -248,7 +252,7 @@ class _Boot:
                     return self._tasks[number + 1 :]
             leaks = run(self._leaks) if looks else None
             unloaded = run(self._unload)
-            guest.finish()
+            booted.finish()
         self._require_calm()
         self._take_unloaded(unloaded)
         if leaks is not None:
@@ -263,9 +267,9 @@ class _Boot:
         if not self._ready or losses.by_host(error):
             raise NotGraded(f"host too slow, or it ended the guest: {error.message}")
         self._running.lost_guest()
-        why, message, details = self._told(error)
+        why, message, said = self._told(error)
         name = self._blamed(error)
-        result = self._failed(name, why, message, details=details)
+        result = replace(self._failed(name, why, message), said=said)
         if name == "load":
             message = f"{message} (while the module was loaded)"
             return self._running.give_up_on_load(self._tasks, replace(result, message=message))
@@ -282,18 +286,20 @@ class _Boot:
         self._running.results.pop(UNLOAD, None)
         return self._tasks[position + 1 :]
 
-    def _told(self, error: GuestError) -> tuple[Why, str, Sequence[str]]:
-        """What an error says, in words that are the same however soon the host hears of it."""
+    def _told(self, error: GuestError) -> tuple[Why, str, Said | None]:
+        """What an error says, in words that are the same however soon the host hears of it, and
+        what the kernel has said.
+        """
         why, message = losses.told(error)
         if isinstance(error, Stuck):
-            return why, message, error.context
+            _, lines = told_in(self._logs.console.read_bytes())
+            return why, message, Said(Telling.BLOCKED, tuple(lines))
         if not isinstance(error, KernelPanic | KernelOops):
-            return why, message, ()
+            return why, message, None
         lines = self._last_words()
         if any(map(_RACE.search, lines[:5])):
             why = Why.RACE
-        details = trace.excerpt(lines, self._chain.images) if lines else ()
-        return why, message, details
+        return why, message, Said(Telling.END, tuple(lines))
 
     def _require_calm(self) -> None:
         """Raises Flood if a command has printed too much, though it came to its end."""
@@ -361,9 +367,8 @@ class _Boot:
         owners = {task.comm: str(task.test) for task in self._tasks}
         for owner, lines in leaks_by_owner(result.output).items():
             message = f"memory that process {owner} allocated is leaked (kmemleak)"
-            details = trace.decode(lines, self._chain.images)
-            name = owners.get(owner, UNLOAD)
-            self._running.take(self._failed(name, Why.LEAK, message, details=details))
+            failed = self._failed(owners.get(owner, UNLOAD), Why.LEAK, message)
+            self._running.take(replace(failed, said=Said(Telling.LEAKS, tuple(lines))))
 
     def _failed(
         self,
@@ -374,9 +379,8 @@ class _Boot:
         details: Sequence[str] = (),
     ) -> CaseResult:
         lines = details if result is None else result.output
-        place = f"({self._chain.folder_name}/"
-        shown = tuple(printable(line.replace(place, "(")) for line in lines[:200])
-        return CaseResult(name, Status.FAILED, why, printable(message), shown, self._below)
+        details = shown(lines, self._chain.folder_name)
+        return CaseResult(name, Status.FAILED, why, printable(message), details, self._below)
 
 
 def _left_clean(result: Result) -> bool:

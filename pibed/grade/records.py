@@ -57,6 +57,23 @@ class Review:
     """Why the host could not tell, if so: nothing that a mark could follow from."""
 
 
+class Telling(StrEnum):
+    """What lines of the kernel's log tell of."""
+
+    END = "end"
+    BLOCKED = "blocked"
+    """A task that sleeps in the kernel."""
+    LEAKS = "leaks"
+
+
+@dataclass(frozen=True)
+class Said:
+    """Lines of the kernel's log, as they were."""
+
+    telling: Telling
+    lines: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class CaseResult:
     """What came of a case of a chain."""
@@ -69,6 +86,9 @@ class CaseResult:
     details: tuple[str, ...] = ()
     boot: str = ""
     """The folder of the boot's logs, from the submission's."""
+    said: Said | None = None
+    """What the details are made of by who has the kernel's symbols (see `pibed.grade.decoding`);
+    records have none."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +117,14 @@ _R = TypeVar("_R", Review, ChainResult, Measured)
 
 def write(path: Path, record: Review | ChainResult | Measured) -> None:
     """Writes a record; raises HostError where that cannot be done."""
-    text = json.dumps(dataclasses.asdict(record), indent=1, ensure_ascii=False)
+    data = dataclasses.asdict(record, dict_factory=_without_said)
+    text = json.dumps(data, indent=1, ensure_ascii=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, text + "\n")
+
+
+def _without_said(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in items if name != "said"}
 
 
 def read(kind: type[_R], path: Path, key: str) -> _R | None:

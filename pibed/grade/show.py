@@ -23,7 +23,7 @@ _BUILD_S, _PART_S = 15.0, 20.0
 
 
 class GradeProgress:
-    """Reports a grading (see `pibed.grade.work.GradeObserver`), and learns how long it takes."""
+    """Reports a grading (see `pibed.grade.parts`), and learns how long it takes."""
 
     def __init__(
         self, console: Console, durations: Durations, rubric: str, parts: Sequence[str]
@@ -33,14 +33,20 @@ class GradeProgress:
         self._rubric = rubric
         self._parts = parts
         self._since: dict[tuple[str, str], float] = {}
+        self._placed: dict[tuple[str, str], str] = {}
         self._done = 0
         self._total = 0
         self._lock = threading.Lock()
         self._live: tuple[Progress, TaskID] | None = None
 
     @contextmanager
-    def shown(self, title: str, candidates: Sequence[Candidate], jobs: int) -> Iterator[None]:
-        """Says what is about to happen and how long it may take; shows it meanwhile."""
+    def shown(
+        self, title: str, candidates: Sequence[Candidate], jobs: int, elsewhere: str | None
+    ) -> Iterator[None]:
+        """Says what is about to happen and how long it may take; shows it meanwhile.
+
+        How long it takes `elsewhere`, on workers, is not known.
+        """
         count = len(candidates)
         self._total = count * (1 + len(self._parts))
         each = self._expected("build", _BUILD_S)
@@ -49,8 +55,11 @@ class GradeProgress:
         handed_in = [each for each in candidates if not each.is_reference]
         words = counted(len(handed_in), "submission")
         words += " and the reference" if len(handed_in) < count else ""
-        words += f", {counted(jobs, 'job')} side by side"
-        self._console.print(f"{title}: {words}; about {seconds}", markup=False)
+        if elsewhere is None:
+            words += f", {counted(jobs, 'job')} side by side; about {seconds}"
+        else:
+            words += f", boots on {elsewhere}"
+        self._console.print(f"{title}: {words}", markup=False)
         if not self._console.is_terminal:
             yield
             return
@@ -65,20 +74,36 @@ class GradeProgress:
         """See `GradeObserver`."""
         with self._lock:
             self._since[submission, what] = time.monotonic()
-            if self._live is not None:
-                progress, task = self._live
-                progress.update(task, completed=self._done, now=f"{submission}: {what}")
+            self._show(f"{submission}: {what}")
+
+    def placed(self, submission: str, what: str, machine: str) -> None:
+        """See `pibed.grade.parts.SharingObserver`."""
+        with self._lock:
+            self._since[submission, what] = time.monotonic()
+            self._placed[submission, what] = machine
+            self._show(f"{submission}: {what} on {machine}")
+
+    def remarked(self, text: str) -> None:
+        """See `pibed.grade.parts.SharingObserver`."""
+        self._console.print(text, markup=False)
+
+    def _show(self, now: str) -> None:
+        if self._live is not None:
+            progress, task = self._live
+            progress.update(task, completed=self._done, now=now)
 
     def ended(self, submission: str, what: str, outcome: str) -> None:
         """See `GradeObserver`."""
         with self._lock:
             seconds = time.monotonic() - self._since.pop((submission, what))
+            machine = self._placed.pop((submission, what), None)
             self._done += 1
-            # What was taken from a grading before says nothing.
-            if seconds > 1:
+            # What was taken from a grading before says nothing, nor how fast another machine is.
+            if seconds > 1 and machine is None:
                 self._durations.learn(self._key(what), seconds)
             if self._live is None:
                 words = outcome.partition("\n")[0]
+                words += f" on {machine}" if machine else ""
                 self._console.print(
                     f"{submission:24} {what:36} {words} ({duration(seconds)})",
                     markup=False,

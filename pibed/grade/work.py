@@ -6,13 +6,11 @@ again as long as all that decides it is the same.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
 
 from pibed.base import places
 from pibed.base.errors import BuildError, LimitError, UsageError, printable
@@ -24,25 +22,17 @@ from pibed.build.substitute import module_name, with_module
 from pibed.grade import records, submissions
 from pibed.grade.chain import UNLOAD, Chain, Task
 from pibed.grade.course import ChainOf, Course
+from pibed.grade.decoding import decoded
 from pibed.grade.marks import Found, Run
-from pibed.grade.measurement import Session
+from pibed.grade.measurement import Measuring
 from pibed.grade.nonce import nonce
+from pibed.grade.parts import GradeObserver, Part, Record, RunParts, SharingObserver
 from pibed.grade.records import CaseResult, ChainResult, Measured, Review
 from pibed.grade.submissions import Refused, Sources, Submission
 from pibed.guest.pool import StopRequested, run_side_by_side
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
-
-
-class GradeObserver(Protocol):
-    """Who is told how it goes; called from several threads."""
-
-    def began(self, submission: str, what: str) -> None:
-        """A part of a submission's work has begun."""
-
-    def ended(self, submission: str, what: str, outcome: str) -> None:
-        """It has ended; `outcome` says how in a few words."""
-
+from pibed.model.rubric import Measurement
 
 Make = Callable[[Machine, Payload, Experiment | None, StopRequested], Images]
 """Builds images, with the timing plugin where an experiment needs it."""
@@ -75,7 +65,8 @@ class Candidate:
     sources: Sources | None = None
     review: Review | None = None
     chains: dict[ChainOf, ChainResult] = field(default_factory=dict)
-    measured: Measured | None = None
+    measured: dict[str, Measured] = field(default_factory=dict)
+    """By the measurement's name."""
     images: dict[tuple[str, bool], Images] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
 
@@ -103,20 +94,25 @@ class Grading:
     shop: Shop
     base: Mapping[tuple[str, bool], str]
     """What decides results beside a submission, by suite and kernel."""
+    common: Sequence[Images]
+    """With the modules that the suites name."""
 
     @classmethod
     def prepared(cls, course: Course, shop: Shop) -> Grading:
         """Builds what all submissions share, with the modules that the suites name."""
         base = {}
+        common = []
         for debug, machine in course.kernels().items():
             for name, wanted in course.payloads.items():
                 images = shop.make_base(machine, wanted, None, never)
                 base[name, debug] = _key(images, shop.qemu_version)
+                common.append(images)
         for name, experiment in course.experiments.items():
             wanted = payload.of_experiment(experiment)
             images = shop.make_base(course.machine, wanted, experiment, never)
             base[name, False] = _key(images, shop.qemu_version)
-        return cls(course, shop, base)
+            common.append(images)
+        return cls(course, shop, base, common)
 
     def into(self, folder: Path) -> Grading:
         """The same with another folder of results."""
@@ -127,28 +123,51 @@ class Grading:
         jobs = [partial(self._review, each, observer) for each in candidates]
         run_side_by_side(jobs, self.shop.jobs)
 
-    def run(self, candidates: Sequence[Candidate], observer: GradeObserver) -> None:
+    def run(self, candidates: Sequence[Candidate], observer: SharingObserver, by: RunParts) -> None:
         """Boots and measures those that build; raises HostError as above."""
-        jobs: list[Callable[[StopRequested], None]] = []
-        for candidate in candidates:
-            if not candidate.builds:
-                continue
-            for chain, suite, tasks in self.course.chains():
-                boots = (candidate, chain, suite, tuple(tasks.values()), observer)
-                jobs.append(partial(self._chain, *boots))
-            if self.course.experiments:
-                jobs.append(partial(self._measure, candidate, observer))
-        run_side_by_side(jobs, self.shop.jobs)
+        self._run(candidates, observer, by, self._parts)
 
-    def measure(self, candidates: Sequence[Candidate], observer: GradeObserver) -> None:
+    def measure(
+        self, candidates: Sequence[Candidate], observer: SharingObserver, by: RunParts
+    ) -> None:
         """Only measures them."""
-        if self.course.experiments:
-            jobs = [partial(self._measure, each, observer) for each in candidates if each.builds]
-            run_side_by_side(jobs, self.shop.jobs)
+        self._run(candidates, observer, by, self._measurements)
+
+    def _run(
+        self,
+        candidates: Sequence[Candidate],
+        observer: SharingObserver,
+        by: RunParts,
+        parts_of: Callable[[Candidate], Iterable[Part]],
+    ) -> None:
+        parts = [part for each in candidates if each.builds for part in parts_of(each)]
+        if parts:
+            by(parts, self.common, self.shop.folder, self.shop.jobs, observer)
+
+    def _parts(self, candidate: Candidate) -> Iterator[Part]:
+        slug = candidate.submission.slug
+        for chain, suite, tasks in self.course.chains():
+            yield Part(
+                *(candidate.submission.name, str(chain), f"{slug}/{chain.slug}"),
+                f"{candidate.below}/boots/{chain.slug}",
+                partial(self._begin_chain, candidate, chain, suite, tuple(tasks.values())),
+                partial(self._end_chain, candidate, chain, suite),
+            )
+        yield from self._measurements(candidate)
+
+    def _measurements(self, candidate: Candidate) -> Iterator[Part]:
+        for name, measurement, _ in self.course.scheme.measurements():
+            yield Part(
+                *(candidate.submission.name, _measurement(name)),
+                f"{candidate.submission.slug}/measured-{name}",
+                f"{candidate.below}/boots/measured-{name}",
+                partial(self._begin_measurement, candidate, name, measurement),
+                partial(self._end_measurement, candidate, name),
+            )
 
     def parts(self) -> list[str]:
         """The parts of a submission's work behind its build, for estimates and progress."""
-        measured = ["measurements"] if self.course.experiments else []
+        measured = (_measurement(name) for name in self.course.experiments)
         return [*(str(chain) for chain, _, _ in self.course.chains()), *measured]
 
     def found(self, candidate: Candidate) -> Found:
@@ -169,7 +188,7 @@ class Grading:
                         unloads.append(replace(run, show="verdict" if hidden else "all"))
         problems = (each.not_graded for each in candidate.chains.values())
         not_graded = next((words for words in problems if words), None)
-        return Found(candidate.review, runs, unloads, candidate.measured, not_graded)
+        return Found(candidate.review, runs, unloads, _together(candidate), not_graded)
 
     def _review(
         self, candidate: Candidate, observer: GradeObserver, stop_requested: StopRequested
@@ -226,43 +245,47 @@ class Grading:
                 )
             return candidate.images[suite, debug]
 
-    def _chain(
+    def _begin_chain(
         self,
         candidate: Candidate,
         chain: ChainOf,
         suite: str,
         tasks: tuple[Task, ...],
-        observer: GradeObserver,
         stop_requested: StopRequested,
-    ) -> None:
-        stop_requested()
-        name, what = candidate.submission.name, str(chain)
-        observer.began(name, what)
-        scheme, folder = self.course.scheme, self.shop.folder / candidate.below
-        path = folder / f"{chain.slug}.json"
-        rubric = scheme.rubric
+    ) -> ChainResult | Chain:
+        """What is known of a chain, or its boots."""
+        scheme, rubric = self.course.scheme, self.course.scheme.rubric
         about = (rubric.timed_s, rubric.most_losses, tasks, self.course.machine)
         key = nonce(scheme.secret, candidate.digest, self.base[suite, chain.debug], chain, *about)
-        result = records.read(ChainResult, path, key)
-        if result is None:
-            result = self._unbuildable(candidate, chain, suite, tasks, key, stop_requested)
-        if result is None:
-            assert candidate.sources is not None
-            known = with_module(self.course.suites[suite], candidate.sources.module)
-            running = Chain(
-                self.course.kernels()[chain.debug],
-                self._images(candidate, suite, chain.debug, stop_requested),
-                *(known, chain.variant, chain.seed, rubric.timed_s, tasks, rubric.most_losses),
-                *(scheme.secret, candidate.digest, candidate.sources.module.name, key),
-            )
-            below = f"{candidate.below}/boots/{chain.slug}"
-            shutil.rmtree(self.shop.folder / below, ignore_errors=True)
-            result = running.run(self.shop.folder, below, stop_requested)
-        records.write(path, result)
-        candidate.chains[chain] = result
-        failed = sum(case.status == records.Status.FAILED for case in result.cases)
-        outcome = f"{len(result.cases) - failed} of {len(result.cases)} passed"
-        observer.ended(name, what, result.not_graded or outcome)
+        known = records.read(ChainResult, self._chain_record(candidate, chain), key)
+        if known is None:
+            known = self._unbuildable(candidate, chain, suite, tasks, key, stop_requested)
+        if known is not None:
+            return known
+        assert candidate.sources is not None
+        module = candidate.sources.module
+        return Chain(
+            self.course.kernels()[chain.debug],
+            self._images(candidate, suite, chain.debug, stop_requested),
+            with_module(self.course.suites[suite], module),
+            *(chain.variant, chain.seed, rubric.timed_s, tasks, rubric.most_losses),
+            *(scheme.secret, candidate.digest, module.name, key),
+        )
+
+    def _end_chain(self, candidate: Candidate, chain: ChainOf, suite: str, record: Record) -> str:
+        assert isinstance(record, ChainResult)
+        assert candidate.sources is not None
+        if any(case.said for case in record.cases):
+            images = candidate.images[suite, chain.debug]
+            record = decoded(record, images, candidate.sources.module.name)
+        records.write(self._chain_record(candidate, chain), record)
+        candidate.chains[chain] = record
+        failed = sum(case.status == records.Status.FAILED for case in record.cases)
+        outcome = f"{len(record.cases) - failed} of {len(record.cases)} passed"
+        return record.not_graded or outcome
+
+    def _chain_record(self, candidate: Candidate, chain: ChainOf) -> Path:
+        return self.shop.folder / candidate.below / f"{chain.slug}.json"
 
     def _unbuildable(
         self,
@@ -287,50 +310,67 @@ class Grading:
             names = [*(str(task.test) for task in tasks), UNLOAD]
             return ChainResult(key, tuple(CaseResult(name, *failed) for name in names))
 
-    def _measure(
-        self, candidate: Candidate, observer: GradeObserver, stop_requested: StopRequested
-    ) -> None:
-        stop_requested()
-        name = candidate.submission.name
-        observer.began(name, "measurements")
+    def _begin_measurement(
+        self,
+        candidate: Candidate,
+        name: str,
+        measurement: Measurement,
+        stop_requested: StopRequested,
+    ) -> Measured | Measuring:
+        """What is known of a measurement, or its boots."""
         course, secret = self.course, self.course.scheme.secret
-        path = self.shop.folder / candidate.below / "measured.json"
-        asked = [(key, each) for key, each, _ in course.scheme.measurements()]
-        bases = [self.base[key, False] for key, _ in asked]
-        key = nonce(secret, candidate.digest, *bases, asked, course.scheme.rubric.seed)
-        measured = records.read(Measured, path, key)
-        if measured is None:
-            assert candidate.sources is not None
-            module = candidate.sources.module
-            own = {"folder": str(module), "name": module_name(module)}
-            below = f"{candidate.below}/boots/measured"
-            shutil.rmtree(self.shop.folder / below, ignore_errors=True)
-            session = Session(
-                *(course.machine, secret, candidate.digest, course.scheme.rubric.seed),
-                *(self.shop.folder, below, stop_requested),
+        seed = course.scheme.rubric.seed
+        key = nonce(secret, candidate.digest, self.base[name, False], name, measurement, seed)
+        known = records.read(Measured, self._measured_record(candidate, name), key)
+        if known is not None:
+            return known
+        assert candidate.sources is not None
+        module = candidate.sources.module
+        experiment = course.experiments[name]
+        own = {"folder": str(module), "name": module_name(module)}
+        last = experiment.module_list[-1].model_copy(update=own)
+        submitted = [*experiment.module_list[:-1], last]
+        mine = experiment.model_copy(update={"module": None, "modules": submitted})
+        try:
+            images = self.shop.make(
+                course.machine, payload.of_experiment(mine), mine, stop_requested
             )
-            measured = Measured(key)
-            for each, measurement in asked:
-                experiment = course.experiments[each]
-                last = experiment.module_list[-1].model_copy(update=own)
-                submitted = [*experiment.module_list[:-1], last]
-                mine = experiment.model_copy(update={"module": None, "modules": submitted})
-                wanted = payload.of_experiment(mine)
-                try:
-                    images = self.shop.make(course.machine, wanted, mine, stop_requested)
-                except LimitError as error:
-                    stop_requested()
-                    measured = replace(measured, not_graded=f"the build {error.message}")
-                    continue
-                except (BuildError, UsageError) as error:
-                    words = _named(error.message, module)
-                    measured = replace(measured, problems=measured.problems | {each: words})
-                    continue
-                measured = session.measure(measured, each, measurement, mine, images)
-            records.write(path, measured)
-        candidate.measured = measured
-        outcome = f"{len(measured.values)} of {len(asked)} measured"
-        observer.ended(name, "measurements", measured.not_graded or outcome)
+        except LimitError as error:
+            stop_requested()
+            return Measured(key, not_graded=f"the build {error.message}")
+        except (BuildError, UsageError) as error:
+            return Measured(key, problems={name: _named(error.message, module)})
+        return Measuring(
+            *(course.machine, images, mine, name, measurement, seed),
+            *(secret, candidate.digest, key),
+        )
+
+    def _end_measurement(self, candidate: Candidate, name: str, record: Record) -> str:
+        assert isinstance(record, Measured)
+        records.write(self._measured_record(candidate, name), record)
+        candidate.measured[name] = record
+        return record.not_graded or record.problems.get(name) or "measured"
+
+    def _measured_record(self, candidate: Candidate, name: str) -> Path:
+        return self.shop.folder / candidate.below / f"measured-{name}.json"
+
+
+def _measurement(name: str) -> str:
+    """What a measurement is called among the parts."""
+    return f"measurement {name}"
+
+
+def _together(candidate: Candidate) -> Measured | None:
+    """What was measured, if anything was."""
+    each = list(candidate.measured.values())
+    if not each:
+        return None
+    return Measured(
+        "",
+        {name: values for one in each for name, values in one.values.items()},
+        {name: problem for one in each for name, problem in one.problems.items()},
+        next((one.not_graded for one in each if one.not_graded), None),
+    )
 
 
 def _key(images: Images, qemu_version: str) -> str:

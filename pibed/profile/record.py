@@ -1,11 +1,11 @@
-"""One boot in which a command is profiled."""
+"""What is profiled, and what is read of a boot in which that was done."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pibed.base.errors import GuestError, UsageError
@@ -13,13 +13,12 @@ from pibed.build.images import Images
 from pibed.build.kconfig import read_config
 from pibed.build.sandbox import around
 from pibed.build.symbols import Address, positions
-from pibed.guest import moderrors
-from pibed.guest.guest import Guest, Launch
-from pibed.guest.qemu import Logs, ProfileFile
+from pibed.guest.guest import Launch
 from pibed.model.counts import Window
 from pibed.model.protocol import Command, Result
 from pibed.profile import binary, raw, symbols, tree
 from pibed.profile.binary import Function
+from pibed.profile.boot import FILE, ProfiledBoot
 from pibed.profile.symbols import Binaries
 from pibed.profile.tree import Profile
 
@@ -71,32 +70,29 @@ def binaries_of(images: Images, folder: Path) -> Binaries:
     )
 
 
-def record(launch: Launch, subject: Subject, binaries: Binaries, folder: Path) -> Recording:
-    """Boots, profiles, and checks that what the functions took is all that was counted.
-
-    Raises GuestError for a command before it that fails, for a guest that is lost, and for a
-    profile that is not whole; UsageError for a phase that the program does not have.
-    """
+def boot_of(launch: Launch, subject: Subject, binaries: Binaries) -> ProfiledBoot:
+    """The boot in which a subject is profiled; raises UsageError for another kernel."""
     switch, exec_ = (_kernels(binaries, name) for name in (_SWITCH, _EXEC))
     window = Window(subject.index + 1, subject.phase, (switch.start, switch.end), exec_.start)
-    file = ProfileFile(folder / "profile", window)
-    logs = replace(Logs.below(folder, counts=True), profile=file)
-    with Guest(launch, logs, subject.commands) as guest:
-        results = []
-        for command in subject.commands:
-            results.append(result := guest.run(command))
-            if command is not subject.commands[subject.index] and result.status != 0:
-                why = moderrors.explain(result, launch.images, guest.console_log)
-                raise GuestError(
-                    why or f"`{command.line}` {result.ending}: {result.words}",
-                    log=guest.console_log,
-                )
-        guest.finish()
-    result = results[subject.index]
-    found = raw.read(file.path)
+    return ProfiledBoot(
+        *(launch.machine, launch.images, launch.clock, launch.seed),
+        *(tuple(subject.commands), subject.index, window),
+    )
+
+
+def read(
+    boot: ProfiledBoot, result: Result, subject: Subject, binaries: Binaries, folder: Path
+) -> Recording:
+    """Reads what a boot has left in a folder, and checks that what the functions took is all that
+    was counted.
+
+    Raises GuestError for a profile that is not whole; UsageError for a phase that the program does
+    not have.
+    """
+    found = raw.read(folder / FILE)
     functions = symbols.functions(found, binaries)
     # By the virtual clock there is no model of what else happens.
-    count = len(found.events) if launch.clock == "board" else 1
+    count = len(found.events) if boot.clock == "board" else 1
     profile = tree.grow(found, functions, subject.title, count)
     _require_all(profile, result, subject)
     return Recording(profile, result)

@@ -40,7 +40,10 @@ def profiled(clock: Clock, folder: Path) -> Recording:
     commands = [Command("first", 20, "true"), Command("loop", 20, f"known_loop {STEPS}")]
     with record.temporary_folder() as programs:
         binaries = record.binaries_of(images, Path(programs))
-        return record.record(launch, Subject("loop", commands, 1, None), binaries, folder)
+        subject = Subject("loop", commands, 1, None)
+        boot = record.boot_of(launch, subject, binaries)
+        result = boot.run(folder, lambda: None)
+        return record.read(boot, result, subject, binaries, folder)
 
 
 def by_disassembly(program: Path, steps: int) -> int:

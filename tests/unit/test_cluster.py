@@ -129,7 +129,7 @@ def test_files_get_to_a_worker_once_by_their_content(
         shelf.put(address, path.read_bytes())
         shelf.put(address, path.read_bytes())  # by another worker of this machine
     assert shelf.missing(packed.files) == []
-    there = shelf.bed(packed.bed, measuring.Testbed)
+    there = parcel.Unpacked(shelf, tmp_path / "none").bed(packed.bed, measuring.Testbed)
     assert there.experiment == STUDY
     assert there.images.kernel.read_bytes() == b"an image"
     assert there.images.kernel.is_relative_to(shelf.folder)
@@ -235,7 +235,8 @@ class Fake(Engine):
         boots: int = 0,
         done: Callable[[], None] | None = None,
     ) -> Task:
-        number = arguments[1]
+        _, own, number = arguments
+        assert own == {}  # each job has what all have
         task = Given(self.does(address, number))
         self.given.append((address, number, task))
         if task.does is not None and done is not None:
