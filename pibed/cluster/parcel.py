@@ -23,7 +23,7 @@ from pibed.base.files import Remedy, digest_file, explained
 from pibed.build.images import Images
 from pibed.build.store import remedy
 
-_BED = "testbed.pickle"
+_BED = "bed.pickle"
 
 _GONE = Remedy(full="free some space", otherwise="run it again, and do not clean meanwhile")
 

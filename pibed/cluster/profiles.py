@@ -14,9 +14,7 @@ from pibed.cluster.engine import Engine
 from pibed.cluster.sharing import Job, Sharing
 from pibed.cluster.tally import Kind
 from pibed.cluster.task import Outcome
-from pibed.cluster.writing import write_files
-from pibed.guest import trace
-from pibed.guest.console import told_in
+from pibed.cluster.writing import last_words, write_files
 from pibed.guest.guest import DEATHS
 from pibed.guest.line import Stuck
 from pibed.model.protocol import Result
@@ -75,7 +73,6 @@ def _placed(error: PibedError, images: Images, folder: Path) -> PibedError:
     """The error with its log in a folder, and with what the images tell of the kernel's words."""
     if error.log is not None:
         error.log = folder / error.log
-    if isinstance(error, Stuck | tuple(DEATHS.values())):
-        died, lines = told_in((folder / "console.log").read_bytes())
-        error.context = trace.excerpt(lines, images) if died else trace.blocked(lines, images)
+    if isinstance(error, (Stuck, *DEATHS.values())):
+        error.context = last_words((folder / "console.log").read_bytes(), images)
     return error

@@ -16,8 +16,7 @@ from pibed.cluster.engine import Engine
 from pibed.cluster.sharing import Job, Sharing
 from pibed.cluster.tally import Kind
 from pibed.cluster.task import Outcome
-from pibed.guest import trace
-from pibed.guest.console import told_in
+from pibed.cluster.writing import last_words
 from pibed.measure.rounds import RoundsObserver, Testbed, longest_s
 from pibed.model.plan import Round
 from pibed.runs.folder import RunFolder
@@ -102,7 +101,5 @@ class _Written:
         """A boot's files, with the call trace by the kernel and the tools that are here."""
         if "trace.txt" not in files:
             return files
-        died, lines = told_in(files["console.log"])
-        images = self._testbed.images
-        told = trace.excerpt(lines, images) if died else trace.blocked(lines, images)
+        told = last_words(files["console.log"], self._testbed.images)
         return {**files, "trace.txt": "".join(f"{line}\n" for line in told).encode()}

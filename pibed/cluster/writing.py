@@ -1,4 +1,4 @@
-"""Files of boots that come from workers."""
+"""What workers have sent, as if it had been made here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pibed.base.files import explained
+from pibed.build.images import Images
+from pibed.guest import trace
+from pibed.guest.console import told_in
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -15,3 +18,12 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+
+
+def last_words(console: bytes, images: Images) -> list[str]:
+    """What the kernel of a guest that was lost has said, by the symbols and tools that are here.
+
+    `console` is the log.
+    """
+    died, lines = told_in(console)
+    return trace.excerpt(lines, images) if died else trace.blocked(lines, images)

@@ -85,6 +85,7 @@ class Measuring(Boots):
                     raise _NoSample(f"`{command.line}` is not done within {limit}")
                 if result.status != 0 and not accepted:
                     raise _NoSample(f"`{command.line}` {result.ending}: {result.words}")
+            booted.finish()
         return self._metric(steps, results)
 
     def _metric(self, steps: Steps, results: Mapping[str, Result]) -> float:

@@ -122,8 +122,8 @@ def test_files_get_to_a_worker_once_by_their_content(
     # One file stands for all images; beside it the kernel's configuration and the testbed.
     assert sorted(each.partition("/")[2] for each in shelf.missing(packed.files)) == [
         ".config",
+        "bed.pickle",
         "image",
-        "testbed.pickle",
     ]
     for address, path in packed.files.items():
         shelf.put(address, path.read_bytes())
