@@ -149,6 +149,9 @@ class _Known:
     def _ask(
         self, binary: Path, frames: Iterable[_Frame]
     ) -> Mapping[Address, tuple[Position, ...]]:
+        if not binary.is_file():
+            # Of the kernel's, which another machine has.
+            return {}
         wanted = (frame.address for frame in frames if frame.address is not None)
         prefix = self._images.variables.get("CROSS_COMPILE", "")
         return positions(binary, prefix, wanted, around(self._images.sandbox, binary))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
 import pytest
 
 from pibed.build.images import Images
+from pibed.commands.test import DEBUG_SERIES
 from tests import handed_in
 from tests.handed_in import HandedIn
 from tests.live import cluster
@@ -91,7 +93,7 @@ FULL = [
 
 @pytest.mark.full
 def test_killed_workers_cost_their_parts_once_more(images: Images, tmp_path: Path) -> None:
-    """By the whole rubric, with its measurements and its debug kernel."""
+    """By a whole rubric, with measurements."""
     handed = tmp_path / "handed-in"
     handed.mkdir()
     for each in FULL:
@@ -113,6 +115,50 @@ def test_killed_workers_cost_their_parts_once_more(images: Images, tmp_path: Pat
     assert "lost with worker" in errors
     require_same(plain / "grade" / "latest", far / "grade" / "latest")
     assert not qemus()
+
+
+DEBUG = f"""schema_version: 1
+name: debug
+title: On the debug kernel
+kernel: "{DEBUG_SERIES}"
+build: {{points: 1}}
+criteria:
+  leaks:
+    title: Pages are zeroed, and no memory is lost
+    suite: paging-lab
+    variants: [demand-paging]
+    cases: [pages.zeroed]
+    points: 1
+    debug: true
+penalties:
+  leak: {{each: 1, most: 1}}
+  crash: {{each: 1, most: 1}}
+"""
+
+
+@pytest.mark.full
+def test_what_the_debug_kernel_says_on_a_worker_has_files_and_lines(tmp_path: Path) -> None:
+    handed, rubric = tmp_path / "handed-in", tmp_path / "rubric.yaml"
+    handed.mkdir()
+    rubric.write_text(DEBUG, encoding="utf-8")
+    lost = handed_in.INIT + "\tif (!kmalloc(100, GFP_KERNEL))\n\t\treturn -ENOMEM;\n"
+    beyond = handed_in.INIT + "\tchar *it = kmalloc(8, GFP_KERNEL);\n\n\tit[8] = 1;\n\tkfree(it);\n"
+    handed_in.copy(handed / "leaks", init=(handed_in.INIT, lost))
+    handed_in.copy(handed / "writes beyond", init=(handed_in.INIT, beyond))
+    options = ["grade", str(handed), "--rubric", str(rubric), "--results"]
+    plain, far = tmp_path / "plain", tmp_path / "far"
+    for results, where in ((plain, []), (far, ["--cluster", "local:2"])):
+        done = run_inv(*options, str(results), *where, timeout=1800)
+        assert done.returncode == 0, done.stderr
+    require_same(plain / "grade" / "latest", far / "grade" / "latest")
+    told = far / "grade" / "latest" / "submissions"
+    # Of what a module has done in its init function the kernel keeps no names for kmemleak.
+    for name, place in (
+        ("leaks", r"do_one_initcall\S* \(init/main\.c:\d+\)"),
+        ("writes_beyond", r"paging_init\S* .*\(paging\.c:\d+\)"),
+    ):
+        text = (told / name / "feedback.md").read_text(encoding="utf-8")
+        assert re.search(place, text), text
 
 
 @pytest.mark.full

@@ -62,6 +62,27 @@ def test_program_that_is_a_link_to_nothing_is_none(tmp_path: Path) -> None:
     assert installed.digest != before
 
 
+def test_compiler_of_another_language_that_the_host_has_is_left_out(tmp_path: Path) -> None:
+    known = sysroot.find(load_machine("pi2").cross_compile)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for path in known.programs.glob(f"{known.triplet}-*"):
+        (programs / path.name).symlink_to(path)
+    for name in ("g++", "g++-12", "gfortran", "gnatmake"):
+        program = programs / f"{known.triplet}-{name}"
+        program.unlink(missing_ok=True)
+        program.write_text("#!/bin/sh\n")
+    folder = tmp_path / "made"
+    sysroot.write(replace(known, programs=programs), folder)
+    made = {path.name.removeprefix(f"{known.triplet}-") for path in (folder / "bin").iterdir()}
+    assert {"gcc", "c++filt", "gcc-ar", "ld"} <= made
+    assert not {"g++", "g++-12", "gfortran", "gnatmake"} & made
+    assert recipe.external(ROOT, folder, known.triplet)["BR2_TOOLCHAIN_EXTERNAL_CXX"] == "n"
+    # Of a toolchain that is the user's own Buildroot is told that it has one.
+    (folder / "bin" / f"{known.triplet}-g++").write_text("#!/bin/sh\n")
+    assert recipe.external(ROOT, folder, known.triplet)["BR2_TOOLCHAIN_EXTERNAL_CXX"] == "y"
+
+
 def test_it_does_not_state_the_sysroot_that_buildroot_refuses(tmp_path: Path) -> None:
     installed = sysroot.find(load_machine("pi2").cross_compile)
     sysroot.write(installed, tmp_path)

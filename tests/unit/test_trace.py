@@ -45,6 +45,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Address]]:
 
 def images(folder: Path, *modules: str, debug: bool = False) -> Images:
     (folder / ".config").write_text(f"CONFIG_DEBUG_INFO={'y' if debug else 'n'}\n")
+    for name in ("vmlinux", *(f"{module}.ko" for module in modules)):
+        (folder / name).touch()
     return replace(
         images_of(folder / "image"),
         modules=tuple(folder / f"{module}.ko" for module in modules),
@@ -133,6 +135,15 @@ def test_trace_in_the_form_of_other_architectures(
         "  oops_at_init+0xc/0x14 [oops_at_init] (lab/oops.c:21)",
         "  do_one_initcall+0x4c/0x218",
         "  el0_svc+0x1/0x2",
+    ]
+
+
+def test_kernel_of_which_another_machine_has_the_symbols(tmp_path: Path) -> None:
+    made = replace(images(tmp_path, debug=True), sandbox="bubblewrap")
+    (tmp_path / "vmlinux").unlink()
+    assert trace.excerpt(words("oops"), made)[1:3] == [
+        "  oops_at_init+0xc/0x14 [oops_at_init]",
+        "  do_one_initcall+0x4c/0x218",
     ]
 
 

@@ -194,6 +194,8 @@ def external(root: Path, folder: Path, prefix: str) -> dict[str, str]:
         f"BR2_TOOLCHAIN_EXTERNAL_HEADERS_{headers}": "y",
         f"BR2_TOOLCHAIN_EXTERNAL_CUSTOM_{libc}": "y",
         "BR2_TOOLCHAIN_EXTERNAL_INET_RPC": "y" if answers["rpc"] else "n",
+        # Buildroot refuses a toolchain that has more than it is said to.
+        "BR2_TOOLCHAIN_EXTERNAL_CXX": "y" if (folder / "bin" / f"{prefix}-g++").is_file() else "n",
         "BR2_TOOLCHAIN_EXTERNAL_OPENMP": "y" if _has_openmp(compiler) else "n",
     }
 

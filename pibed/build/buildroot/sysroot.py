@@ -22,6 +22,10 @@ from pibed.base.process import capture
 # needed for it and several times as large.
 _UNUSED = ("lto1", "lto-dump", "cc1plus", "f951", "gnat1", "d21", "go1", "cc1obj", "cc1objplus")
 
+# Compilers of other languages, which a host may have beside that of C: Buildroot refuses a
+# toolchain that has one for C++ and is not said to.
+_OTHERS = ("g++", "gfortran", "gdc", "gccgo", "gm2", "gnat")
+
 _TOOLS = ("ar", "as", "ld", "ld.bfd", "nm", "objcopy", "objdump", "ranlib", "readelf", "strip")
 
 # What stands in the compiler's place.
@@ -88,8 +92,9 @@ def write(installed: Installed, folder: Path) -> None:
     (real / "bin").mkdir(parents=True)
     (folder / "bin").mkdir()
     for path in sorted(installed.programs.glob(f"{triplet}-*")):
+        name = path.name.removeprefix(f"{triplet}-")
         # A link to nothing is none.
-        if not path.is_file() or path.name.removeprefix(f"{triplet}-").startswith(_UNUSED):
+        if not path.is_file() or name.startswith((*_UNUSED, *_OTHERS)):
             continue
         shutil.copy2(path, real / "bin" / path.name)
         script = re.fullmatch(rf"{re.escape(triplet)}-(gcc|cpp)(-\d+)?", path.name)
