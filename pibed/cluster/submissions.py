@@ -30,27 +30,28 @@ _PART = Kind("part", "run")
 
 
 class ClusterParts:
-    """Runs parts by the workers of an engine (see `RunParts`)."""
+    """Runs parts by the workers of an engine (see `RunParts`).
 
-    def __init__(self, engine: Engine, machine: Machine, qemu_version: str) -> None:
+    A worker has the files of `common` images before it gets its first part.
+    """
+
+    def __init__(
+        self, engine: Engine, machine: Machine, qemu_version: str, common: Sequence[Images]
+    ) -> None:
         self._engine = engine
+        self._common = common
         self._machine = machine
         self._qemu_version = qemu_version
 
     def __call__(
-        self,
-        parts: Sequence[Part],
-        common: Sequence[Images],
-        root: Path,
-        jobs: int,
-        observer: SharingObserver,
+        self, parts: Sequence[Part], root: Path, jobs: int, observer: SharingObserver
     ) -> None:
         """Runs parts; `jobs` of them are built here at a time, while others are booted there.
 
         Raises what `Sharing.run` raises, and what building does.
         """
-        files = parcel.files_of(common)
-        wanted = fitness.wanted(self._machine, common, self._qemu_version, files)
+        files = parcel.files_of(self._common)
+        wanted = fitness.wanted(self._machine, self._common, self._qemu_version, files)
         sharing = Sharing(self._engine, files, wanted, _PART, observer.remarked)
         with tempfile.TemporaryDirectory(prefix="pibed-") as name:
 

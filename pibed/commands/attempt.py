@@ -51,7 +51,9 @@ def attempt(options: TryOptions) -> None:
     try:
         title = f"try: {scheme.rubric.title}"
         with (
-            elsewhere.grading(options.cluster, shop_.qemu_version, course.machine) as by,
+            elsewhere.grading(
+                *(options.cluster, shop_.qemu_version, course.machine, grading.common)
+            ) as by,
             progress.shown(title, candidates, shop_.jobs, options.cluster),
         ):
             grading.review(candidates, progress)

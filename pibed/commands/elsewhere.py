@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from pibed.measure.rounds import MeasureRounds, measure_rounds
 from pibed.model.machine import Machine
 
 if TYPE_CHECKING:
+    from pibed.build.images import Images
     from pibed.cluster.engine import Engine
     from pibed.grade.parts import RunParts
     from pibed.ktest.runner import RunSuite
@@ -62,8 +63,10 @@ def testing(cluster: str | None, qemu_version: str, machine: Machine) -> Iterato
 
 
 @contextmanager
-def grading(cluster: str | None, qemu_version: str, machine: Machine) -> Iterator[RunParts]:
-    """What boots submissions on a machine, see `measuring`."""
+def grading(
+    cluster: str | None, qemu_version: str, machine: Machine, common: Sequence[Images]
+) -> Iterator[RunParts]:
+    """What boots submissions on a machine, see `measuring`; most files are those of `common`."""
     from pibed.grade.parts import run_parts
 
     if cluster is None:
@@ -72,7 +75,7 @@ def grading(cluster: str | None, qemu_version: str, machine: Machine) -> Iterato
     from pibed.cluster.submissions import ClusterParts
 
     with _opened(choice.parse(cluster), machine) as engine:
-        yield ClusterParts(engine, machine, qemu_version)
+        yield ClusterParts(engine, machine, qemu_version, common)
 
 
 @contextmanager

@@ -66,7 +66,9 @@ def grade(options: GradeOptions) -> None:
     try:
         with (
             exclusive(folder, partial(_refuse, folder)),
-            elsewhere.grading(options.cluster, shop_.qemu_version, course.machine) as by,
+            elsewhere.grading(
+                *(options.cluster, shop_.qemu_version, course.machine, grading.common)
+            ) as by,
             progress.shown(title, candidates, shop_.jobs, options.cluster),
         ):
             grading.review(candidates, progress)

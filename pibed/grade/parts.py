@@ -95,23 +95,12 @@ class RunParts(Protocol):
     """Who boots parts: this process (`run_parts`), or other machines for it."""
 
     def __call__(
-        self,
-        parts: Sequence[Part],
-        common: Sequence[Images],
-        root: Path,
-        jobs: int,
-        observer: SharingObserver,
+        self, parts: Sequence[Part], root: Path, jobs: int, observer: SharingObserver
     ) -> None:
-        """See `run_parts`; `common` images are those with which most parts share files."""
+        """See `run_parts`."""
 
 
-def run_parts(
-    parts: Sequence[Part],
-    common: Sequence[Images],
-    root: Path,
-    jobs: int,
-    observer: GradeObserver,
-) -> None:
+def run_parts(parts: Sequence[Part], root: Path, jobs: int, observer: GradeObserver) -> None:
     """Runs parts, `jobs` of them at a time; logs go below the folder `root`.
 
     Whatever it raises, no QEMU is left when it returns. Raises HostError as `Boots.run`.

@@ -95,7 +95,7 @@ class Grading:
     base: Mapping[tuple[str, bool], str]
     """What decides results beside a submission, by suite and kernel."""
     common: Sequence[Images]
-    """With the modules that the suites name."""
+    """With the modules that the suites name: all else is that of submissions, too."""
 
     @classmethod
     def prepared(cls, course: Course, shop: Shop) -> Grading:
@@ -142,7 +142,7 @@ class Grading:
     ) -> None:
         parts = [part for each in candidates if each.builds for part in parts_of(each)]
         if parts:
-            by(parts, self.common, self.shop.folder, self.shop.jobs, observer)
+            by(parts, self.shop.folder, self.shop.jobs, observer)
 
     def _parts(self, candidate: Candidate) -> Iterator[Part]:
         slug = candidate.submission.slug

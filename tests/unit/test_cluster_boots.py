@@ -130,8 +130,8 @@ class Work:
 
     def run(self, engine: Fake, *parts: Part) -> Told:
         told = Told()
-        run = ClusterParts(engine, load_machine("pi2"), "QEMU 1")
-        run(parts, [self.common], self.root, 2, told)
+        run = ClusterParts(engine, load_machine("pi2"), "QEMU 1", [self.common])
+        run(parts, self.root, 2, told)
         return told
 
 
