@@ -40,7 +40,7 @@ def timeline(options: TimelineOptions) -> None:
     row, asked = require_meant(options)
     folder = locate.find(locate.root(options.results), options.run)
     run = reading.read(folder)
-    sample = replay.find(run.samples, row)
+    sample = run.sample(row)
     machine, experiment = run.recorded.machine, run.experiment
     qemu_version = host.qemu_version(machine.qemu.binary, machine.qemu.minimum_version)
     images = build.make_recorded_images(run.recorded, trust=options.trust)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from pibed.ktest.runner import boots_of
 from pibed.model import samples as samples_module
 from pibed.model.samples import Sample, Status
 from pibed.runs import reading
+from pibed.runs.folder import RunFolder
 from pibed.runs.reading import Run
 
 # Over which the kernel died.
@@ -42,8 +43,10 @@ def of_sample(folder: Path, number: int | None) -> Boot:
     sample that does not exist, and for one whose boot is not recorded any more.
     """
     run = reading.read(folder)
-    number, sample = _choose(run, number)
-    boot = _boot(folder, sample)
+    if number is None:
+        number = _first(run)
+    sample = run.sample(number)
+    boot = _boot(run, sample)
     try:
         plan = (boot / "plan").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
@@ -107,26 +110,17 @@ def count_to(plan: str, is_wanted: Callable[[str], bool], boot: Path) -> int:
     raise UsageError(f"{boot / 'plan'}: what is to be looked at is not in it")
 
 
-def _choose(run: Run, number: int | None) -> tuple[int, Sample]:
-    count = len(run.samples)
-    if not count:
-        raise UsageError(f"{run.folder}: it has no samples yet")
-    if number is None:
-        bad = (row for row, each in enumerate(run.samples, 1) if each.status != Status.OK)
-        number = next(bad, 1)
-    if not 1 <= number <= count:
-        raise UsageError(f"--sample {number}: {run.name} has samples 1 to {count}")
-    return number, run.samples[number - 1]
+def _first(run: Run) -> int:
+    """The row of the sample that one wants to look at first."""
+    bad = (row for row, each in enumerate(run.samples, 1) if each.status != Status.OK)
+    return next(bad, 1)
 
 
-def _boot(folder: Path, sample: Sample) -> Path:
+def _boot(run: Run, sample: Sample) -> Path:
     """The folder of the boot that took a sample."""
-    name = f"{sample.round:02d}"
-    for boot in (folder / "boots" / name, *sorted((folder / "boots").glob(f"{name}-*"))):
-        if (boot / "samples.jsonl").is_file():
-            taken: Sequence[Sample] = samples_module.read_log(
-                (boot / "samples.jsonl").read_bytes()
-            )[0]
-            if any(each.order == sample.order for each in taken):
-                return boot
-    raise UsageError(f"{folder / 'boots'}: the boot that took the sample is not there any more")
+    for boot in RunFolder(run.folder, run.experiment).boots(sample.round):
+        log = boot / "samples.jsonl"
+        taken = samples_module.read_log(log.read_bytes())[0] if log.is_file() else ()
+        if any(each.order == sample.order for each in taken):
+            return boot
+    raise UsageError(f"{run.folder / 'boots'}: the boot that took the sample is not there any more")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from pibed.base.errors import UsageError
 from pibed.base.files import digest_file
 from pibed.model import plan
 from pibed.model import samples as samples_module
@@ -43,6 +44,18 @@ class Run:
     def name(self) -> str:
         """The folder's."""
         return self.folder.name
+
+    def sample(self, row: int) -> Sample:
+        """That of a row of samples.csv, from 1; raises UsageError if there is none."""
+        count = len(self.samples)
+        if not count:
+            raise UsageError(f"{self.folder}: it has no samples yet")
+        if not 1 <= row <= count:
+            raise UsageError(
+                f"--sample {row}: {self.name} has samples 1 to {count}",
+                fix="give the number of a row of its samples.csv, from 1",
+            )
+        return self.samples[row - 1]
 
     @property
     def planned(self) -> int:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pibed.base.errors import GuestError, UsageError
+from pibed.base.errors import GuestError
 from pibed.base.process import capture
 from pibed.build.images import Images
 from pibed.build.sandbox import around
@@ -43,16 +43,6 @@ def systems(images: Images) -> list[str]:
         said = capture([nm, str(module)], inside=around(images.sandbox, module))
         found |= dict.fromkeys(_SYSTEM.findall(said))
     return list(found)
-
-
-def find(samples: Sequence[Sample], given: int) -> Sample:
-    """The sample of that row of samples.csv, from 1; raises UsageError if there is none."""
-    if not 1 <= given <= len(samples):
-        raise UsageError(
-            f"--sample {given}: the run has {len(samples)} samples",
-            fix="give the number of a row of its samples.csv, from 1",
-        )
-    return samples[given - 1]
 
 
 def visits(experiment: Experiment, sample: Sample) -> tuple[int, list[Visit]]:

@@ -92,6 +92,12 @@ def test_a_sample_of_a_second_boot_is_booted_with_that_ones_plan(run: RunFolder)
     assert "\n1.run" not in boot.plan
 
 
+def test_a_run_without_samples_has_none_to_be_booted(run: RunFolder) -> None:
+    run.write_samples(Analysis(run.experiment, ()))
+    with pytest.raises(UsageError, match="it has no samples yet"):
+        replay.of_sample(run.folder, None)
+
+
 @pytest.mark.parametrize("number", [0, 5])
 def test_a_sample_that_does_not_exist_is_refused(run: RunFolder, number: int) -> None:
     with pytest.raises(UsageError, match=rf"--sample {number}: .* has samples 1 to 4"):

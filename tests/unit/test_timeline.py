@@ -15,7 +15,7 @@ from pibed.commands import timeline
 from pibed.commands.options import TimelineOptions
 from pibed.guest.qemu import Logs
 from pibed.model.protocol import Command, Result
-from pibed.timeline import events, perfetto, recording, replay, ringbuffer, tracedat
+from pibed.timeline import events, perfetto, recording, ringbuffer, tracedat
 from pibed.timeline.events import Event
 from pibed.timeline.recording import Recorded
 from pibed.timeline.ringbuffer import Layout, Record
@@ -292,11 +292,6 @@ def test_more_than_can_be_read_is_told() -> None:
 def test_options_that_make_no_sense_are_refused(options: TimelineOptions, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         timeline.require_meant(options)
-
-
-def test_sample_that_is_not_there_is_refused() -> None:
-    with pytest.raises(UsageError, match="--sample 1: the run has 0 samples"):
-        replay.find([], 1)
 
 
 def test_cpus_that_a_board_cannot_have_are_none() -> None:
