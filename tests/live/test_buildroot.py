@@ -206,7 +206,8 @@ def test_build_that_is_killed_and_begun_anew_is_the_same(copy: Path, in_copy: In
     assert again.stdout == before.stdout
     kernel, *_ = (Path(line.split()[-1]) for line in before.stdout.splitlines())
     digest = digest_file(kernel)
-    kept = kernel.parent.rename(kernel.parent.with_suffix(".kept"))
+    # Under a name that is none of the step's.
+    kept = kernel.parent.rename(kernel.parent.with_name(f"kept-{kernel.parent.name}"))
     try:
         anew = in_copy("build", *OPTIONS)
         assert anew.returncode == 0, anew.stderr
