@@ -215,6 +215,9 @@ class Guest:
             f"in `{command.line}`",
             guest_s,
         )
+        if self._typed:
+            # By a plan it may have been the next command's doing already.
+            self._check()
         return result if self._counts is None else replace(result, counts=self._counts.take())
 
     def finish(self) -> None:

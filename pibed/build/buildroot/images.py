@@ -208,7 +208,11 @@ def _compiler(
     def make(folder: Path, log: Path, on_line: Callable[[str], None]) -> None:
         sysroot.write(installed, folder)
 
-    inputs = {"files": installed.digest, "script": digest_file(sysroot.SCRIPT)}
+    inputs = {
+        "files": installed.digest,
+        "script": digest_file(sysroot.SCRIPT),
+        "without": " ".join((*sysroot.UNUSED, *sysroot.OTHERS)),
+    }
     relocated = bench.run(Step("distro-toolchain", inputs, expected_s=5), make)
     return Compiler(
         recipe.external(copy.root, relocated.path, installed.triplet),

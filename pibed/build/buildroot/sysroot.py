@@ -18,13 +18,13 @@ from pibed.base.errors import HostError
 from pibed.base.files import digest_text
 from pibed.base.process import capture
 
-# What compiles C; the rest of a compiler's files (other languages, link-time optimisation) is not
-# needed for it and several times as large.
-_UNUSED = ("lto1", "lto-dump", "cc1plus", "f951", "gnat1", "d21", "go1", "cc1obj", "cc1objplus")
+UNUSED = ("lto1", "lto-dump", "cc1plus", "f951", "gnat1", "d21", "go1", "cc1obj", "cc1objplus")
+"""Of a compiler's files (other languages, link-time optimisation): not needed to compile C, and
+several times as large as what is."""
 
-# Compilers of other languages, which a host may have beside that of C: Buildroot refuses a
-# toolchain that has one for C++ and is not said to.
-_OTHERS = ("g++", "gfortran", "gdc", "gccgo", "gm2", "gnat")
+OTHERS = ("g++", "gfortran", "gdc", "gccgo", "gm2", "gnat")
+"""Compilers of other languages, which a host may have beside that of C: Buildroot refuses a
+toolchain that has one for C++ and is not said to."""
 
 _TOOLS = ("ar", "as", "ld", "ld.bfd", "nm", "objcopy", "objdump", "ranlib", "readelf", "strip")
 
@@ -94,7 +94,7 @@ def write(installed: Installed, folder: Path) -> None:
     for path in sorted(installed.programs.glob(f"{triplet}-*")):
         name = path.name.removeprefix(f"{triplet}-")
         # A link to nothing is none.
-        if not path.is_file() or name.startswith((*_UNUSED, *_OTHERS)):
+        if not path.is_file() or name.startswith((*UNUSED, *OTHERS)):
             continue
         shutil.copy2(path, real / "bin" / path.name)
         script = re.fullmatch(rf"{re.escape(triplet)}-(gcc|cpp)(-\d+)?", path.name)
@@ -109,7 +109,7 @@ def write(installed: Installed, folder: Path) -> None:
         (real / triplet / "bin" / tool).symlink_to(f"../../bin/{triplet}-{tool}")
     private = real / "lib" / "gcc-cross" / triplet / installed.private.name
     shutil.copytree(
-        installed.private, private, symlinks=True, ignore=shutil.ignore_patterns(*_UNUSED, "plugin")
+        installed.private, private, symlinks=True, ignore=shutil.ignore_patterns(*UNUSED, "plugin")
     )
     sysroot = folder / "sysroot"
     shutil.copytree(installed.target / "include", sysroot / "usr" / "include", symlinks=True)
