@@ -79,8 +79,9 @@ def parse(text: str) -> Choice:
     """What the option's value names; raises UsageError if it is none of the kinds."""
     kind, _, rest = text.partition(":")
     match kind:
-        case "tcp" | "tls" if re.match(r"^//[^/:]+:[0-9]+$|^//\[[0-9a-fA-F:.]+\]:[0-9]+$", rest):
-            return Existing(text)
+        case "tcp" | "tls" if re.match(r"^//([^/:]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$", rest):
+            if 0 < int(rest.rpartition(":")[2]) < 1 << 16:
+                return Existing(text)
         case "local":
             return Local(_count(text, rest))
         case "slurm":

@@ -7,16 +7,22 @@ wherever that is possible: not even another user of this machine can join.
 from __future__ import annotations
 
 import logging
+import os
+import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pibed.base import places
-from pibed.base.errors import HostError
+from pibed.base.errors import HostError, PibedError
+from pibed.base.process import capture
+from pibed.base.terminal import duration
 from pibed.cluster import keys, ssh
 from pibed.cluster.choice import Choice, Existing, Local, Slurm, Ssh
 from pibed.cluster.engine import CONFIG, RESOURCE, STOPPED, Engine, parting, words
 from pibed.cluster.fitness import sources
+from pibed.model.words import counted
 
 if TYPE_CHECKING:
     from distributed import Client, Security
@@ -55,6 +61,11 @@ def opened(choice: Choice, memory_mib: int, say: Callable[[str], None]) -> Itera
                 if (words := choice.open_to) is not None:
                     say(f"cluster: {words}; see docs/cluster.md for TLS")
                 keys.require_fit(choice.address, "client")
+                if not _answers(choice.address):
+                    say(
+                        f"cluster: nobody listens at {choice.address}; waiting for "
+                        f"{duration(_ANSWER_S)} at most"
+                    )
                 client = stack.enter_context(_client(choice.address))
                 _require_pibed(client, choice.address)
                 engine = Engine(client, choice.address, _WORKERS_S)
@@ -79,7 +90,13 @@ def opened(choice: Choice, memory_mib: int, say: Callable[[str], None]) -> Itera
                     )
                 )
             case Slurm():
-                cluster = stack.enter_context(_slurm(choice.jobs, memory_mib))
+                cluster = stack.enter_context(_slurm(memory_mib))
+                _require_queued(cluster.job_script())
+                cluster.scale(jobs=choice.jobs)
+                say(
+                    f"cluster: {counted(choice.jobs, 'job')} submitted to Slurm, waiting up to "
+                    f"{duration(_QUEUE_S)} for the first (`squeue --me`)"
+                )
                 engine = Engine(
                     stack.enter_context(_client(cluster)), f"slurm:{choice.jobs}", _QUEUE_S
                 )
@@ -104,6 +121,16 @@ def _client(where: Any) -> Iterator[Client]:
     finally:
         with parting():
             client.close(timeout=_ANSWER_S)
+
+
+def _answers(address: str) -> bool:
+    """Whether somebody listens there, who need not be a scheduler."""
+    host, _, port = address.partition("://")[2].rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=2):
+            return True
+    except OSError:
+        return False
 
 
 def _require_pibed(client: Client, address: str) -> None:
@@ -160,8 +187,24 @@ def _local(workers: int, security: Security) -> Iterator[Any]:
             cluster.close(timeout=_ANSWER_S)
 
 
+def _require_queued(script: str) -> None:
+    """Raises HostError if Slurm would not take a job, which the engine would wait for silently."""
+    with tempfile.NamedTemporaryFile("w", prefix="pibed-", suffix=".sh") as file:
+        file.write(script)
+        file.flush()
+        try:
+            capture(["sbatch", "--test-only", file.name], env=os.environ, timeout_s=_ANSWER_S)
+        except PibedError as error:
+            raise HostError(
+                f"slurm: sbatch takes no job: {error.message}",
+                context=error.context,
+                fix="see that `sbatch --test-only` takes one, and ~/.config/dask/jobqueue.yaml: "
+                "docs/cluster.md",
+            ) from None
+
+
 @contextmanager
-def _slurm(jobs: int, memory_mib: int) -> Iterator[Any]:
+def _slurm(memory_mib: int) -> Iterator[Any]:
     """A scheduler in this process, and workers in jobs, which their user has described for Dask."""
     import dask
     from dask_jobqueue.slurm import SLURMCluster
@@ -190,7 +233,6 @@ def _slurm(jobs: int, memory_mib: int) -> Iterator[Any]:
         silence_logs="critical",
     )
     try:
-        cluster.scale(jobs=jobs)
         yield cluster
     finally:
         with parting():

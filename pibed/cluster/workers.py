@@ -89,7 +89,7 @@ class Workers:
                 worker.why = f"no sign of life for {SILENCE_S:.0f} s"
         for worker in self._known.values():
             if worker.address not in there and worker.state is not State.GONE:
-                worker.state, worker.why = State.GONE, "the scheduler has lost it"
+                worker.state, worker.why = State.GONE, "it has left"
             elif worker.state is State.NEW and worker.address in self._examined:
                 worker.boots, worker.why = self._examined.pop(worker.address)
                 worker.state = State.OUT if worker.why else State.FIT

@@ -40,28 +40,31 @@ def attempt(options: TryOptions) -> None:
     durations = Durations(places.cache() / "durations.json")
     grading = Grading.prepared(course, shop_)
     (submission,) = submissions.name_all([path])
-    folder = locate.make_folder(root, submission.slug, datetime.datetime.now(datetime.UTC))
-    grading = grading.into(folder)
     candidates = [Candidate(submission)]
     if scheme.rubric.reference is not None and any(
         each.limit.relative for _, each, _ in scheme.measurements()
     ):
         candidates.append(Candidate(course.reference, True))
-    progress = GradeProgress(terminal.stderr(), durations, scheme.rubric.name, grading.parts())
-    try:
-        title = f"try: {scheme.rubric.title}"
-        with (
-            elsewhere.grading(
-                *(options.cluster, shop_.qemu_version, course.machine, grading.common)
-            ) as by,
-            progress.shown(title, candidates, shop_.jobs, options.cluster),
-        ):
-            grading.review(candidates, progress)
-            # Of the reference only its numbers are asked.
-            grading.run(candidates[:1], progress, by)
-            grading.measure(candidates[1:], progress, by)
-    finally:
-        durations.save()
+    with elsewhere.grading(
+        *(options.cluster, shop_.qemu_version, course.machine, grading.common)
+    ) as by:
+        folder = locate.make_folder(root, submission.slug, datetime.datetime.now(datetime.UTC))
+        grading = grading.into(folder)
+        progress = GradeProgress(
+            terminal.stderr(), durations, scheme.rubric.name, grading.part_names()
+        )
+        try:
+            with progress.shown(
+                f"try: {scheme.rubric.title}", candidates, shop_.jobs, options.cluster
+            ):
+                grading.review(candidates, progress)
+                submitted, *reference = candidates
+                parts = list(grading.parts_of(submitted))
+                # Of the reference only its numbers are asked.
+                parts += (part for each in reference for part in grading.measurements_of(each))
+                grading.run(parts, progress, by)
+        finally:
+            durations.save()
     (row,) = (row for row in graded(grading, candidates) if not row.is_reference)
     told = feedback.of(scheme, row, at_home=True)
     publish.write_feedback(folder, scheme, row, told)

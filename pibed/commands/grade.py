@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -55,30 +56,38 @@ def grade(options: GradeOptions) -> None:
     shop_ = shop(options, course.machine, folder or root)
     durations = Durations(places.cache() / "durations.json")
     grading = Grading.prepared(course, shop_)
-    if folder is None:
-        folder = locate.make_folder(root, scheme.rubric.name, datetime.datetime.now(datetime.UTC))
-        grading = grading.into(folder)
     candidates = [Candidate(each) for each in found]
     if scheme.rubric.reference is not None:
         candidates.insert(0, Candidate(course.reference, True))
-    progress = GradeProgress(terminal.stderr(), durations, scheme.rubric.name, grading.parts())
-    title = f"grade: {scheme.rubric.title}"
-    try:
-        with (
-            exclusive(folder, partial(_refuse, folder)),
-            elsewhere.grading(
-                *(options.cluster, shop_.qemu_version, course.machine, grading.common)
-            ) as by,
-            progress.shown(title, candidates, shop_.jobs, options.cluster),
-        ):
-            grading.review(candidates, progress)
-            grading.run(candidates, progress, by)
-    except BaseException:
-        again = f"./inv grade {options.submissions} --resume {folder.name}"
-        terminal.stderr().print(f"grade: what was found is kept; to go on: {again}", markup=False)
-        raise
-    finally:
-        durations.save()
+    with elsewhere.grading(
+        *(options.cluster, shop_.qemu_version, course.machine, grading.common)
+    ) as by:
+        # Only now, since nothing is to be left of a grading that cannot begin.
+        if folder is None:
+            now = datetime.datetime.now(datetime.UTC)
+            folder = locate.make_folder(root, scheme.rubric.name, now)
+        grading = grading.into(folder)
+        progress = GradeProgress(
+            terminal.stderr(), durations, scheme.rubric.name, grading.part_names()
+        )
+        try:
+            with (
+                exclusive(folder, partial(_refuse, folder)),
+                progress.shown(
+                    f"grade: {scheme.rubric.title}", candidates, shop_.jobs, options.cluster
+                ),
+            ):
+                grading.review(candidates, progress)
+                parts = [part for each in candidates for part in grading.parts_of(each)]
+                grading.run(parts, progress, by)
+        except BaseException:
+            again = _resume_command(options, folder)
+            terminal.stderr().print(
+                f"grade: what was found is kept; to go on: {again}", markup=False
+            )
+            raise
+        finally:
+            durations.save()
     rows = graded(grading, candidates)
     publish.write(folder, scheme, rows, course.units)
     print_summary(scheme, rows)
@@ -87,8 +96,21 @@ def grade(options: GradeOptions) -> None:
         raise IncompleteError(
             f"not graded, since a build or a guest was not done in time: {', '.join(late)}; "
             "the table says what",
-            fix=f"./inv grade {options.submissions} --resume {folder.name}",
+            fix=_resume_command(options, folder),
         )
+
+
+def _resume_command(options: GradeOptions, folder: Path) -> str:
+    """What a person types to go on, wherever the results are."""
+    words = ["./inv", "grade", options.submissions]
+    for name in ("rubric", "results"):
+        if (value := getattr(options, name)) is not None:
+            words += [f"--{name}", value]
+    for name in options.only:
+        words += ["--only", name]
+    if options.trust:
+        words.append("--trust")
+    return shlex.join([*words, "--resume", folder.name])
 
 
 def _refuse(folder: Path) -> NoReturn:
@@ -194,9 +216,10 @@ def print_summary(scheme: Scheme, rows: Sequence[Graded]) -> None:
         shown.add_column(name, justify="left" if name in ("submission", "status") else "right")
     for row in rows:
         total = "" if row.total is None else marks.text(row.total)
-        passed, count = row.cases
+        # Of what does not build the cases are not known by name.
+        passed = "" if row.problem else "{} of {}".format(*row.cases)
         status = table.status(row)
-        shown.add_row(escape(row.name), status, total, marks.text(row.most), f"{passed} of {count}")
+        shown.add_row(escape(row.name), status, total, marks.text(row.most), passed)
     Console(highlight=False, width=110).print(shown)
 
 

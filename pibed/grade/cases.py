@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pibed.grade.chain import UNLOAD
 from pibed.grade.course import Course
+from pibed.grade.records import UNLOAD
 
 _ENTRY = re.compile(r'\.name\s*=\s*"([^"]+)"\s*,\s*\.run\s*=\s*(\w+)')
 

@@ -24,7 +24,7 @@ from pibed.grade import flood, losses
 from pibed.grade.decoding import shown
 from pibed.grade.nonce import nonce
 from pibed.grade.parts import Boots
-from pibed.grade.records import CaseResult, ChainResult, Said, Status, Telling, Why
+from pibed.grade.records import UNLOAD, CaseResult, ChainResult, Said, Status, Telling, Why
 from pibed.guest import guest
 from pibed.guest.console import Kind, diagnose, told_in
 from pibed.guest.guest import (
@@ -42,9 +42,6 @@ from pibed.ktest.ktap import CaseStatus
 from pibed.model import modules
 from pibed.model.protocol import Command, Result
 from pibed.model.suite import Suite
-
-UNLOAD = "module.unload"
-"""In the place of a case: that the module can be unloaded, and the guest ends well."""
 
 # Guest seconds for what surrounds the cases.
 _SHORT_S, _LEAKS_S = 10.0, 60.0

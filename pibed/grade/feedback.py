@@ -5,7 +5,7 @@ A rubric says of each criterion how much of that is told (`show`); nothing else 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -80,10 +80,21 @@ def _told(mark: Mark, try_it: str) -> Told:
         items = tuple(Item(item.name, False, "", "not passed") for item in items)
     elif mark.show == "nothing":
         items, passed, note = (), (), "What is looked at here is not told."
+    else:
+        items = _not_run_last(items)
     full = mark.points == mark.most
     return Told(
         mark.title, text(mark.points), text(mark.most), full, mark.hidden, items, passed, note
     )
+
+
+def _not_run_last(items: Sequence[Item]) -> tuple[Item, ...]:
+    """What was run, and then all that was not, in one: it says the least."""
+    left = [item for item in items if item.not_run]
+    if not left:
+        return tuple(items)
+    names = ", ".join(item.name for item in left)
+    return (*(item for item in items if not item.not_run), Item(names, False, "", left[0].seen))
 
 
 def _again(item: Item, try_it: str, hidden: bool) -> Item:

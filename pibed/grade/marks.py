@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from statistics import median
 
-from pibed.grade.records import CaseResult, Measured, Review, Status, Why
+from pibed.grade.records import UNLOAD, CaseResult, Measured, Review, Status, Why
 from pibed.model.rubric import Criterion, Deduction, Limit, Measurement, Scheme, Show, exact
 from pibed.model.words import number
 
@@ -43,6 +43,8 @@ class Item:
     details: tuple[str, ...] = ()
     again: str = ""
     """The words behind `./inv try FOLDER` that show the same failure again."""
+    not_run: bool = False
+    """Whether the guest was lost too often before."""
 
 
 @dataclass(frozen=True)
@@ -192,19 +194,46 @@ def _criterion(
 
 def _case(case: str, runs: Sequence[Run], expected: str) -> Item:
     """A case has passed if it did wherever it makes sense, which must be somewhere."""
-    failed = next((run for run in runs if run.result.status == Status.FAILED), None)
+    failed = min(
+        (run for run in runs if run.result.status == Status.FAILED),
+        key=lambda run: run.result.why is Why.NOT_RUN,
+        default=None,
+    )
     if failed is not None:
-        others = sum(run.result.status == Status.FAILED for run in runs) - 1
+        same, other = _others(failed, runs)
         where = f"variant {failed.variant}, seed {failed.seed}"
-        if others:
-            where += f", and {others} more of {len(runs)} runs"
+        if same:
+            where += f", and {same} more of {len(runs)} runs"
         seen = f"{failed.result.message} ({where})"
-        again = f"--case {case} --variant {failed.variant} --seed {failed.seed}"
-        return Item(case, False, expected, seen, failed.result.details, again)
+        if other is not None:
+            seen += f"; {_where(other)}"
+        not_run = failed.result.why is Why.NOT_RUN
+        again = "" if not_run else _again(failed)
+        return Item(case, False, expected, seen, failed.result.details, again, not_run)
     if all(run.result.status == Status.SKIPPED for run in runs):
         seen = f"it was skipped everywhere: {runs[0].result.message}"
         return Item(case, False, expected, seen)
     return Item(case, True, expected, "it does")
+
+
+def _where(run: Run) -> str:
+    """What came of a run, and which it was."""
+    return f"{run.result.message} (variant {run.variant}, seed {run.seed})"
+
+
+def _again(run: Run) -> str:
+    """See `Item`; nothing for what surrounds the cases."""
+    if run.result.case == UNLOAD:
+        return ""
+    return f"--case {run.result.case} --variant {run.variant} --seed {run.seed}"
+
+
+def _others(failed: Run, runs: Sequence[Run]) -> tuple[int, Run | None]:
+    """How many other runs failed in the same way, and the first that did in another one."""
+    others = [run for run in runs if run.result.status == Status.FAILED and run is not failed]
+    ways = [run for run in others if run.result.message != failed.result.message]
+    told = (run for run in ways if run.result.why is not Why.NOT_RUN)
+    return len(others) - len(ways), next(told, None)
 
 
 def _measurement(
@@ -285,7 +314,7 @@ def _penalties(scheme: Scheme, found: Found) -> Iterator[Mark]:
         if deduction is None or not hits:
             continue
         items = tuple(
-            Item(case, False, "", run.result.message, run.result.details)
+            Item(case, False, "", _where(run), run.result.details, _again(run))
             if run.show == "all"
             else Item("a case that is not told", False, "", "not passed")
             for case, run in hits.items()

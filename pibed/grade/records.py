@@ -14,6 +14,9 @@ from typing import Any, TypeVar
 
 from pibed.base.files import write_file
 
+UNLOAD = "module.unload"
+"""In the place of a case: that the module can be unloaded, and the guest ends well."""
+
 
 class Why(StrEnum):
     """By what a case has failed."""

@@ -6,7 +6,7 @@ again as long as all that decides it is the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,14 +20,14 @@ from pibed.build.payload import Payload
 from pibed.build.sandbox import Sandbox
 from pibed.build.substitute import module_name, with_module
 from pibed.grade import records, submissions
-from pibed.grade.chain import UNLOAD, Chain, Task
+from pibed.grade.chain import Chain, Task
 from pibed.grade.course import ChainOf, Course
 from pibed.grade.decoding import decoded
 from pibed.grade.marks import Found, Run
 from pibed.grade.measurement import Measuring
 from pibed.grade.nonce import nonce
 from pibed.grade.parts import GradeObserver, Part, Record, RunParts, SharingObserver
-from pibed.grade.records import CaseResult, ChainResult, Measured, Review
+from pibed.grade.records import UNLOAD, CaseResult, ChainResult, Measured, Review
 from pibed.grade.submissions import Refused, Sources, Submission
 from pibed.guest.pool import StopRequested, run_side_by_side
 from pibed.model.experiment import Experiment
@@ -123,28 +123,15 @@ class Grading:
         jobs = [partial(self._review, each, observer) for each in candidates]
         run_side_by_side(jobs, self.shop.jobs)
 
-    def run(self, candidates: Sequence[Candidate], observer: SharingObserver, by: RunParts) -> None:
-        """Boots and measures those that build; raises HostError as above."""
-        self._run(candidates, observer, by, self._parts)
-
-    def measure(
-        self, candidates: Sequence[Candidate], observer: SharingObserver, by: RunParts
-    ) -> None:
-        """Only measures them."""
-        self._run(candidates, observer, by, self._measurements)
-
-    def _run(
-        self,
-        candidates: Sequence[Candidate],
-        observer: SharingObserver,
-        by: RunParts,
-        parts_of: Callable[[Candidate], Iterable[Part]],
-    ) -> None:
-        parts = [part for each in candidates if each.builds for part in parts_of(each)]
+    def run(self, parts: Sequence[Part], observer: SharingObserver, by: RunParts) -> None:
+        """Boots and measures; raises HostError as above."""
         if parts:
             by(parts, self.shop.folder, self.shop.jobs, observer)
 
-    def _parts(self, candidate: Candidate) -> Iterator[Part]:
+    def parts_of(self, candidate: Candidate) -> Iterator[Part]:
+        """All that is to be done with a submission; nothing with one that does not build."""
+        if not candidate.builds:
+            return
         slug = candidate.submission.slug
         for chain, suite, tasks in self.course.chains():
             yield Part(
@@ -153,9 +140,12 @@ class Grading:
                 partial(self._begin_chain, candidate, chain, suite, tuple(tasks.values())),
                 partial(self._end_chain, candidate, chain, suite),
             )
-        yield from self._measurements(candidate)
+        yield from self.measurements_of(candidate)
 
-    def _measurements(self, candidate: Candidate) -> Iterator[Part]:
+    def measurements_of(self, candidate: Candidate) -> Iterator[Part]:
+        """What of that measures."""
+        if not candidate.builds:
+            return
         for name, measurement, _ in self.course.scheme.measurements():
             yield Part(
                 *(candidate.submission.name, _measurement(name)),
@@ -165,7 +155,7 @@ class Grading:
                 partial(self._end_measurement, candidate, name),
             )
 
-    def parts(self) -> list[str]:
+    def part_names(self) -> list[str]:
         """The parts of a submission's work behind its build, for estimates and progress."""
         measured = (_measurement(name) for name in self.course.experiments)
         return [*(str(chain) for chain, _, _ in self.course.chains()), *measured]
@@ -280,9 +270,7 @@ class Grading:
             record = decoded(record, images, candidate.sources.module.name)
         records.write(self._chain_record(candidate, chain), record)
         candidate.chains[chain] = record
-        failed = sum(case.status == records.Status.FAILED for case in record.cases)
-        outcome = f"{len(record.cases) - failed} of {len(record.cases)} passed"
-        return record.not_graded or outcome
+        return record.not_graded or _outcome(record)
 
     def _chain_record(self, candidate: Candidate, chain: ChainOf) -> Path:
         return self.shop.folder / candidate.below / f"{chain.slug}.json"
@@ -353,6 +341,14 @@ class Grading:
 
     def _measured_record(self, candidate: Candidate, name: str) -> Path:
         return self.shop.folder / candidate.below / f"measured-{name}.json"
+
+
+def _outcome(record: ChainResult) -> str:
+    """In a few words, for people."""
+    failed = {each.case for each in record.cases if each.status == records.Status.FAILED}
+    cases = [each.case for each in record.cases if each.case != UNLOAD]
+    outcome = f"{len(cases) - len(failed.intersection(cases))} of {len(cases)} passed"
+    return outcome + (", unloading failed" if UNLOAD in failed else "")
 
 
 def _measurement(name: str) -> str:

@@ -9,8 +9,8 @@ import pytest
 from pibed.base.errors import GuestError
 from pibed.commands import arguments
 from pibed.grade import flood
-from pibed.grade.chain import UNLOAD, Chain, NotGraded, Task, _Boot, _left_clean, _Running
-from pibed.grade.records import CaseResult, Status, Why
+from pibed.grade.chain import Chain, NotGraded, Task, _Boot, _left_clean, _Running
+from pibed.grade.records import UNLOAD, CaseResult, Status, Why
 from pibed.guest.guest import (
     GuestLeft,
     GuestOverdue,

@@ -344,9 +344,8 @@ def test_worker_that_leaves_with_a_round_costs_it_once_more(
     for address, number, task in engine.given:
         if address == "a":
             assert task.forgotten
-            assert (
-                f"round {number} is lost with a and measured anew: the scheduler has lost it"
-                in (observer.remarks)
+            assert f"round {number} is lost with a and measured anew: it has left" in (
+                observer.remarks
             )
 
 

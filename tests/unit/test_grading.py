@@ -23,11 +23,10 @@ from pibed.base.errors import UsageError
 from pibed.commands import arguments
 from pibed.grade import feedback, gradescope, marks, overview, publish, records, submissions, table
 from pibed.grade.cases import of_program
-from pibed.grade.chain import UNLOAD
 from pibed.grade.course import Course, guest_seconds
 from pibed.grade.marks import Found, Graded, Run
 from pibed.grade.nonce import nonce
-from pibed.grade.records import CaseResult, ChainResult, Measured, Review, Status, Why
+from pibed.grade.records import UNLOAD, CaseResult, ChainResult, Measured, Review, Status, Why
 from pibed.grade.submissions import Refused
 from pibed.model.rubric import Hidden, Rubric, Scheme, load_scheme
 from pibed.report.page import fenced
