@@ -125,23 +125,24 @@ def _summary(rows: Sequence[Graded]) -> str:
 
 def _columns(scheme: Scheme, units: dict[str, str]) -> list[tuple[str, str]]:
     columns = [("submission", ""), ("status", ""), ("points", f"of {text(scheme.points)}")]
-    columns += [("build", "builds, warnings, style")]
+    columns += [("penalties", "what was taken off"), ("build", "builds, warnings, style")]
     columns += [(name, each.title) for name, each, _ in scheme.criteria()]
     for name, each, _ in scheme.measurements():
-        columns += [(name, each.title), (f"{name} [{units[name]}]", "what was measured")]
-    return [*columns, ("penalties", "what was taken off")]
+        measured = f"{each.metric} of {each.experiment}, as it was measured"
+        columns += [(name, each.title), (f"{name} [{units[name]}]", measured)]
+    return columns
 
 
 def _row(scheme: Scheme, row: Graded) -> Row:
     points = {mark.name: mark for mark in row.marks}
     names = ["build", *(name for name, _, _ in scheme.criteria())]
-    cells = [_cell(row.total)] + [_cell(points[name].points) for name in names]
+    taken = sum((mark.points for mark in row.penalties), Decimal(0))
+    cells = [_cell(row.total), _cell(taken) if taken else ("", "0")]
+    cells += [_cell(points[name].points) for name in names]
     for name, _, _ in scheme.measurements():
         value = row.measured.get(name)
         cells.append(_cell(points[name].points))
         cells.append(("", "-1") if value is None else (number(value), repr(value)))
-    taken = sum((mark.points for mark in row.penalties), Decimal(0))
-    cells.append(_cell(taken) if taken else ("", "0"))
     return Row(row.name, row.slug, status(row), tuple(cells), row.problem, row.is_reference)
 
 
@@ -171,7 +172,9 @@ def _strips(
         base = own if own is not None else median(value for _, value in values)
         whose = "the reference" if own is not None else "the median"
         words = f"{whose}: {number(base)} {units[name]}"
-        found.append((each.title, units[name], words, [(row, v / base, v) for row, v in values]))
+        found.append(
+            (f"{name}: {each.title}", units[name], words, [(row, v / base, v) for row, v in values])
+        )
     ratios = [ratio for *_, values in found for _, ratio, _ in values]
     low = min(-1, math.floor(math.log2(min(ratios, default=1))))
     high = max(1, math.ceil(math.log2(max(ratios, default=1))))

@@ -43,6 +43,9 @@ _REPORTING = frozenset(
     }
 )
 
+# What follows a warning without a reason.
+_NO_REASON = re.compile(r"Modules linked in:|CPU: |Kernel panic|Hardware name:|Call trace:|$")
+
 _MOST_CALLERS = 16
 
 # Of words without a trace.
@@ -84,7 +87,13 @@ def excerpt(lines: Sequence[str], images: Images) -> list[str]:
         return list(lines[:_MOST_LINES])
     known = _Known(images, frames)
     told = [text for frame in frames[:_MOST_CALLERS] for text in known.told(frame)]
-    return [bare[0], *(f"  {text}" for text in told)]
+    return [bare[0], *_reason(bare), *(f"  {text}" for text in told)]
+
+
+def _reason(lines: Sequence[str]) -> Sequence[str]:
+    """What a warning was given for, which is a line of its own: __warn in kernel/panic.c."""
+    is_warning = lines[0].startswith("WARNING: CPU") and len(lines) > 1
+    return [] if not is_warning or _NO_REASON.match(lines[1]) else [lines[1]]
 
 
 def blocked(lines: Sequence[str], images: Images) -> list[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import re
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -68,12 +70,13 @@ def test_what_names_a_cluster(text: str, meant: object) -> None:
     "text",
     [
         *("", "local", "local:", "local:0", "local:-1", "local:1e3", "local:99999", "slurm:x"),
+        *("tcp://lab1:0", "tcp://lab1:65536", "tls://[::1]:99999"),
         *("tcp://", "tcp://lab1", "tcp://:8786", "http://lab1:80", "udp:1", "ssh:", "ssh:a,,b"),
         *("ssh:-oProxyCommand=x", "ssh:lab1=0", "ssh:lab1:folder"),
     ],
 )
 def test_what_names_none(text: str) -> None:
-    with pytest.raises(UsageError, match=f"^--cluster {text}"):
+    with pytest.raises(UsageError, match=f"^--cluster {re.escape(text)}: "):
         parse(text)
 
 
@@ -604,3 +607,26 @@ def test_scheduler_is_encrypted_where_it_has_keys(
     configured(role("scheduler", tmp_path / "cert.pem"))
     assert Meeting("lab1", 8786).address == "tls://lab1:8786"
     assert Meeting("::1", 8786).address == "tls://[::1]:8786"
+
+
+def test_slurm_that_takes_no_job_is_an_error_before_any_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "sbatch"
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    program.write_text("#!/bin/sh\n[ $1 = --test-only ] && grep -q 'a job' $2\n")
+    program.chmod(0o755)
+    starting._require_queued("a job\n")
+    program.write_text("#!/bin/sh\necho 'fatal: no configuration' >&2; exit 1\n")
+    with pytest.raises(HostError, match="slurm: sbatch takes no job") as caught:
+        starting._require_queued("a job\n")
+    assert "fatal: no configuration" in "\n".join([caught.value.message, *caught.value.context])
+
+
+def test_whether_somebody_listens_at_a_schedulers_address() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert starting._answers(f"tcp://127.0.0.1:{port}")
+        assert starting._answers(f"tls://localhost:{port}")
+    assert not starting._answers(f"tcp://127.0.0.1:{port}")
+    assert not starting._answers("tcp://[::1]:9")

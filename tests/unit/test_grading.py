@@ -21,6 +21,8 @@ from markdown_it import MarkdownIt
 
 from pibed.base.errors import UsageError
 from pibed.commands import arguments
+from pibed.commands.grade import _resume_command
+from pibed.commands.options import GradeOptions
 from pibed.grade import feedback, gradescope, marks, overview, publish, records, submissions, table
 from pibed.grade.cases import of_program
 from pibed.grade.course import Course, guest_seconds
@@ -95,6 +97,70 @@ def test_a_case_passes_only_where_it_did_in_all_variants_and_seeds() -> None:
     (item,) = row.marks[1].items
     assert item.seen == "it is 7 (variant two, seed 7)"
     assert item.again == "--case a.b --variant two --seed 7"
+
+
+def test_other_ways_in_which_a_case_failed_are_told_as_such() -> None:
+    claim, died = run("a.b", FAILED, Why.CLAIM), run("a.b", FAILED, Why.CRASH, variant="two")
+    died = dataclasses.replace(died, result=dataclasses.replace(died.result, message="it died"))
+    again = dataclasses.replace(claim, seed=2)
+    left = CaseResult("a.b", FAILED, Why.NOT_RUN, "not run")
+    not_run = run("a.b", FAILED, Why.NOT_RUN, variant="three", result=left)
+    (item,) = grade(found(not_run, claim, again, died)).marks[1].items
+    assert item.seen == (
+        "it is 7 (variant one, seed 1, and 1 more of 4 runs); it died (variant two, seed 1)"
+    )
+    assert not item.not_run
+
+
+def test_what_was_not_run_is_told_last_in_one_and_without_a_command() -> None:
+    def of(case: str, why: Why, words: str) -> Run:
+        return Run("one", 1, False, CaseResult(case, FAILED, why, words))
+
+    row = grade(
+        found(
+            of("a.b", Why.NOT_RUN, "not run: lost before"),
+            of("a.c", Why.CLAIM, "it is 7"),
+            of("a.d", Why.NOT_RUN, "not run: lost before"),
+        )
+    )
+    told = feedback.of(scheme(), row)
+    (contents,) = (each for each in told.criteria if each.title == "Contents")
+    first, last = contents.items
+    assert first.name == "a.c"
+    assert first.again.endswith("--case a.c --variant one --seed 1")
+    assert last.name == "a.b, a.d"
+    assert last.seen == "not run: lost before (variant one, seed 1)"
+    assert last.again == ""
+    # The points are those of three cases.
+    assert contents.points == "0"
+
+
+def test_penalties_say_in_which_run(tmp_path: Path) -> None:
+    row = grade(found(run("a.b", FAILED, Why.CRASH, variant="two", seed=3)))
+    ((item,),) = (mark.items for mark in row.penalties)
+    assert item.seen == "it is 7 (variant two, seed 3)"
+    assert item.again == "--case a.b --variant two --seed 3"
+    its = dataclasses.replace(found(), unloads=(run(UNLOAD, FAILED, Why.CRASH),))
+    ((item,),) = (mark.items for mark in grade(its).penalties)
+    assert item.again == ""
+
+
+def test_command_that_goes_on_has_all_that_the_grading_was_begun_with(tmp_path: Path) -> None:
+    options = GradeOptions(
+        submissions="my lab",
+        results="/tmp/other results",
+        rubric="r.yaml",
+        only=("a b",),
+        trust=True,
+        cluster="local:2",
+    )
+    assert _resume_command(options, tmp_path / "run") == (
+        "./inv grade 'my lab' --rubric r.yaml --results '/tmp/other results' --only 'a b' --trust "
+        "--resume run"
+    )
+    assert _resume_command(GradeOptions(submissions="x"), tmp_path / "run") == (
+        "./inv grade x --resume run"
+    )
 
 
 def test_a_skipped_case_counts_where_it_ran() -> None:

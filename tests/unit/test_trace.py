@@ -138,6 +138,21 @@ def test_trace_in_the_form_of_other_architectures(
     ]
 
 
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        ("refcount_t: underflow; use-after-free.", ["refcount_t: underflow; use-after-free."]),
+        ("Modules linked in: lab(O)", []),
+        ("", []),
+    ],
+)
+def test_warning_with_its_reason(tmp_path: Path, second: str, told: list[str]) -> None:
+    first = "WARNING: CPU: 0 PID: 35 at lib/refcount.c:28 vma_close+0x24/0x34 [lab]"
+    lines = [f"[    1.0] {first}", f"[    1.0] {second}", "[    1.0] Call trace:"]
+    excerpt = trace.excerpt(lines, images(tmp_path))
+    assert excerpt == [first, *told, "  vma_close+0x24/0x34 [lab]"]
+
+
 def test_kernel_of_which_another_machine_has_the_symbols(tmp_path: Path) -> None:
     made = replace(images(tmp_path, debug=True), sandbox="bubblewrap")
     (tmp_path / "vmlinux").unlink()
