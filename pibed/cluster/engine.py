@@ -93,11 +93,17 @@ class Task(Protocol):
 class Engine:
     """A client of a scheduler; to be closed."""
 
-    def __init__(self, client: Client, where: str, patience_s: float) -> None:
-        """`where` names the scheduler; in `patience_s` the first worker comes, or another one."""
+    def __init__(
+        self, client: Client, where: str, patience_s: float, most: int | None = None
+    ) -> None:
+        """`where` names the scheduler; in `patience_s` the first worker comes, or another one.
+
+        `most` is how many there can be at a time, where that is known.
+        """
         self._client = client
         self.where = where
         self.patience_s = patience_s
+        self.most = most
         self._is_gone = False
         # So that no task is taken for another one, nor for one of another sweep's.
         self._id = uuid.uuid4().hex

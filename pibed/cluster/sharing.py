@@ -128,7 +128,7 @@ class Sharing:
                 self._end_overdue(now)
             if self._workers.of(State.FIT, State.NEW):
                 idle_since = now
-            elif now - idle_since > self._engine.patience_s:
+            elif now - idle_since > self._engine.patience_s or self._all_are_out():
                 raise self._nobody()
         for line in self._tally.lines():
             self._remarked(line)
@@ -243,6 +243,11 @@ class Sharing:
             )
         self._remarked(f"{job} is lost with {name} and {self._kind.done} anew: {why}")
         self._left.appendleft(given.job)
+
+    def _all_are_out(self) -> bool:
+        """Whether all workers that there can be are left out, so that none is to be waited for."""
+        most = self._engine.most
+        return most is not None and len(self._workers.of(State.OUT)) >= most
 
     def _nobody(self) -> HostError:
         """Why nothing can be measured any more."""

@@ -72,14 +72,15 @@ def opened(choice: Choice, memory_mib: int, say: Callable[[str], None]) -> Itera
             case Local():
                 cluster = stack.enter_context(_local(choice.workers, _temporary()))
                 engine = Engine(
-                    stack.enter_context(_client(cluster)), f"local:{choice.workers}", _WORKERS_S
+                    *(stack.enter_context(_client(cluster)), f"local:{choice.workers}"),
+                    *(_WORKERS_S, choice.workers),
                 )
             case Ssh():
                 security = _temporary()
                 cluster = stack.enter_context(_local(0, security))
                 client = stack.enter_context(_client(cluster))
                 names = ",".join(host.name for host in choice.hosts)
-                engine = Engine(client, f"ssh:{names}", _WORKERS_S)
+                engine = Engine(client, f"ssh:{names}", _WORKERS_S, len(choice.hosts))
                 stack.enter_context(
                     ssh.workers(
                         choice.hosts,
@@ -97,9 +98,8 @@ def opened(choice: Choice, memory_mib: int, say: Callable[[str], None]) -> Itera
                     f"cluster: {counted(choice.jobs, 'job')} submitted to Slurm, waiting up to "
                     f"{duration(_QUEUE_S)} for the first (`squeue --me`)"
                 )
-                engine = Engine(
-                    stack.enter_context(_client(cluster)), f"slurm:{choice.jobs}", _QUEUE_S
-                )
+                client = stack.enter_context(_client(cluster))
+                engine = Engine(client, f"slurm:{choice.jobs}", _QUEUE_S, choice.jobs)
         yield engine
 
 

@@ -414,6 +414,8 @@ def _pack(images: Images, plan: str, folder: Path) -> Path:
     with target.open("wb") as file:
         for part in (images.initramfs, folder / "plan.cpio"):
             file.write(part.read_bytes())
+    # Whatever the umask: a sandbox's user reads it.
+    target.chmod(0o644)
     return target
 
 

@@ -140,6 +140,51 @@ def test_job_array_of_slurm(slurm: dict[str, str], checkout: Path, whole: Path) 
 
 @pytest.mark.full
 @pytest.mark.alone
+def test_jobs_of_slurm_as_workers(
+    slurm: dict[str, str], checkout: Path, whole: Path, tmp_path: Path
+) -> None:
+    """As docs/cluster.md says, by the engine's own description of a job."""
+    config = tmp_path / "dask"
+    config.mkdir()
+    (config / "jobqueue.yaml").write_text("""\
+jobqueue:
+  slurm:
+    cores: 1
+    memory: 1500MB
+    walltime: "00:10:00"
+    interface: lo
+""")
+    engine = {"DASK_CONFIG": str(config)} | slurm
+    far = checkout / "far"
+    sweep = ["./inv", "sweep", *RUN, "--cluster", "slurm:2", "--results", str(far)]
+    run(checkout, *sweep, **engine)
+    require_merged(whole, only_run(far))
+    # No job is left.
+    deadline = time.monotonic() + 60
+    while run(checkout, "squeue", "--noheader", **slurm).strip():
+        assert time.monotonic() < deadline, "the jobs do not end"
+        time.sleep(1)
+    # What Slurm refuses is told at once, in its own words.
+    (config / "jobqueue.yaml").write_text(
+        (config / "jobqueue.yaml").read_text() + "    queue: nowhere\n"
+    )
+    done = subprocess.run(
+        [*sweep[:-1], str(tmp_path / "none")],
+        cwd=checkout,
+        env=os.environ | engine,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "sbatch takes no job" in done.stderr
+    assert "invalid partition" in done.stderr
+
+
+@pytest.mark.full
+@pytest.mark.alone
 def test_gnu_parallel_over_ssh(checkout: Path, whole: Path, tmp_path: Path) -> None:
     """With this host, and one that is reached by a program in place of ssh."""
     if not (shutil.which("parallel") and shutil.which("rsync")):

@@ -211,6 +211,7 @@ class Fake(Engine):
     def __init__(self, does: Does, *names: str, boots: int = 1) -> None:
         self.where = "tcp://lab:1"
         self.patience_s = 0.3
+        self.most = None
         self.does = does
         self.there = {name: Seen(name, boots, "/tmp", 0.0) for name in names}
         self.unfit: dict[str, str] = {}
@@ -374,6 +375,17 @@ def test_worker_without_a_sign_of_life_is_given_nothing_until_it_gives_one(
     require_whole(run, observer)
     lost = [each for each in observer.remarks if "is lost with a" in each]
     assert len(lost) == sum(task.does is None for _, _, task in engine.given)
+
+
+def test_when_all_that_there_can_be_are_left_out_none_is_waited_for(
+    testbed: measuring.Testbed, run: RunFolder
+) -> None:
+    engine = Fake(lambda *_: Outcome((), (), HostError("no space left")), "a", "b")
+    engine.patience_s, engine.most = 3600, 2
+    began = time.monotonic()
+    with pytest.raises(HostError, match="no worker is left that can measure; a: no space left"):
+        measure(engine, testbed, run)
+    assert time.monotonic() - began < 60
 
 
 def test_fault_of_a_worker_leaves_it_out_with_its_reason(

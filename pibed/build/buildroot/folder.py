@@ -314,12 +314,21 @@ class HeldFolder:
                 f"buildroot: built anew: {', '.join(sorted(changed))}",
             )
         if targets := [f"{name}-dirclean" for name in sorted(partial | changed)]:
+            # First of all from the record: a package that is removed in part must not pass for a
+            # whole one, should its inputs be the old ones again.
+            left = {name: key for name, key in before.items() if name not in partial | changed}
+            self._write(left)
             self._run(targets, log)
         # Put together anew from what the packages install, so that nothing stays of what is gone.
         shutil.rmtree(self.output / "target", ignore_errors=True)
         for name in ("rootfs.cpio", "board.dtb"):
             (self.output / "images" / name).unlink(missing_ok=True)
-        write_file(self._record, json.dumps(now, indent=1) + "\n", store.remedy(self.folder.root))
+        self._write(now)
+
+    def _write(self, record: Mapping[str, object]) -> None:
+        """Writes down what packages are built from."""
+        text = json.dumps(record, indent=1) + "\n"
+        write_file(self._record, text, store.remedy(self.folder.root))
 
     @property
     def _record(self) -> Path:
