@@ -112,6 +112,7 @@ def packages(folder: BuildFolder, *unfinished: str) -> dict[str, dict[str, str]]
     for name in ("linux", "dense-mm", "host-tar"):
         place = folder.output / "build" / f"{name}-1"
         place.mkdir(parents=True, exist_ok=True)
+        (folder.output / "per-package" / name / "target").mkdir(parents=True, exist_ok=True)
         if name not in unfinished:
             (place / ".stamp_installed").touch()
     (folder.place / "reads.json").write_text('{"dense-mm": {}}')
@@ -306,6 +307,16 @@ def test_package_that_was_cut_off_begins_anew(made: Make, tmp_path: Path) -> Non
     with folder.held() as held:
         held._forget(known, tmp_path / "log")
     assert forgotten(folder) == ["host-tar"]
+
+
+def test_package_that_was_removed_in_part_begins_anew(made: Make, tmp_path: Path) -> None:
+    folder = made()
+    known = packages(folder)
+    (folder.output / "per-package" / "linux" / "target").rmdir()
+    (folder.place / "packages.json").write_text(json.dumps(folder.inputs))
+    with folder.held() as held:
+        held._forget(known, tmp_path / "log")
+    assert forgotten(folder) == ["linux"]
 
 
 def test_package_whose_header_from_elsewhere_changed_begins_anew(

@@ -299,7 +299,13 @@ class HeldFolder:
             if (path := self.output / "build" / each["folder"]).is_dir()
         }
         # A file that was being written when make was killed would pass for a whole one.
-        partial = {name for name, path in built.items() if not (path / ".stamp_installed").exists()}
+        partial = {
+            name
+            for name, path in built.items()
+            if not (path / ".stamp_installed").exists()
+            # Of what dirclean removes this comes first.
+            or not (self.output / "per-package" / name / "target").is_dir()
+        }
         changed = {name for name in built if before.get(name) != now.get(name)}
         # Of what they were made of beside that; of those of a build that failed it is not known.
         read = self._json(self._reads)
