@@ -26,6 +26,8 @@ RESOURCE = "qemu"
 CONFIG: Mapping[str, Any] = {
     # No round goes where it was not sent.
     "distributed.scheduler.work-stealing": False,
+    # What a job has of its own is sent with it.
+    "distributed.admin.large-graph-warning-threshold": "1 GB",
     # What is served beside is nothing.
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
@@ -113,6 +115,8 @@ class Engine:
         """All workers by address; raises EngineGone."""
         try:
             scheduler: Any = self._client.scheduler
+            if scheduler is None:
+                raise ConnectionError("the connection is closed")
             found = self._client.sync(scheduler.identity, n_workers=-1, callback_timeout=_ANSWER_S)[
                 "workers"
             ]
@@ -126,7 +130,7 @@ class Engine:
         self._is_gone = True
         return EngineGone(
             f"{self.where}: the scheduler does not answer any more ({words(error)})",
-            fix="start it again, or measure without --cluster; what was measured is kept",
+            fix="start it again, or leave out --cluster",
         )
 
     def submit(

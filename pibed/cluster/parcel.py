@@ -8,7 +8,6 @@ sent with it, and is gone with it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import pickle
 import shutil
 import tempfile
@@ -22,8 +21,6 @@ from pibed.base.errors import HostError
 from pibed.base.files import Remedy, digest_file, explained
 from pibed.build.images import Images
 from pibed.build.store import remedy
-
-_BED = "bed.pickle"
 
 _GONE = Remedy(full="free some space", otherwise="run it again, and do not clean meanwhile")
 
@@ -46,8 +43,8 @@ Files: TypeAlias = Mapping[str, Path]
 class Parcel:
     """A bed for other machines."""
 
-    bed: str
-    """The address of the bed itself, in which paths are addresses."""
+    bed: bytes
+    """The bed itself, in which paths are addresses."""
     files: Files
 
     def beside(self, common: Files) -> dict[str, bytes]:
@@ -62,22 +59,19 @@ class Parcel:
         return found
 
 
-def pack(bed: Bed, folder: Path) -> Parcel:
-    """The parcel of a bed; what is made for it goes to `folder`."""
+def pack(bed: Bed) -> Parcel:
+    """The parcel of a bed."""
     addressed, files = _addressed(bed.images)
-    data = pickle.dumps(_with(bed, addressed))
-    address = f"{hashlib.sha256(data).hexdigest()}/{_BED}"
-    path = folder / address
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(data)
-    return Parcel(address, files | {address: path})
+    return Parcel(pickle.dumps(_with(bed, addressed)), files)
 
 
-def files_of(images: Iterable[Images]) -> Files:
-    """What is booted of images."""
+def common_files(images: Iterable[Images]) -> Files:
+    """What guests are booted from, but for what each payload has of its own."""
     found: dict[str, Path] = {}
     for each in images:
-        found |= _addressed(each)[1]
+        addressed, files = _addressed(each)
+        own = {str(path) for path in (addressed.initramfs, *addressed.modules)}
+        found |= {address: path for address, path in files.items() if address not in own}
     return found
 
 
@@ -176,16 +170,14 @@ class Unpacked:
             path.chmod(0o755)
         return cls(Shelf.of_worker(), folder)
 
-    def bed(self, address: str, kind: type[_Bed]) -> _Bed:
-        """The bed with this address, of which all files are there; raises TypeError for another
-        kind.
-        """
-        found = pickle.loads(self._place(address).read_bytes())
+    def bed(self, data: bytes, kind: type[_Bed]) -> _Bed:
+        """The bed of a parcel, of which all files are there; raises TypeError for another kind."""
+        found = pickle.loads(data)
         if not isinstance(found, kind):
-            raise TypeError(f"{address}: it is a {type(found).__name__}")
+            raise TypeError(f"{type(found).__name__} instead of {kind.__name__}")
         return _with(found, self._placed(found.images))
 
-    def _place(self, address: Path | str) -> Path:
+    def _place(self, address: Path) -> Path:
         own = self.own / address
         return own if own.exists() else self.shelf.folder / address
 

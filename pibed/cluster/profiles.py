@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -37,23 +36,22 @@ class ClusterProfiles:
         results: dict[int, Result] = {}
         first, _ = boots[0]
         images = [boot.images for boot, _ in boots]
-        common = parcel.files_of(images)
+        common = parcel.common_files(images)
         wanted = fitness.wanted(first.machine, images, self._qemu_version, common)
-        with tempfile.TemporaryDirectory(prefix="pibed-") as name:
-            Sharing(self._engine, common, wanted, _PROFILE, remarked).run(
-                [
-                    Job(
-                        str(number),
-                        task.profile,
-                        parcel.pack(boot, Path(name)),
-                        (),
-                        boot.longest_s,
-                        lambda _: None,
-                        partial(_take, results, number, boot.images, folder),
-                    )
-                    for number, (boot, folder) in enumerate(boots, start=1)
-                ]
-            )
+        Sharing(self._engine, common, wanted, _PROFILE, remarked).run(
+            [
+                Job(
+                    str(number),
+                    task.profile,
+                    parcel.pack(boot),
+                    (),
+                    boot.longest_s,
+                    lambda _: None,
+                    partial(_take, results, number, boot.images, folder),
+                )
+                for number, (boot, folder) in enumerate(boots, start=1)
+            ]
+        )
         yield from (results[number] for number in sorted(results))
 
 
@@ -64,9 +62,8 @@ def _take(
         write_files(folder, files)
     if outcome.error is not None:
         raise _placed(outcome.error, images, folder)
-    ((_, (result,)),) = outcome.told
-    assert isinstance(result, Result)
-    results[number] = result
+    assert isinstance(outcome.result, Result)
+    results[number] = outcome.result
 
 
 def _placed(error: PibedError, images: Images, folder: Path) -> PibedError:

@@ -5,10 +5,8 @@ Each round is written once, whole, in a run that `--resume` goes on with, on wor
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 from pibed.base.errors import GuestError, PibedError
 from pibed.cluster import fitness, parcel, task
@@ -42,26 +40,25 @@ class ClusterRounds:
 
         Raises what `Sharing.run` raises; else as `measure_rounds`.
         """
-        with tempfile.TemporaryDirectory(prefix="pibed-") as folder:
-            packed = parcel.pack(testbed, Path(folder))
-            wanted = fitness.wanted(
-                *(testbed.machine, [testbed.images], testbed.qemu_version, packed.files)
-            )
-            written = _Written(testbed, run, observer)
-            Sharing(self._engine, packed.files, wanted, _ROUND, observer.remarked).run(
-                [
-                    Job(
-                        str(each.number),
-                        task.measure,
-                        packed,
-                        (each.number,),
-                        longest_s(testbed, each),
-                        partial(observer.placed, each.number),
-                        partial(written.take, each.number),
-                    )
-                    for each in rounds
-                ]
-            )
+        packed = parcel.pack(testbed)
+        wanted = fitness.wanted(
+            *(testbed.machine, [testbed.images], testbed.qemu_version, packed.files)
+        )
+        written = _Written(testbed, run, observer)
+        Sharing(self._engine, packed.files, wanted, _ROUND, observer.remarked).run(
+            [
+                Job(
+                    str(each.number),
+                    task.measure,
+                    packed,
+                    (each.number,),
+                    longest_s(testbed, each),
+                    partial(observer.placed, each.number),
+                    partial(written.take, each.number),
+                )
+                for each in rounds
+            ]
+        )
 
 
 class _Written:

@@ -37,8 +37,7 @@ class Job:
     name: str
     """For people, behind what kind of job it is."""
     function: Callable[..., Outcome]
-    """Is called on the worker with the address of the bed, the files that this job has alone, and
-    the arguments."""
+    """Is called on the worker with the bed, the files that are this job's alone, and arguments."""
     parcel: Parcel
     arguments: tuple[object, ...]
     longest_s: float

@@ -6,7 +6,6 @@ another one has left there.
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,8 @@ from pibed.cluster.sharing import Job, Sharing
 from pibed.cluster.tally import Kind
 from pibed.cluster.task import Outcome
 from pibed.cluster.writing import write_files
-from pibed.grade.parts import Boots, Part, SharingObserver
+from pibed.grade.parts import Boots, Part, PartsOf, SharingObserver
+from pibed.grade.records import ChainResult, Measured
 from pibed.guest.pool import StopRequested, run_side_by_side
 from pibed.model.machine import Machine
 
@@ -44,39 +44,39 @@ class ClusterParts:
         self._qemu_version = qemu_version
 
     def __call__(
-        self, parts: Sequence[Part], root: Path, jobs: int, observer: SharingObserver
+        self, sources: Sequence[PartsOf], root: Path, jobs: int, observer: SharingObserver
     ) -> None:
-        """Runs parts; `jobs` of them are built here at a time, while others are booted there.
+        """Runs parts; `jobs` submissions are built here at a time, while others are booted there.
 
         Raises what `Sharing.run` raises, and what building does.
         """
-        files = parcel.files_of(self._common)
+        files = parcel.common_files(self._common)
         wanted = fitness.wanted(self._machine, self._common, self._qemu_version, files)
         sharing = Sharing(self._engine, files, wanted, _PART, observer.remarked)
-        with tempfile.TemporaryDirectory(prefix="pibed-") as name:
 
-            def begin(part: Part, stop_requested: StopRequested) -> None:
+        def begin(source: PartsOf, stop_requested: StopRequested) -> None:
+            for part in source(stop_requested):
                 boots = part.begun(root, observer, stop_requested)
                 if boots is not None:
-                    sharing.add(_job(part, boots, Path(name), root, observer))
+                    sharing.add(_job(part, boots, root, observer))
 
-            with _beside([partial(begin, each) for each in parts], jobs) as are_done:
-                sharing.run(all_are_there=are_done)
+        with _beside([partial(begin, each) for each in sources], jobs) as are_done:
+            sharing.run(all_are_there=are_done)
 
 
-def _job(part: Part, boots: Boots, folder: Path, root: Path, observer: SharingObserver) -> Job:
+def _job(part: Part, boots: Boots, root: Path, observer: SharingObserver) -> Job:
     def take(outcome: Outcome) -> None:
         if outcome.error is not None:
             raise outcome.error
         (files,) = outcome.boots
         write_files(root / part.below, files)
-        ((_, (record,)),) = outcome.told
-        part.ended(record, observer)  # type: ignore[arg-type]
+        assert isinstance(outcome.result, ChainResult | Measured)
+        part.ended(outcome.result, observer)
 
     return Job(
         part.slug,
         task.boot,
-        parcel.pack(boots, folder),
+        parcel.pack(boots),
         (part.below,),
         boots.longest_s,
         partial(observer.placed, part.submission, part.name),

@@ -43,25 +43,27 @@ class Outcome:
     """The observer's methods with their arguments, in order."""
     error: PibedError | None
     """Why the job has not come to its end."""
+    result: object = None
+    """What it has come to, where that is one thing."""
 
 
-def measure(testbed: str, own: Own, number: int) -> Outcome:
-    """Measures a round of the testbed with this address, until Dask wants it no more."""
+def measure(testbed: bytes, own: Own, number: int) -> Outcome:
+    """Measures a round of a testbed, until Dask wants it no more."""
     return _in_scratch(testbed, own, Testbed, lambda bed, to: _measured(bed, number, to))
 
 
-def test(suite: str, own: Own, variant: str) -> Outcome:
-    """Runs a variant of the suite with this address, until Dask wants it no more."""
+def test(suite: bytes, own: Own, variant: str) -> Outcome:
+    """Runs a variant of a suite, until Dask wants it no more."""
     return _in_scratch(suite, own, TestRun, lambda bed, to: _tested(bed, variant, to))
 
 
-def boot(part: str, own: Own, below: str) -> Outcome:
+def boot(part: bytes, own: Own, below: str) -> Outcome:
     """Runs the boots of a part of a grading, until Dask wants it no more."""
     kind: type[Boots] = Boots  # type: ignore[type-abstract]
     return _in_scratch(part, own, kind, lambda bed, to: _booted(bed, below, to))
 
 
-def profile(boot: str, own: Own) -> Outcome:
+def profile(boot: bytes, own: Own) -> Outcome:
     """Boots what is to be profiled, until Dask wants it no more."""
     return _in_scratch(boot, own, ProfiledBoot, _profiled)
 
@@ -70,9 +72,9 @@ _Bed = TypeVar("_Bed", bound=Bed)
 
 
 def _in_scratch(
-    bed: str, own: Own, kind: type[_Bed], work: Callable[[_Bed, Path], Outcome]
+    bed: bytes, own: Own, kind: type[_Bed], work: Callable[[_Bed, Path], Outcome]
 ) -> Outcome:
-    """What comes of work with the bed of this address, and with a new folder.
+    """What comes of work with a bed, and with a new folder.
 
     HostErrors of this machine are an outcome too.
     """
@@ -122,7 +124,7 @@ def _booted(boots: Boots, below: str, folder: Path) -> Outcome:
         record = boots.run(folder, below, _until_unwanted())
     except Cancelled as error:
         return Outcome((), (), _movable(error, folder))
-    return Outcome((_files(folder / below),), (("ended", (record,)),), None)
+    return Outcome((_files(folder / below),), (), None, record)
 
 
 def _profiled(boot: ProfiledBoot, folder: Path) -> Outcome:
@@ -130,7 +132,7 @@ def _profiled(boot: ProfiledBoot, folder: Path) -> Outcome:
         result = boot.run(folder, _until_unwanted())
     except (GuestError, Cancelled) as error:
         return Outcome((_files(folder),), (), _movable(error, folder))
-    return Outcome((_files(folder),), (("ended", (result,)),), None)
+    return Outcome((_files(folder),), (), None, result)
 
 
 def _files(folder: Path) -> Mapping[str, bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,26 +31,23 @@ class ClusterSuite:
 
         Raises what `Sharing.run` raises.
         """
-        with tempfile.TemporaryDirectory(prefix="pibed-") as folder:
-            # A worker has a folder of its own.
-            packed = parcel.pack(replace(setup, folder=Path()), Path(folder))
-            wanted = fitness.wanted(
-                *(setup.machine, [setup.images], self._qemu_version, packed.files)
-            )
-            Sharing(self._engine, packed.files, wanted, _VARIANT, observer.remarked).run(
-                [
-                    Job(
-                        name,
-                        task.test,
-                        packed,
-                        (name,),
-                        longest_s(setup),
-                        partial(observer.placed, name),
-                        partial(_take, setup, name, observer),
-                    )
-                    for name in setup.suite.variants
-                ]
-            )
+        # A worker has a folder of its own.
+        packed = parcel.pack(replace(setup, folder=Path()))
+        wanted = fitness.wanted(*(setup.machine, [setup.images], self._qemu_version, packed.files))
+        Sharing(self._engine, packed.files, wanted, _VARIANT, observer.remarked).run(
+            [
+                Job(
+                    name,
+                    task.test,
+                    packed,
+                    (name,),
+                    longest_s(setup),
+                    partial(observer.placed, name),
+                    partial(_take, setup, name, observer),
+                )
+                for name in setup.suite.variants
+            ]
+        )
 
 
 def _take(setup: TestRun, variant: str, observer: SharingObserver, outcome: Outcome) -> None:

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pibed.base.files import explained
+from pibed.base.files import Remedy, explained
 from pibed.build.images import Images
 from pibed.guest import trace
 from pibed.guest.console import told_in
 
+_REMEDY = Remedy(
+    full="free some space on its file system",
+    otherwise="make it writable, or name another folder with --results",
+)
+
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Writes files by their paths in a folder; raises HostError if that is impossible."""
-    with explained(folder):
+    with explained(folder, _REMEDY):
         for name, content in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)

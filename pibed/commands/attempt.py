@@ -57,12 +57,11 @@ def attempt(options: TryOptions) -> None:
             with progress.shown(
                 f"try: {scheme.rubric.title}", candidates, shop_.jobs, options.cluster
             ):
-                grading.review(candidates, progress)
                 submitted, *reference = candidates
-                parts = list(grading.parts_of(submitted))
+                sources = [grading.whole(submitted, progress)]
                 # Of the reference only its numbers are asked.
-                parts += (part for each in reference for part in grading.measurements_of(each))
-                grading.run(parts, progress, by)
+                sources += (grading.numbers(each, progress) for each in reference)
+                grading.run(sources, progress, by)
         finally:
             durations.save()
     (row,) = (row for row in graded(grading, candidates) if not row.is_reference)

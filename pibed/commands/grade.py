@@ -77,9 +77,7 @@ def grade(options: GradeOptions) -> None:
                     f"grade: {scheme.rubric.title}", candidates, shop_.jobs, options.cluster
                 ),
             ):
-                grading.review(candidates, progress)
-                parts = [part for each in candidates for part in grading.parts_of(each)]
-                grading.run(parts, progress, by)
+                grading.run([grading.whole(each, progress) for each in candidates], progress, by)
         except BaseException:
             again = _resume_command(options, folder)
             terminal.stderr().print(

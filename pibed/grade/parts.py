@@ -91,20 +91,32 @@ class Part:
         observer.ended(self.submission, self.name, self.end(record))
 
 
+PartsOf: TypeAlias = Callable[[StopRequested], Sequence[Part]]
+"""Takes in a submission and builds it; the parts that it has then."""
+
+
 class RunParts(Protocol):
     """Who boots parts: this process (`run_parts`), or other machines for it."""
 
     def __call__(
-        self, parts: Sequence[Part], root: Path, jobs: int, observer: SharingObserver
+        self, sources: Sequence[PartsOf], root: Path, jobs: int, observer: SharingObserver
     ) -> None:
         """See `run_parts`."""
 
 
-def run_parts(parts: Sequence[Part], root: Path, jobs: int, observer: GradeObserver) -> None:
-    """Runs parts, `jobs` of them at a time; logs go below the folder `root`.
+def run_parts(sources: Sequence[PartsOf], root: Path, jobs: int, observer: GradeObserver) -> None:
+    """Takes in all submissions, then runs their parts; `jobs` side by side.
 
-    Whatever it raises, no QEMU is left when it returns. Raises HostError as `Boots.run`.
+    Logs go below the folder `root`. Whatever it raises, no QEMU is left when it returns. Raises
+    HostError as `Boots.run`.
     """
+    found: dict[int, Sequence[Part]] = {}
+
+    def take_in(number: int, source: PartsOf, stop_requested: StopRequested) -> None:
+        found[number] = source(stop_requested)
+
+    run_side_by_side([partial(take_in, *each) for each in enumerate(sources)], jobs)
+    parts = [part for number in sorted(found) for part in found[number]]
     run_side_by_side([partial(_run, each, root, observer) for each in parts], jobs)
 
 

@@ -26,10 +26,17 @@ from pibed.grade.decoding import decoded
 from pibed.grade.marks import Found, Run
 from pibed.grade.measurement import Measuring
 from pibed.grade.nonce import nonce
-from pibed.grade.parts import GradeObserver, Part, Record, RunParts, SharingObserver
+from pibed.grade.parts import (
+    GradeObserver,
+    Part,
+    PartsOf,
+    Record,
+    RunParts,
+    SharingObserver,
+)
 from pibed.grade.records import UNLOAD, CaseResult, ChainResult, Measured, Review
 from pibed.grade.submissions import Refused, Sources, Submission
-from pibed.guest.pool import StopRequested, run_side_by_side
+from pibed.guest.pool import StopRequested
 from pibed.model.experiment import Experiment
 from pibed.model.machine import Machine
 from pibed.model.rubric import Measurement
@@ -118,20 +125,29 @@ class Grading:
         """The same with another folder of results."""
         return replace(self, shop=replace(self.shop, folder=folder))
 
-    def review(self, candidates: Sequence[Candidate], observer: GradeObserver) -> None:
-        """Takes in and builds all that was handed in; raises HostError where that is impossible."""
-        jobs = [partial(self._review, each, observer) for each in candidates]
-        run_side_by_side(jobs, self.shop.jobs)
+    def run(self, sources: Sequence[PartsOf], observer: SharingObserver, by: RunParts) -> None:
+        """Takes in, builds, boots and measures; raises HostError where that is impossible."""
+        by(sources, self.shop.folder, self.shop.jobs, observer)
 
-    def run(self, parts: Sequence[Part], observer: SharingObserver, by: RunParts) -> None:
-        """Boots and measures; raises HostError as above."""
-        if parts:
-            by(parts, self.shop.folder, self.shop.jobs, observer)
+    def whole(self, candidate: Candidate, observer: GradeObserver) -> PartsOf:
+        """All that is to be done with a submission."""
+        return partial(self._taken_in, candidate, observer, self._parts)
 
-    def parts_of(self, candidate: Candidate) -> Iterator[Part]:
-        """All that is to be done with a submission; nothing with one that does not build."""
-        if not candidate.builds:
-            return
+    def numbers(self, candidate: Candidate, observer: GradeObserver) -> PartsOf:
+        """What of that measures."""
+        return partial(self._taken_in, candidate, observer, self._measurements)
+
+    def _taken_in(
+        self,
+        candidate: Candidate,
+        observer: GradeObserver,
+        parts_of: Callable[[Candidate], Iterator[Part]],
+        stop_requested: StopRequested,
+    ) -> Sequence[Part]:
+        self._review(candidate, observer, stop_requested)
+        return list(parts_of(candidate)) if candidate.builds else ()
+
+    def _parts(self, candidate: Candidate) -> Iterator[Part]:
         slug = candidate.submission.slug
         for chain, suite, tasks in self.course.chains():
             yield Part(
@@ -140,12 +156,9 @@ class Grading:
                 partial(self._begin_chain, candidate, chain, suite, tuple(tasks.values())),
                 partial(self._end_chain, candidate, chain, suite),
             )
-        yield from self.measurements_of(candidate)
+        yield from self._measurements(candidate)
 
-    def measurements_of(self, candidate: Candidate) -> Iterator[Part]:
-        """What of that measures."""
-        if not candidate.builds:
-            return
+    def _measurements(self, candidate: Candidate) -> Iterator[Part]:
         for name, measurement, _ in self.course.scheme.measurements():
             yield Part(
                 *(candidate.submission.name, _measurement(name)),

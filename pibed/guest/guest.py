@@ -40,6 +40,9 @@ _LAST_WORDS_S = 5.0
 # One that hangs may say more and does not end: when it has been silent for so long, that was all.
 _SILENCE_S = 1.0
 
+# Bytes that the host may have and a log not yet, where QEMU is killed: it writes them one by one.
+_ON_THE_WAY = 64
+
 # A QEMU that is stopped for longer than this will not come back by itself.
 _STOPPED_S = 5.0
 
@@ -188,6 +191,10 @@ class Guest:
     ) -> None:
         self._qemu.close()
         self._console.join(_LAST_WORDS_S)
+        if isinstance(error, GuestError):
+            # What the kernel said last decides what is made of that.
+            log = self._qemu.logs.console
+            require_whole(log, self._console.received, on_the_way=_ON_THE_WAY)
 
     @property
     def console_log(self) -> Path:
@@ -358,12 +365,14 @@ class Guest:
         raise kind(message, log=self._qemu.logs.qemu, context=self._qemu.errors())
 
 
-def require_whole(log: Path, size: int) -> None:
+def require_whole(log: Path, size: int, *, on_the_way: int = 0) -> None:
     """Raises HostError if a log has not the `size` in bytes that QEMU has sent.
 
-    QEMU drops what it cannot write, on a disk that is full, and says nothing.
+    QEMU drops what it cannot write, on a disk that is full, and says nothing. One that is killed
+    may have sent so many bytes that are `on_the_way` into the log.
     """
-    if (written := log.stat().st_size) != size:
+    written = log.stat().st_size
+    if written != size and not (on_the_way and written >= size - on_the_way):
         raise HostError(
             f"{log}: only {written} of {size} bytes could be written",
             fix="free some space on its file system",

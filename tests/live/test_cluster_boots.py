@@ -47,7 +47,7 @@ def test_submissions_that_workers_boot_have_the_same_marks(images: Images, tmp_p
     assert "4 submissions, boots on local:2" in done.stderr
     assert "cluster: 6 parts in " in done.stderr
     require_same(plain / "grade" / "latest", far / "grade" / "latest")
-    # What is there is not booted again, and nothing of a submission is left with the worker.
+    # What is there is not booted again.
     again = [str(far), "--resume", "latest", "--cluster", "local:1"]
     done = run_inv(*options, *again, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -120,12 +120,11 @@ def testbed(tmp_path: Path) -> measuring.Testbed:
 def test_files_get_to_a_worker_once_by_their_content(
     testbed: measuring.Testbed, tmp_path: Path
 ) -> None:
-    packed = parcel.pack(testbed, tmp_path)
+    packed = parcel.pack(testbed)
     shelf = parcel.Shelf(tmp_path / "worker" / "cluster")
-    # One file stands for all images; beside it the kernel's configuration and the testbed.
+    # One file stands for all images; beside it the kernel's configuration.
     assert sorted(each.partition("/")[2] for each in shelf.missing(packed.files)) == [
         ".config",
-        "bed.pickle",
         "image",
     ]
     for address, path in packed.files.items():

@@ -131,12 +131,12 @@ class Work:
     def run(self, engine: Fake, *parts: Part) -> Told:
         told = Told()
         run = ClusterParts(engine, load_machine("pi2"), "QEMU 1", [self.common])
-        run(parts, self.root, 2, told)
+        run([lambda _, part=part: [part] for part in parts], self.root, 2, told)  # type: ignore[misc]
         return told
 
 
 def back(below: str) -> Outcome:
-    return Outcome(({"boot-1/console.log": below.encode()},), (("ended", (result(below),)),), None)
+    return Outcome(({"boot-1/console.log": below.encode()},), (), None, result(below))
 
 
 def test_parts_are_booted_elsewhere_and_written_here(tmp_path: Path) -> None:
@@ -154,8 +154,8 @@ def test_parts_are_booted_elsewhere_and_written_here(tmp_path: Path) -> None:
     assert told.lines[3].startswith("cluster: 2 parts in ")
     # What all have in common is not sent with a part.
     for own in engine.own:
-        names = {each.partition("/")[2] for each in own}
-        assert names == {"bed.pickle", "initramfs.cpio"}
+        (name,) = (each.partition("/")[2] for each in own)
+        assert name == "initramfs.cpio"
         assert b"an image" not in own.values()
     assert len(engine.own) == 2
 
@@ -218,9 +218,44 @@ def test_lost_workers_end_what_is_built(tmp_path: Path) -> None:
     assert stopped.is_set()
 
 
+def test_submissions_are_booted_while_others_are_built(tmp_path: Path) -> None:
+    work = Work(tmp_path)
+    booted = threading.Event()
+
+    def does(_: str, below: str) -> Outcome:
+        booted.set()
+        return back(below)
+
+    def late(_: StopRequested) -> Record:
+        assert booted.wait(20), "the first is not booted before all are built"
+        return result("late")
+
+    work.run(Workers(does, "x"), work.part("a"), work.part("b", late))
+    assert work.taken == {"a": result("a/boots"), "b": result("late")}
+
+
+def test_scheduler_that_dies_while_submissions_are_built_ends_that(tmp_path: Path) -> None:
+    work = Work(tmp_path)
+    engine = Workers(lambda *_: None, "x")
+    stopped = threading.Event()
+
+    def endless(stop_requested: StopRequested) -> Record:
+        engine.gone = True
+        try:
+            while True:
+                stop_requested()
+                time.sleep(0.01)
+        finally:
+            stopped.set()
+
+    with pytest.raises(HostError, match="the scheduler does not answer any more"):
+        work.run(engine, work.part("a", endless))
+    assert stopped.is_set()
+
+
 def test_file_that_is_gone_is_an_error_in_words(tmp_path: Path) -> None:
     made = images(tmp_path / "made")
-    packed = parcel.pack(chain(made), tmp_path)
+    packed = parcel.pack(chain(made))
     made.initramfs.unlink()
     with pytest.raises(HostError, match=r"initramfs\.cpio"):
         packed.beside({})
@@ -228,8 +263,10 @@ def test_file_that_is_gone_is_an_error_in_words(tmp_path: Path) -> None:
 
 def test_workers_files_are_the_jobs_own_before_those_of_the_shelf(tmp_path: Path) -> None:
     made = chain(images(tmp_path / "made", b"its own"))
-    packed = parcel.pack(made, tmp_path)
-    common = parcel.files_of([images(tmp_path / "common")])
+    packed = parcel.pack(made)
+    common = parcel.common_files([images(tmp_path / "common")])
+    # Nobody needs what is another payload's.
+    assert not [each for each in common if each.endswith("initramfs.cpio")]
     shelf = parcel.Shelf(tmp_path / "cluster")
     for address, path in common.items():
         shelf.put(address, path.read_bytes())
@@ -268,23 +305,16 @@ def test_profiles_come_back_in_their_order(tmp_path: Path) -> None:
     made = images(tmp_path / "made")
     boots = [(replace(profiled(made), seed=seed), tmp_path / str(seed)) for seed in (1, 2, 3)]
 
-    def does(_: str, bed: str) -> Outcome:
-        return Outcome(
-            ({"profile": bed.encode(), "console.log": b""},),
-            (("ended", (Result(bed, 0, False, False, ()),)),),
-            None,
-        )
+    def does(_: str, bed: bytes) -> Outcome:
+        seed = pickle.loads(bed).seed
+        result = Result(f"seed {seed}", 0, False, False, ())
+        return Outcome(({"profile": b"%d" % seed, "console.log": b""},), (), None, result)
 
     engine = Workers(does, "x", "y")
     lines: list[str] = []
     results = list(ClusterProfiles(engine, "QEMU 1")(boots, lines.append))
-    assert [each.id.encode() for each in results] == [
-        (folder / "profile").read_bytes() for _, folder in boots
-    ]
-    assert len({each.id for each in results}) == 3
-    assert [list(own) for own in engine.own] == [[bed.id] for bed in results]
-    seeds = [pickle.loads(own[bed.id]).seed for own, bed in zip(engine.own, results, strict=True)]
-    assert seeds == [1, 2, 3]
+    assert [each.id for each in results] == ["seed 1", "seed 2", "seed 3"]
+    assert [(folder / "profile").read_bytes() for _, folder in boots] == [b"1", b"2", b"3"]
     assert lines[0].startswith("cluster: 3 profiles in ")
 
 
