@@ -53,7 +53,7 @@ def test_sample_is_recorded(invoke: Run, tmp_path: Path) -> None:
     # What is not there is refused before anything is booted.
     refused = invoke("timeline", str(run), "--sample", "9", "--results", str(tmp_path))
     assert refused.returncode == 2
-    assert "--sample 9: has samples 1 to 2" in refused.stderr
+    assert f"--sample 9: {run.name} has samples 1 to 2" in refused.stderr
     options = ("--sample", "1", "--events", "sched,nonsense", "--results", str(tmp_path))
     refused = invoke("timeline", str(run), *options)
     assert refused.returncode == 5
