@@ -256,7 +256,7 @@ def test_verify_builds_the_same_again(invoke: Run) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == (
         "verify: built again, byte for byte the same: kernel configuration, kernel, device tree, "
-        "module, busybox, agent, dense_mm, initramfs\n"
+        "kmod_paging.ko, busybox, agent, dense_mm, initramfs\n"
     )
 
 
