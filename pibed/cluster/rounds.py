@@ -42,7 +42,7 @@ class ClusterRounds:
         """
         packed = parcel.pack(testbed)
         wanted = fitness.wanted(
-            *(testbed.machine, [testbed.images], testbed.qemu_version, packed.files)
+            testbed.machine, [testbed.images], testbed.qemu_version, packed.files
         )
         written = _Written(testbed, run, observer)
         Sharing(self._engine, packed.files, wanted, _ROUND, observer.remarked).run(

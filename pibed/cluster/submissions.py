@@ -99,7 +99,6 @@ def _beside(
             if ended.is_set():
                 raise Cancelled("stopped, since nobody waits for it any more")
 
-        requested()
         job(requested)
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="beside") as pool:

@@ -33,7 +33,7 @@ class ClusterSuite:
         """
         # A worker has a folder of its own.
         packed = parcel.pack(replace(setup, folder=Path()))
-        wanted = fitness.wanted(*(setup.machine, [setup.images], self._qemu_version, packed.files))
+        wanted = fitness.wanted(setup.machine, [setup.images], self._qemu_version, packed.files)
         Sharing(self._engine, packed.files, wanted, _VARIANT, observer.remarked).run(
             [
                 Job(

@@ -107,6 +107,22 @@ def result(words: str = "") -> ChainResult:
     return ChainResult("key", (CaseResult("p.one", Status.PASSED, message=words),))
 
 
+class Endless:
+    """A build that ends only when it is asked to."""
+
+    def __init__(self) -> None:
+        self.begun, self.stopped = threading.Event(), threading.Event()
+
+    def __call__(self, stop_requested: StopRequested) -> Record:
+        self.begun.set()
+        try:
+            while True:
+                stop_requested()
+                time.sleep(0.01)
+        finally:
+            self.stopped.set()
+
+
 class Work:
     """Parts of submissions, and what came of them."""
 
@@ -178,44 +194,27 @@ def test_nothing_to_boot_needs_no_worker(tmp_path: Path) -> None:
 
 def test_error_of_a_build_ends_what_is_booted_and_built(tmp_path: Path) -> None:
     work = Work(tmp_path)
-    waiting, stopped = threading.Event(), threading.Event()
-
-    def endless(stop_requested: StopRequested) -> Record:
-        waiting.set()
-        try:
-            while True:
-                stop_requested()
-                time.sleep(0.01)
-        finally:
-            stopped.set()
+    endless = Endless()
 
     def full(_: StopRequested) -> Record:
-        assert waiting.wait(20)
+        assert endless.begun.wait(20)
         raise HostError("the disk is full")
 
     engine = Workers(lambda *_: None, "x")  # what it is given never ends
     with pytest.raises(HostError, match="the disk is full"):
         work.run(engine, work.part("a", endless), work.part("b", full))
-    assert stopped.is_set()
+    assert endless.stopped.is_set()
     assert work.taken == {}
 
 
 def test_lost_workers_end_what_is_built(tmp_path: Path) -> None:
     work = Work(tmp_path)
-    stopped = threading.Event()
-
-    def endless(stop_requested: StopRequested) -> Record:
-        try:
-            while True:
-                stop_requested()
-                time.sleep(0.01)
-        finally:
-            stopped.set()
+    endless = Endless()
 
     engine = Workers(lambda *_: TaskLost("died"), "x")
     with pytest.raises(HostError, match="part a/chain was lost with 4 workers"):
         work.run(engine, work.part("a"), work.part("b", endless))
-    assert stopped.is_set()
+    assert endless.stopped.is_set()
 
 
 def test_submissions_are_booted_while_others_are_built(tmp_path: Path) -> None:
@@ -237,20 +236,15 @@ def test_submissions_are_booted_while_others_are_built(tmp_path: Path) -> None:
 def test_scheduler_that_dies_while_submissions_are_built_ends_that(tmp_path: Path) -> None:
     work = Work(tmp_path)
     engine = Workers(lambda *_: None, "x")
-    stopped = threading.Event()
+    endless = Endless()
 
-    def endless(stop_requested: StopRequested) -> Record:
+    def begin(stop_requested: StopRequested) -> Record:
         engine.gone = True
-        try:
-            while True:
-                stop_requested()
-                time.sleep(0.01)
-        finally:
-            stopped.set()
+        return endless(stop_requested)
 
     with pytest.raises(HostError, match="the scheduler does not answer any more"):
-        work.run(engine, work.part("a", endless))
-    assert stopped.is_set()
+        work.run(engine, work.part("a", begin))
+    assert endless.stopped.is_set()
 
 
 def test_file_that_is_gone_is_an_error_in_words(tmp_path: Path) -> None:
