@@ -22,14 +22,18 @@ from pibed.cluster import keys, ssh
 from pibed.cluster.choice import Choice, Existing, Local, Slurm, Ssh
 from pibed.cluster.engine import CONFIG, RESOURCE, STOPPED, Engine, parting, words
 from pibed.cluster.fitness import sources
+from pibed.cluster.patience import within
 from pibed.model.words import counted
 
 if TYPE_CHECKING:
     from distributed import Client, Security
 
-# In which the scheduler answers at first; workers come; a queue gives its first job.
+# In which the scheduler answers at first; is given up if it listens and says nothing; workers come,
+# those of this machine one after the other at worst; a queue gives its first job.
 _ANSWER_S = 20.0
+_SILENT_S = 25.0
 _WORKERS_S = 60.0
+_START_S = 5.0
 _QUEUE_S = 3600.0
 
 _LOOPBACK = "127.0.0.1"
@@ -108,7 +112,10 @@ def _client(where: Any) -> Iterator[Client]:
     from distributed import Client
 
     try:
-        client = Client(where, timeout=_ANSWER_S, set_as_default=False)
+        client = within(
+            _SILENT_S,
+            lambda: Client(where, timeout=_ANSWER_S, set_as_default=False),
+        )
     except STOPPED:
         raise
     except Exception as error:  # of whatever kind the engine's connections raise
@@ -168,17 +175,20 @@ def _local(workers: int, security: Security) -> Iterator[Any]:
     """A scheduler in this process, and so many workers in others."""
     from distributed import LocalCluster
 
-    cluster = LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        resources={RESOURCE: 1},
-        host=_LOOPBACK,
-        security=security,
-        dashboard_address=f"{_LOOPBACK}:0",
-        worker_dashboard_address=f"{_LOOPBACK}:0",
-        scheduler_kwargs=_SCHEDULER,
-        memory_limit=None,
-        silence_logs=logging.CRITICAL,
+    cluster = within(
+        _WORKERS_S + _START_S * workers,
+        lambda: LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            resources={RESOURCE: 1},
+            host=_LOOPBACK,
+            security=security,
+            dashboard_address=f"{_LOOPBACK}:0",
+            worker_dashboard_address=f"{_LOOPBACK}:0",
+            scheduler_kwargs=_SCHEDULER,
+            memory_limit=None,
+            silence_logs=logging.CRITICAL,
+        ),
     )
     try:
         yield cluster

@@ -95,8 +95,9 @@ async def _serve(membership: Membership, until_input_ends: bool) -> None:
         try:
             joining.result()
         except Exception as error:  # of whatever kind the engine's connections raise
+            silent = isinstance(error, TimeoutError) and f"no answer within {_REACHED_S} s"
             raise HostError(
-                f"{membership.scheduler}: the scheduler cannot be joined: {words(error)}",
+                f"{membership.scheduler}: the scheduler cannot be joined: {silent or words(error)}",
                 fix="see that it runs (`./inv scheduler`), and that it is encrypted as this is",
             ) from None
         print(f"worker: {membership.name} has joined {membership.scheduler}", flush=True)

@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import sys
+import weakref
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
@@ -43,14 +44,18 @@ def command(function: _Function) -> _Function:
             # Here, where it can be told, rather than at exit.
             sys.stdout.flush()
             return result
-        except PibedError as error:
-            _fail(error)
-        except BrokenPipeError:
-            # The reader of our output is gone (`| head`): nothing is left to say, nor to flush.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise Exit(code=141) from None
-        except OSError as error:
-            _fail(HostError.from_os(error))
+        except Exception as error:
+            if (signalled := _signal_behind(error)) is not None:
+                _fail(signalled)
+            if isinstance(error, PibedError):
+                _fail(error)
+            if isinstance(error, BrokenPipeError):
+                # The reader of our output is gone (`| head`): nothing is left to say, nor to flush.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise Exit(code=141) from None
+            if isinstance(error, OSError):
+                _fail(HostError.from_os(error))
+            raise
 
     return wrapper  # type: ignore[return-value]
 
@@ -59,25 +64,50 @@ def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
     # Once: what cleans up after the first signal is not to be cut off by impatience.
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
-    raise Interrupted.by(signum)
+    _raise_until_it_arrives(signum)
+
+
+def _raise_until_it_arrives(signum: int) -> NoReturn:
+    """Ends what runs; where a library catches whatever is raised in it, the signal comes again."""
+
+    def again(alarm: int, frame: FrameType | None) -> NoReturn:
+        _raise_until_it_arrives(signum)
+
+    signal.signal(signal.SIGALRM, again)
+    error = Interrupted.by(signum)
+    # Somebody refers to it for as long as it is raised, and while `finally` cleans up.
+    weakref.finalize(error, signal.setitimer, signal.ITIMER_REAL, 0.01).atexit = False
+    try:
+        raise error
+    finally:
+        # Its traceback refers to this frame, which must not refer to it.
+        del error
+
+
+def _signal_behind(error: Exception) -> Interrupted | None:
+    """The signal in whose wake an error came, with the error's words.
+
+    Such as a lock's, which a signal's exception leaves in disorder, or a file's that is closed.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, Interrupted):
+            if cause is not error:
+                cause.context.append(f"{type(error).__name__}: {error}")
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def _unraisable(ignored: sys.UnraisableHookArgs) -> None:
-    """A signal that came while an extension could not pass an exception on comes again."""
+    """An extension that could not pass a signal's exception on is no news: it comes again."""
     if not isinstance(ignored.exc_value, Interrupted):
         sys.__unraisablehook__(ignored)
-        return
-    error = ignored.exc_value
-
-    def again(signum: int, frame: FrameType | None) -> NoReturn:
-        raise error
-
-    signal.signal(signal.SIGALRM, again)
-    signal.setitimer(signal.ITIMER_REAL, 0.01)
 
 
 def _fail(error: PibedError) -> NoReturn:
     from pibed.base.terminal import print_error
 
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
     print_error(error.message, error.fix, error.log, error.context)
     raise Exit(code=error.status) from None

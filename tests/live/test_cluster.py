@@ -485,6 +485,24 @@ def test_signal_while_the_scheduler_does_not_answer_ends_worker_and_sweep(tmp_pa
             assert said == "pibed: ended by SIGTERM\n"
 
 
+@pytest.mark.full
+def test_scheduler_that_listens_and_is_silent_is_given_up(tmp_path: Path) -> None:
+    with socket.create_server((HERE, 0)) as silent:
+        address = f"tcp://{HERE}:{silent.getsockname()[1]}"
+        for argv, words in (
+            (["worker", address], "the scheduler cannot be joined: no answer within 60 s"),
+            (
+                ["sweep", "--cluster", address, "--results", str(tmp_path)],
+                "the scheduler does not answer: nothing was heard within 25 s",
+            ),
+        ):
+            ended = subprocess.run(
+                [str(INV), *argv], capture_output=True, text=True, timeout=90, check=False
+            )
+            assert (ended.returncode, ended.stdout) == (3, "")
+            assert ended.stderr.startswith(f"pibed: {address}: {words}\n")
+
+
 def test_scheduler_that_cannot_import_pibed_is_told(tmp_path: Path) -> None:
     port = cluster.free_port()
     argv = [sys.executable, "-P", "-m", "distributed.cli.dask_scheduler", "--host", HERE]

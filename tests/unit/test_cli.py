@@ -61,6 +61,27 @@ def wait(context):
 
 @task
 @command
+def swallow(context):
+    """Calls what catches all that is raised in it, as `uuid` of the standard library does."""
+    try:
+        print("waiting", flush=True)
+        time.sleep(60)
+    except:
+        pass
+    time.sleep(60)
+
+@task
+@command
+def translate(context, kind):
+    """Calls what makes another error of all that is raised in it."""
+    try:
+        print("waiting", flush=True)
+        time.sleep(60)
+    except Exception as error:
+        raise (RuntimeError if kind == "bug" else errors.HostError)("the lock is broken") from None
+
+@task
+@command
 def flood(context):
     """Prints without end."""
     while True:
@@ -192,6 +213,26 @@ def test_impatience_does_not_cut_off_the_clean_up(invoke: Invoke) -> None:
     assert process.returncode == 130
     assert output == "cleaned up\n"
     assert "Traceback" not in errors
+
+
+def test_signal_that_a_library_catches_comes_again(invoke: Invoke) -> None:
+    process = invoke.start("swallow")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (143, "pibed: ended by SIGTERM\n")
+
+
+@pytest.mark.parametrize(("kind", "name"), [("bug", "RuntimeError"), ("host", "HostError")])
+def test_error_in_a_signals_wake_is_the_signals(invoke: Invoke, kind: str, name: str) -> None:
+    process = invoke.start("translate", kind)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 143
+    assert errors == f"  | {name}: the lock is broken\npibed: ended by SIGTERM\n"
 
 
 def test_nohup_outlives_the_terminal(invoke: Invoke) -> None:

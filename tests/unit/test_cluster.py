@@ -620,6 +620,18 @@ def test_scheduler_is_encrypted_where_it_has_keys(
     assert Meeting("::1", 8786).address == "tls://[::1]:8786"
 
 
+def test_scheduler_that_listens_and_is_silent_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(starting, "_SILENT_S", 1.0)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(HostError, match="does not answer: nothing was heard within 1 s"),
+        starting._client(f"tcp://127.0.0.1:{silent.getsockname()[1]}"),
+    ):
+        pass
+
+
 def test_slurm_that_takes_no_job_is_an_error_before_any_is_waited_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
