@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/param.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,11 +21,15 @@
 /* One mapping of these; many of them take all memory. */
 #define CHUNK_PAGES 4096UL
 
+/* Of a page table of 32-bit ARM. */
+#define TABLE_PAGES 512UL
+
 /* What the child tells; in memory shared with it. */
 struct told {
 	size_t touched;		/* pages */
 	int error;		/* of mmap(2) */
 	int signal;		/* SIGBUS of a touch */
+	bool lost;		/* a page did not hold what was written to it */
 	bool intact;		/* what was touched before kept its data */
 };
 
@@ -35,15 +40,52 @@ static void on_signal(int number)
 	siglongjmp(escape, number);
 }
 
-/* Writes its number to each page of a mapping, after the pages of those before. */
-static void touch_chunk(char *mapping, struct told *told)
+/* Writes to some pages of a mapping, so that all its page tables are there. */
+static void make_page_tables(char *mapping)
+{
+	size_t i;
+
+	for (i = 0; i < CHUNK_PAGES; i += TABLE_PAGES)
+		mapping[i * PAGE] = 1;
+	mapping[(CHUNK_PAGES - 1) * PAGE] = 1;
+}
+
+/*
+ * Writes its number to each page of a mapping, after the pages of those before; returns whether
+ * the page before holds its own. Looks at once: the kernel may kill the process before it comes
+ * round to that.
+ */
+static bool touch_chunk(char *mapping, struct told *told)
 {
 	size_t i;
 
 	for (i = 0; i < CHUNK_PAGES; i++) {
-		__atomic_store_n((size_t *)(mapping + i * PAGE), told->touched + 1,
-				 __ATOMIC_RELAXED);
+		size_t *page = (size_t *)(mapping + i * PAGE);
+
+		__atomic_store_n(page, told->touched + 1, __ATOMIC_RELAXED);
+		told->lost = i && __atomic_load_n(page - PAGE / sizeof(*page),
+						  __ATOMIC_RELAXED) != told->touched;
+		if (told->lost)
+			return false;
 		__atomic_store_n(&told->touched, told->touched + 1, __ATOMIC_RELAXED);
+	}
+	return true;
+}
+
+/*
+ * Maps more than there is, or what it gets, if that takes no memory yet. The kernel kills who
+ * gets no page table: with these made first it is the module that has no page to give.
+ */
+static void map_in_advance(char **chunks, size_t most)
+{
+	size_t free = free_pages(), count = free / CHUNK_PAGES + 2, i;
+
+	chunks[0] = try_map(CHUNK_PAGES);
+	if (free_pages() + CHUNK_PAGES / 2 < free)
+		return;
+	for (i = 0; i < MIN(count, most) && chunks[i]; i++) {
+		make_page_tables(chunks[i]);
+		chunks[i + 1] = try_map(CHUNK_PAGES);
 	}
 }
 
@@ -62,13 +104,16 @@ static void use_all_memory(void *argument)
 	sigaction(SIGBUS, &action, NULL);
 	told->signal = sigsetjmp(escape, 1);
 	if (!told->signal) {
+		map_in_advance(chunks, ARRAY_SIZE(chunks) - 1);
 		for (i = 0; i < ARRAY_SIZE(chunks); i++) {
-			chunks[i] = try_map(CHUNK_PAGES);
+			if (!chunks[i])
+				chunks[i] = try_map(CHUNK_PAGES);
 			if (!chunks[i]) {
 				told->error = errno;
 				break;
 			}
-			touch_chunk(chunks[i], told);
+			if (!touch_chunk(chunks[i], told))
+				return;
 		}
 	}
 	told->intact = true;
@@ -107,6 +152,8 @@ static void all_memory(void)
 	free = free_pages();
 	child = start_child(use_all_memory, told);
 	ASSERT_EQ(waitpid(child, &status, 0), child);
+	if (told->lost)
+		FAIL("page %zu does not hold what was written to it", told->touched);
 	if (WIFSIGNALED(status))
 		ASSERT_EQ(WTERMSIG(status), SIGKILL);
 	else

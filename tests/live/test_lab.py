@@ -205,7 +205,7 @@ WRONG = [
             ),
         ),
         ("shortage.all_memory",),
-        "",
+        r"page \d+ does not hold what was written to it",
     ),
     Wrong(
         "shortage as VM_FAULT_OOM for ever",
