@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import os
+import signal
 from collections.abc import Generator
+from types import FrameType
 
 import pytest
 
@@ -19,6 +21,15 @@ _FULL_S = 2 * 60 * 60
 def pytest_configure(config: pytest.Config) -> None:
     # In the environment, so that all processes of a run have the same.
     os.environ.setdefault("PIBED_SEED", str(datetime.datetime.now(datetime.UTC).date().toordinal()))
+    # Under nohup, or in the background of a script, these are ignored, and programs that are
+    # started inherit that; a handler they do not.
+    for signum in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(signum) is signal.SIG_IGN:
+            signal.signal(signum, _ignore)
+
+
+def _ignore(signum: int, frame: FrameType | None) -> None:
+    """Does nothing."""
 
 
 def pytest_report_header(config: pytest.Config) -> str:
