@@ -100,12 +100,13 @@ class ChecksFailed(PibedError):
 class Interrupted(PibedError):
     """The user or the system asked pibed to stop; the status is 128 plus the signal's number."""
 
-    def __init__(self, message: str, signum: int) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, signum: int, context: list[str] | None = None) -> None:
+        super().__init__(message, context=context)
         self.status = 128 + signum
 
     @classmethod
-    def by(cls, signum: int) -> Self:
+    def by(cls, signum: int, context: list[str] | None = None) -> Self:
         """With the usual words for a signal."""
         ctrl_c = signum == signal.SIGINT
-        return cls("interrupted" if ctrl_c else f"ended by {signal.Signals(signum).name}", signum)
+        words = "interrupted" if ctrl_c else f"ended by {signal.Signals(signum).name}"
+        return cls(words, signum, context)

@@ -245,6 +245,6 @@ def _seen(address: str, known: Mapping[str, Any]) -> Seen:
 
 def words(error: BaseException) -> str:
     """What the engine's error is about, in a line: its errors stand on each other's shoulders."""
-    while error.__cause__ is not None:
+    while error.__cause__ is not None and error.__cause__ is not error:
         error = error.__cause__
     return str(error).partition("\n")[0] or type(error).__name__

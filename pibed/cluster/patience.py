@@ -27,5 +27,7 @@ def within(timeout_s: float, function: Callable[[], _Result]) -> _Result:
     threading.Thread(target=call, daemon=True).start()
     try:
         return outcome.result(timeout_s)
-    except TimeoutError as error:
-        raise TimeoutError(str(error) or f"nothing was heard within {timeout_s:.0f} s") from None
+    except TimeoutError:
+        if outcome.done():
+            raise
+        raise TimeoutError(f"nothing was heard within {timeout_s:.0f} s") from None

@@ -175,9 +175,8 @@ def _local(workers: int, security: Security) -> Iterator[Any]:
     """A scheduler in this process, and so many workers in others."""
     from distributed import LocalCluster
 
-    cluster = within(
-        _WORKERS_S + _START_S * workers,
-        lambda: LocalCluster(
+    def start() -> LocalCluster:
+        return LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             resources={RESOURCE: 1},
@@ -188,8 +187,17 @@ def _local(workers: int, security: Security) -> Iterator[Any]:
             scheduler_kwargs=_SCHEDULER,
             memory_limit=None,
             silence_logs=logging.CRITICAL,
-        ),
-    )
+        )
+
+    try:
+        cluster = within(_WORKERS_S + _START_S * workers, start)
+    except STOPPED:
+        raise
+    except Exception as error:  # of whatever kind the engine's processes raise
+        raise HostError(
+            f"the engine's processes cannot be started on this machine: {words(error)}",
+            fix="ask for fewer workers, or leave out --cluster",
+        ) from None
     try:
         yield cluster
     finally:

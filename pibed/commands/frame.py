@@ -18,6 +18,8 @@ from pibed.base.errors import HostError, Interrupted, PibedError
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def command(function: _Function) -> _Function:
     """Decorates a task: no traceback for what the user or the host can put right.
@@ -27,9 +29,8 @@ def command(function: _Function) -> _Function:
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(signum) is not signal.SIG_IGN:  # as under nohup
-                signal.signal(signum, _interrupt)
+        signals = _Signals()
+        signals.listen()
         sys.unraisablehook = _unraisable
         # An error like any other: a QEMU that ends closes its lines.
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
@@ -43,10 +44,16 @@ def command(function: _Function) -> _Function:
             result = function(*args, **kwargs)
             # Here, where it can be told, rather than at exit.
             sys.stdout.flush()
+            signals.hush()
+            if signals.came is not None:
+                raise Interrupted.by(signals.came)
             return result
-        except Exception as error:
-            if (signalled := _signal_behind(error)) is not None:
-                _fail(signalled)
+        except (Exception, SystemExit) as error:
+            signals.hush()
+            if signals.came is not None and not isinstance(error, Interrupted):
+                # Such as a lock's, which a signal's exception leaves in disorder.
+                words = f"{type(error).__name__}: {error}"
+                _fail(Interrupted.by(signals.came, context=[words]))
             if isinstance(error, PibedError):
                 _fail(error)
             if isinstance(error, BrokenPipeError):
@@ -60,43 +67,42 @@ def command(function: _Function) -> _Function:
     return wrapper  # type: ignore[return-value]
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
-    # Once: what cleans up after the first signal is not to be cut off by impatience.
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)
-    _raise_until_it_arrives(signum)
+class _Signals:
+    """The signals that ask a task to end, of which the first counts."""
 
+    def __init__(self) -> None:
+        self.came: int | None = None
 
-def _raise_until_it_arrives(signum: int) -> NoReturn:
-    """Ends what runs; where a library catches whatever is raised in it, the signal comes again."""
+    def listen(self) -> None:
+        """From now on the first one is raised as Interrupted."""
+        for signum in _ENDING:
+            if signal.getsignal(signum) is not signal.SIG_IGN:  # as under nohup
+                signal.signal(signum, self._first)
 
-    def again(alarm: int, frame: FrameType | None) -> NoReturn:
-        _raise_until_it_arrives(signum)
+    def hush(self) -> None:
+        """What came is not raised any more."""
+        if self.came is not None:
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
 
-    signal.signal(signal.SIGALRM, again)
-    error = Interrupted.by(signum)
-    # Somebody refers to it for as long as it is raised, and while `finally` cleans up.
-    weakref.finalize(error, signal.setitimer, signal.ITIMER_REAL, 0.01).atexit = False
-    try:
-        raise error
-    finally:
-        # Its traceback refers to this frame, which must not refer to it.
-        del error
+    def _first(self, signum: int, frame: FrameType | None) -> NoReturn:
+        # Once: what cleans up after the first signal is not to be cut off by impatience.
+        for each in _ENDING:
+            signal.signal(each, signal.SIG_IGN)
+        self.came = signum
+        signal.signal(signal.SIGALRM, self._again)
+        self._again(signum, frame)
 
-
-def _signal_behind(error: Exception) -> Interrupted | None:
-    """The signal in whose wake an error came, with the error's words.
-
-    Such as a lock's, which a signal's exception leaves in disorder, or a file's that is closed.
-    """
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, Interrupted):
-            if cause is not error:
-                cause.context.append(f"{type(error).__name__}: {error}")
-            return cause
-        cause = cause.__cause__ or cause.__context__
-    return None
+    def _again(self, _: int, frame: FrameType | None) -> NoReturn:
+        """Raises it; where a library catches whatever is raised in it, the alarm does so again."""
+        assert self.came is not None
+        error = Interrupted.by(self.came)
+        # Somebody refers to it for as long as it is raised, and while `finally` cleans up.
+        weakref.finalize(error, signal.setitimer, signal.ITIMER_REAL, 0.01).atexit = False
+        try:
+            raise error
+        finally:
+            # Its traceback refers to this frame, which must not refer to it.
+            del error
 
 
 def _unraisable(ignored: sys.UnraisableHookArgs) -> None:
@@ -108,6 +114,5 @@ def _unraisable(ignored: sys.UnraisableHookArgs) -> None:
 def _fail(error: PibedError) -> NoReturn:
     from pibed.base.terminal import print_error
 
-    signal.signal(signal.SIGALRM, signal.SIG_IGN)
     print_error(error.message, error.fix, error.log, error.context)
     raise Exit(code=error.status) from None

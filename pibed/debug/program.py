@@ -70,4 +70,6 @@ def _ctrl_c_is_gdbs(yes: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        # Another signal may have ended all, so that this one is not to cut off the clean-up.
+        if signal.getsignal(signal.SIGINT) is ignore:
+            signal.signal(signal.SIGINT, before)

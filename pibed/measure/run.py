@@ -214,7 +214,8 @@ class _Taken:
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Holds signals back: one at the wrong moment would cost the files of a whole sweep."""
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    # The last is one of the others that comes again, see `pibed.commands.frame`.
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield

@@ -61,24 +61,23 @@ def wait(context):
 
 @task
 @command
-def swallow(context):
+def swallow(context, then):
     """Calls what catches all that is raised in it, as `uuid` of the standard library does."""
+    kept = []
     try:
         print("waiting", flush=True)
         time.sleep(60)
-    except:
-        pass
-    time.sleep(60)
-
-@task
-@command
-def translate(context, kind):
-    """Calls what makes another error of all that is raised in it."""
-    try:
-        print("waiting", flush=True)
+    except BaseException as error:
+        if then == "keep":
+            kept.append(error)
+        if then == "exit":
+            sys.exit(7)
+        if then == "error":
+            raise errors.HostError("the lock is broken") from None
+        if then == "other cause":
+            raise RuntimeError("the lock is broken") from KeyError(1)
+    if then == "wait":
         time.sleep(60)
-    except Exception as error:
-        raise (RuntimeError if kind == "bug" else errors.HostError)("the lock is broken") from None
 
 @task
 @command
@@ -215,24 +214,26 @@ def test_impatience_does_not_cut_off_the_clean_up(invoke: Invoke) -> None:
     assert "Traceback" not in errors
 
 
-def test_signal_that_a_library_catches_comes_again(invoke: Invoke) -> None:
-    process = invoke.start("swallow")
+@pytest.mark.parametrize(
+    ("then", "words"),
+    [
+        ("wait", ""),
+        ("return", ""),
+        ("keep", ""),
+        ("exit", "  | SystemExit: 7\n"),
+        ("error", "  | HostError: the lock is broken\n"),
+        ("other cause", "  | RuntimeError: the lock is broken\n"),
+    ],
+)
+def test_signal_that_a_library_catches_ends_the_task_all_the_same(
+    invoke: Invoke, then: str, words: str
+) -> None:
+    process = invoke.start("swallow", then)
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=10)
-    assert (process.returncode, errors) == (143, "pibed: ended by SIGTERM\n")
-
-
-@pytest.mark.parametrize(("kind", "name"), [("bug", "RuntimeError"), ("host", "HostError")])
-def test_error_in_a_signals_wake_is_the_signals(invoke: Invoke, kind: str, name: str) -> None:
-    process = invoke.start("translate", kind)
-    assert process.stdout is not None
-    process.stdout.readline()
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=10)
-    assert process.returncode == 143
-    assert errors == f"  | {name}: the lock is broken\npibed: ended by SIGTERM\n"
+    assert (process.returncode, errors) == (143, f"{words}pibed: ended by SIGTERM\n")
 
 
 def test_nohup_outlives_the_terminal(invoke: Invoke) -> None:
