@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import re
 import signal
 import socket
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import dask
@@ -27,6 +31,7 @@ from pibed.base.errors import (
 from pibed.cluster import fitness, keys, parcel, rounds, sharing, starting, workers
 from pibed.cluster.choice import Existing, Host, Local, Slurm, Ssh, parse
 from pibed.cluster.engine import Engine, EngineGone, Seen, Task, TaskLost
+from pibed.cluster.patience import within
 from pibed.cluster.rounds import ClusterRounds
 from pibed.cluster.scheduler import Meeting
 from pibed.cluster.task import Outcome
@@ -630,6 +635,38 @@ def test_scheduler_that_listens_and_is_silent_is_not_waited_for(
         starting._client(f"tcp://127.0.0.1:{silent.getsockname()[1]}"),
     ):
         pass
+
+
+def test_signal_arrives_wherever_a_silent_scheduler_is_waited_for() -> None:
+    answer = threading.Event()
+    signalled = Interrupted.by(signal.SIGTERM)
+
+    def arrives(line: int) -> bool:
+        """Whether so many lines were run, and what is raised there came out."""
+        left = line
+
+        def trace(frame: FrameType, event: str, argument: object) -> Any:
+            nonlocal left
+            left -= event == "line"
+            if event == "line" and left == 0:
+                raise signalled
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            within(0.5, answer.wait)
+        except TimeoutError:
+            return False
+        except Interrupted as error:
+            assert error is signalled
+            return True
+        finally:
+            sys.settrace(before)
+        raise AssertionError("nobody has answered")
+
+    assert next(line for line in itertools.count(1) if not arrives(line)) > 10
+    answer.set()
 
 
 def test_slurm_that_takes_no_job_is_an_error_before_any_is_waited_for(
