@@ -27,8 +27,8 @@ def run_side_by_side(jobs: Sequence[Callable[[StopRequested], None]], width: int
             raise Cancelled("stopped, since another boot failed or the whole was interrupted")
 
     pool = ThreadPoolExecutor(max_workers=width, thread_name_prefix="boots")
-    futures = [pool.submit(job, stop_requested) for job in jobs]
     try:
+        futures = [pool.submit(job, stop_requested) for job in jobs]
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
     finally:
         cancelled.set()
