@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol
+from typing import IO, NoReturn, Protocol
 
 from pibed.base import bubblewrap, places, process
 from pibed.base.bubblewrap import View
@@ -261,7 +262,11 @@ class Watch:
 
 
 class _Printed:
-    """Passes on what a program prints, as long as it is no more than it may."""
+    """Passes on what a program prints, as long as it is no more than it may.
+
+    A shell that says it cannot fork has met a limit, though its makefile may go on as if nothing
+    were: a fork bomb that has burnt out before the next look would be built one time in some.
+    """
 
     def __init__(
         self, limits: Limits, program: str, log: Path, on_line: Callable[[str], None]
@@ -275,9 +280,14 @@ class _Printed:
     def __call__(self, line: str) -> None:
         self._printed += len(line.encode())
         if self._printed > self._limits.printed_bytes:
-            words = _words("printed_bytes", self._limits)
-            raise LimitError(f"{self._program} {words} and was killed", log=self._log)
+            self._end("printed_bytes")
+        if _CANNOT_FORK.match(line):
+            self._end("processes", [line])
         self._on_line(line)
+
+    def _end(self, limit: str, context: list[str] | None = None) -> NoReturn:
+        words = _words(limit, self._limits)
+        raise LimitError(f"{self._program} {words} and was killed", log=self._log, context=context)
 
 
 def _words(limit: str, limits: Limits) -> str:
@@ -295,6 +305,9 @@ def _words(limit: str, limits: Limits) -> str:
 
 
 _LAST_WORDS = 1 << 15
+
+# Of dash, and of bash and make; a line of source that a compiler shows is indented.
+_CANNOT_FORK = re.compile(r"(\S+: )*(Cannot fork|v?fork: .*Resource temporarily unavailable)")
 
 # What programs say that have met one of the limits before it was seen from outside.
 _SAID = {

@@ -276,6 +276,27 @@ def test_fork_bomb(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        "/bin/sh: 1: Cannot fork",
+        "sh: 1: sh: 1: Cannot forkCannot fork",
+        "bash: fork: retry: Resource temporarily unavailable",
+        "make[1]: vfork: Resource temporarily unavailable",
+    ],
+)
+def test_fork_bomb_that_has_burnt_out(place: Place, words: str) -> None:
+    contained(
+        place,
+        f"echo '{words}' >&2; sleep MARK",
+        r"make had more than 60 processes at once \(limit processes",
+    )
+
+
+def test_source_that_speaks_of_forks_is_no_bomb(place: Place) -> None:
+    place.make("""echo '  12 |  pr_err("Cannot fork");'""")
+
+
+@pytest.mark.parametrize(
     ("recipe", "message"),
     [
         ("yes >big", r"make wrote more than 16 MiB into files \(limit output_bytes"),
