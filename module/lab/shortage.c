@@ -76,7 +76,7 @@ static bool touch_chunk(char *mapping, struct told *told)
  * Maps more than there is, or what it gets, if that takes no memory yet. The kernel kills who
  * gets no page table: with these made first it is the module that has no page to give.
  */
-static void map_in_advance(char **chunks, size_t most)
+static void map_all_memory(char **chunks, size_t most)
 {
 	size_t free = free_pages(), count = free / CHUNK_PAGES + 2, i;
 
@@ -104,7 +104,7 @@ static void use_all_memory(void *argument)
 	sigaction(SIGBUS, &action, NULL);
 	told->signal = sigsetjmp(escape, 1);
 	if (!told->signal) {
-		map_in_advance(chunks, ARRAY_SIZE(chunks) - 1);
+		map_all_memory(chunks, ARRAY_SIZE(chunks) - 1);
 		for (i = 0; i < ARRAY_SIZE(chunks); i++) {
 			if (!chunks[i])
 				chunks[i] = try_map(CHUNK_PAGES);
