@@ -97,16 +97,24 @@ class ChecksFailed(PibedError):
     status = 1
 
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that ask pibed to stop."""
+
+
+def heeded() -> list[signal.Signals]:
+    """Those of them that are not ignored, as they are under nohup."""
+    return [each for each in ENDING if signal.getsignal(each) is not signal.SIG_IGN]
+
+
 class Interrupted(PibedError):
     """The user or the system asked pibed to stop; the status is 128 plus the signal's number."""
 
-    def __init__(self, message: str, signum: int, context: list[str] | None = None) -> None:
-        super().__init__(message, context=context)
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
         self.status = 128 + signum
 
     @classmethod
-    def by(cls, signum: int, context: list[str] | None = None) -> Self:
+    def by(cls, signum: int) -> Self:
         """With the usual words for a signal."""
         ctrl_c = signum == signal.SIGINT
-        words = "interrupted" if ctrl_c else f"ended by {signal.Signals(signum).name}"
-        return cls(words, signum, context)
+        return cls("interrupted" if ctrl_c else f"ended by {signal.Signals(signum).name}", signum)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import signal
+
+from pibed.base.errors import heeded
 
 
 def signalled() -> asyncio.Future[int]:
@@ -15,7 +16,6 @@ def signalled() -> asyncio.Future[int]:
         if not ended.done():
             ended.set_result(signum)
 
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(signum) is not signal.SIG_IGN:  # as under nohup
-            loop.add_signal_handler(signum, end, signum)
+    for signum in heeded():
+        loop.add_signal_handler(signum, end, signum)
     return ended

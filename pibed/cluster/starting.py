@@ -12,7 +12,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pibed.base import places
 from pibed.base.errors import HostError, PibedError
@@ -27,6 +27,8 @@ from pibed.model.words import counted
 
 if TYPE_CHECKING:
     from distributed import Client, Security
+
+_Begun = TypeVar("_Begun")
 
 # In which the scheduler answers at first; is given up if it listens and says nothing; workers come,
 # those of this machine one after the other at worst; a queue gives its first job.
@@ -111,23 +113,27 @@ def opened(choice: Choice, memory_mib: int, say: Callable[[str], None]) -> Itera
 def _client(where: Any) -> Iterator[Client]:
     from distributed import Client
 
-    try:
-        client = within(
-            _SILENT_S,
-            lambda: Client(where, timeout=_ANSWER_S, set_as_default=False),
-        )
-    except STOPPED:
-        raise
-    except Exception as error:  # of whatever kind the engine's connections raise
-        raise HostError(
-            f"{where}: the scheduler does not answer: {words(error)}",
-            fix="see that it runs (`./inv scheduler`), and that it is encrypted as is asked for",
-        ) from None
+    client = _within(
+        _SILENT_S,
+        lambda: Client(where, timeout=_ANSWER_S, set_as_default=False),
+        otherwise=f"{where}: the scheduler does not answer",
+        fix="see that it runs (`./inv scheduler`), and that it is encrypted as is asked for",
+    )
     try:
         yield client
     finally:
         with parting():
             client.close(timeout=_ANSWER_S)
+
+
+def _within(timeout_s: float, begin: Callable[[], _Begun], *, otherwise: str, fix: str) -> _Begun:
+    """What of the engine's is begun; raises HostError, with the engine's words, if it is not."""
+    try:
+        return within(timeout_s, begin)
+    except STOPPED:
+        raise
+    except Exception as error:  # of whatever kind the engine's connections and processes raise
+        raise HostError(f"{otherwise}: {words(error)}", fix=fix) from None
 
 
 def _answers(address: str) -> bool:
@@ -189,15 +195,12 @@ def _local(workers: int, security: Security) -> Iterator[Any]:
             silence_logs=logging.CRITICAL,
         )
 
-    try:
-        cluster = within(_WORKERS_S + _START_S * workers, start)
-    except STOPPED:
-        raise
-    except Exception as error:  # of whatever kind the engine's processes raise
-        raise HostError(
-            f"the engine's processes cannot be started on this machine: {words(error)}",
-            fix="ask for fewer workers, or leave out --cluster",
-        ) from None
+    cluster = _within(
+        _WORKERS_S + _START_S * workers,
+        start,
+        otherwise="the engine's processes cannot be started on this machine",
+        fix="ask for fewer workers, or leave out --cluster",
+    )
     try:
         yield cluster
     finally:

@@ -14,11 +14,9 @@ from typing import Any, NoReturn, TypeVar
 
 from invoke.exceptions import Exit
 
-from pibed.base.errors import HostError, Interrupted, PibedError
+from pibed.base.errors import ENDING, HostError, Interrupted, PibedError, heeded
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def command(function: _Function) -> _Function:
@@ -44,16 +42,16 @@ def command(function: _Function) -> _Function:
             result = function(*args, **kwargs)
             # Here, where it can be told, rather than at exit.
             sys.stdout.flush()
-            signals.hush()
             if signals.came is not None:
                 raise Interrupted.by(signals.came)
             return result
         except (Exception, SystemExit) as error:
             signals.hush()
             if signals.came is not None and not isinstance(error, Interrupted):
+                signalled = Interrupted.by(signals.came)
                 # Such as a lock's, which a signal's exception leaves in disorder.
-                words = f"{type(error).__name__}: {error}"
-                _fail(Interrupted.by(signals.came, context=[words]))
+                signalled.context.append(f"{type(error).__name__}: {error}")
+                _fail(signalled)
             if isinstance(error, PibedError):
                 _fail(error)
             if isinstance(error, BrokenPipeError):
@@ -75,9 +73,8 @@ class _Signals:
 
     def listen(self) -> None:
         """From now on the first one is raised as Interrupted."""
-        for signum in _ENDING:
-            if signal.getsignal(signum) is not signal.SIG_IGN:  # as under nohup
-                signal.signal(signum, self._first)
+        for signum in heeded():
+            signal.signal(signum, self._first)
 
     def hush(self) -> None:
         """What came is not raised any more."""
@@ -86,7 +83,7 @@ class _Signals:
 
     def _first(self, signum: int, frame: FrameType | None) -> NoReturn:
         # Once: what cleans up after the first signal is not to be cut off by impatience.
-        for each in _ENDING:
+        for each in ENDING:
             signal.signal(each, signal.SIG_IGN)
         self.came = signum
         signal.signal(signal.SIGALRM, self._again)

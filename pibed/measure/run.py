@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pibed.base import places, terminal
 from pibed.base.durations import Durations
-from pibed.base.errors import GuestError, IncompleteError
+from pibed.base.errors import ENDING, GuestError, IncompleteError
 from pibed.build.images import Images
 from pibed.guest.pool import StopRequested, run_side_by_side
 from pibed.measure import leaks, record
@@ -214,8 +214,8 @@ class _Taken:
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Holds signals back: one at the wrong moment would cost the files of a whole sweep."""
-    # The last is one of the others that comes again, see `pibed.commands.frame`.
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+    # With the alarm by which one of them comes again, see `pibed.commands.frame`.
+    signals = (*ENDING, signal.SIGALRM)
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
